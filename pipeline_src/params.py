@@ -1,0 +1,215 @@
+"""The numbers of the pipeline (``params.yaml``), typed, and the places of its files.
+
+Every stage reads the sections that ``dvc.yaml`` declares for it and nothing else; a test holds it to that.
+"""
+
+import ast
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline_src.errors import UserError
+
+PARAMS = Path("params.yaml")
+RESULTS = Path("results")
+SCRATCH = Path(".cache")  # resume checkpoints: outside the outs, because both launchers delete those before a run
+MODELS = Path(__file__).parent / "models"
+
+Count = Annotated[int, Field(ge=1)]
+Scale = Literal[2, 3, 4]
+Role = Literal["training", "evaluation"]
+
+
+class Section(BaseModel):
+    """A part of ``params.yaml``: an unknown or ill-typed key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ImageSet(Section):
+    """One image set: from the catalogue by its name, or from ``folder``, the user's own photographs."""
+
+    role: Role
+    folder: str | None = None
+
+
+class BuildH5(Section):
+    scales: list[Scale]
+    convention: Literal["A", "B"]
+    validation_every: Annotated[int, Field(ge=2)]
+
+
+class Train(Section):
+    device: Literal["auto", "cpu", "cuda"]
+    checkpoint_every: Count
+    validate_every: Count
+    validation_crop: Annotated[int, Field(ge=16)]
+
+
+class Quantize(Section):
+    calibration_images: Count
+    calibration_crop: Annotated[int, Field(ge=16)]
+
+
+class Export(Section):
+    timing_size: Annotated[list[Count], Field(min_length=2, max_length=2)]
+
+
+class Benchmark(Section):
+    warmup: Count
+    runs: Count
+    min_seconds: Annotated[float, Field(ge=0)]
+    crop: Annotated[int, Field(ge=16)]
+
+
+class Report(Section):
+    title: str
+    crops: Annotated[int, Field(ge=0)]
+
+
+class Recipe(Section):
+    """How a net is trained; patches are in LR pixels, ``decay_every`` in steps."""
+
+    steps: Annotated[int, Field(ge=0)]
+    batch: Count
+    patch: Annotated[int, Field(ge=8)]
+    lr: Annotated[float, Field(gt=0)]
+    decay_every: Count
+    decay: Annotated[float, Field(gt=0, le=1)]
+    loss: Literal["l1", "smooth_l1", "mse"]
+    augment: list[Literal["hflip", "vflip", "transpose"]]
+
+
+class System(Section):
+    """One super-resolution system: a net of ``pipeline_src/models``, its arguments, and its training."""
+
+    model: str
+    scales: Annotated[list[Scale], Field(min_length=1)]
+    net: dict[str, Any]
+    train: Recipe
+    qat: Recipe
+
+    @model_validator(mode="after")
+    def _net_fits_the_model(self) -> "System":
+        known = net_arguments(self.model)
+        for key, value in self.net.items():
+            if key not in known:
+                raise ValueError(f"net.{key} is unknown; the model {self.model} takes {', '.join(known)}")
+            if known[key] and type(value).__name__ != known[key]:
+                raise ValueError(f"net.{key} is {value!r}, but the model {self.model} takes {known[key]}")
+        return self
+
+
+class Params(Section):
+    seed: Annotated[int, Field(ge=0)]
+    threads: Count
+    sets: dict[str, ImageSet]
+    build_h5: BuildH5
+    train: Train
+    quantize: Quantize
+    export: Export
+    benchmark: Benchmark
+    report: Report
+    systems: dict[str, System]
+
+    def system(self, name: str) -> System:
+        """The system ``name``; UserError if ``params.yaml`` has none of that name."""
+        if name not in self.systems:
+            raise UserError(f"{PARAMS} has no system {name!r}; it has {', '.join(self.systems)}")
+        return self.systems[name]
+
+    def sets_for(self, role: Role) -> list[str]:
+        """Names of the image sets of one role, in the order of the file."""
+        return [name for name, image_set in self.sets.items() if image_set.role == role]
+
+
+def net_arguments(model: str) -> dict[str, str]:
+    """Argument names of ``build`` in ``pipeline_src/models/<model>.py`` and their annotated types, without torch.
+
+    Read from the source, because importing torch to check a settings file would cost every command a second.
+    """
+    source = MODELS / f"{model}.py"
+    if not source.is_file():
+        there = sorted(p.stem for p in MODELS.glob("[a-z]*.py"))
+        raise ValueError(f"there is no model {model!r} in pipeline_src/models; there are {', '.join(there)}")
+    for node in ast.parse(source.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and node.name == "build":
+            arguments = [a for a in node.args.args + node.args.kwonlyargs if a.arg != "scales"]
+            return {a.arg: ast.unparse(a.annotation) if isinstance(a.annotation, ast.Name) else "" for a in arguments}
+    raise ValueError(f"pipeline_src/models/{model}.py has no function build, so it is not a model")
+
+
+def load(path: Path = PARAMS) -> Params:
+    """Read and validate ``params.yaml``; UserError names the first wrong key."""
+    try:
+        return Params.model_validate(yaml.safe_load(path.read_text()))
+    except FileNotFoundError:
+        raise UserError(f"{path} is not in {Path.cwd()}; run the command from the root of the repository") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first_problem(error)}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"]) or "the whole file"
+    if problem["type"] == "extra_forbidden":
+        return f"{key} is an unknown key; correct its spelling or remove it"
+    if problem["type"] == "missing":
+        return f"{key} is missing; add it"
+    return f"{key}: {problem['msg'].removeprefix('Value error, ')}, not {problem['input']!r}" if not isinstance(
+        problem["input"], dict
+    ) else f"{key}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def merge(preset: Path, path: Path = PARAMS) -> None:
+    """Merge a preset into ``params.yaml``, key by key, keeping the comments; the result is validated before it is kept.
+
+    A preset may hold any part of the file. Lists and plain values replace what was there; under ``sets`` and
+    ``systems`` new entries are added.
+    """
+    from ruamel.yaml import YAML
+
+    from pipeline_src.files import whole_file
+
+    def into(old: Any, new: Any) -> None:
+        for key, value in new.items():
+            if isinstance(value, dict) and isinstance(old.get(key), dict):
+                into(old[key], value)
+            else:
+                old[key] = value
+
+    editor = YAML()
+    editor.width = 120
+    try:
+        merged, changes = editor.load(path.read_text()), editor.load(preset.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} does not exist; name a file of workflow/presets") from None
+    into(merged, changes)
+    with whole_file(path) as aside:
+        with aside.open("w") as file:
+            editor.dump(merged, file)
+        load(aside)
+
+
+def results(stage: str, item: str = "") -> Path:
+    """The folder a stage writes to: ``results/<stage>`` or ``results/<stage>/<item>``."""
+    return RESULTS / stage / item
+
+
+def images_folder(role: Role, name: str) -> Path:
+    """Where ``fetch@<name>`` puts its images and ``manifest.csv``."""
+    return results("fetch", role) / name
+
+
+TRAIN_H5 = results("build_h5") / "train.h5"
+
+
+if __name__ == "__main__":
+    from pipeline_src.command import exit_status
+
+    sys.exit(exit_status(lambda: merge(Path(sys.argv[1]))) if len(sys.argv) == 2 else "usage: params.py PRESET.yaml")
