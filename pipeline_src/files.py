@@ -25,7 +25,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``path``; put it in the place of ``path`` when the block ends well, else delete it."""
+    """Yield an empty folder beside ``path``; put it in the place of ``path`` if the block ends well, else delete it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{os.getpid()}.tmp.{path.name}")
     shutil.rmtree(aside, ignore_errors=True)

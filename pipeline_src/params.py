@@ -19,8 +19,9 @@ SCRATCH = Path(".cache")  # resume checkpoints: outside the outs, because both l
 MODELS = Path(__file__).parent / "models"
 
 Count = Annotated[int, Field(ge=1)]
-Scale = Literal[2, 3, 4]
+Scale = Annotated[int, Field(ge=2, le=4)]
 Role = Literal["training", "evaluation"]
+ROLES: tuple[Role, ...] = ("training", "evaluation")
 
 
 class Section(BaseModel):
@@ -62,7 +63,8 @@ class Benchmark(Section):
     warmup: Count
     runs: Count
     min_seconds: Annotated[float, Field(ge=0)]
-    crop: Annotated[int, Field(ge=16)]
+    crops: Annotated[int, Field(ge=0)]
+    crop_size: Annotated[int, Field(ge=16)]
 
 
 class Report(Section):
@@ -161,18 +163,21 @@ def _first_problem(error: ValidationError) -> str:
         return f"{key} is an unknown key; correct its spelling or remove it"
     if problem["type"] == "missing":
         return f"{key} is missing; add it"
-    return f"{key}: {problem['msg'].removeprefix('Value error, ')}, not {problem['input']!r}" if not isinstance(
-        problem["input"], dict
-    ) else f"{key}: {problem['msg'].removeprefix('Value error, ')}"
+    return (
+        f"{key}: {problem['msg'].removeprefix('Value error, ')}, not {problem['input']!r}"
+        if not isinstance(problem["input"], dict)
+        else f"{key}: {problem['msg'].removeprefix('Value error, ')}"
+    )
 
 
 def merge(preset: Path, path: Path = PARAMS) -> None:
     """Merge a preset into ``params.yaml``, key by key, keeping the comments; the result is validated before it is kept.
 
     A preset may hold any part of the file. Lists and plain values replace what was there; under ``sets`` and
-    ``systems`` new entries are added.
+    ``systems`` new entries are added; a key whose value is ``~`` is removed.
     """
     from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     from pipeline_src.files import whole_file
 
@@ -180,6 +185,8 @@ def merge(preset: Path, path: Path = PARAMS) -> None:
         for key, value in new.items():
             if isinstance(value, dict) and isinstance(old.get(key), dict):
                 into(old[key], value)
+            elif value is None:
+                old.pop(key, None)
             else:
                 old[key] = value
 
@@ -189,11 +196,18 @@ def merge(preset: Path, path: Path = PARAMS) -> None:
         merged, changes = editor.load(path.read_text()), editor.load(preset.read_text())
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} does not exist; name a file of workflow/presets") from None
+    except YAMLError as error:
+        raise UserError(f"{preset} or {path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(changes, dict):
+        raise UserError(f"{preset} holds no settings; give it sections as {path} has them")
     into(merged, changes)
     with whole_file(path) as aside:
         with aside.open("w") as file:
             editor.dump(merged, file)
-        load(aside)
+        try:
+            load(aside)
+        except UserError as error:
+            raise UserError(str(error).replace(str(aside), f"{path} with {preset}")) from None
 
 
 def results(stage: str, item: str = "") -> Path:

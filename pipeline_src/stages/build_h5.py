@@ -1,0 +1,58 @@
+"""Write every training image and its MATLAB-identical bicubic LR images into one HDF5."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pipeline_src import command, tracking
+from pipeline_src import params as settings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline_src.data.hdf5 import Part
+
+
+def build_h5() -> None:
+    params = settings.load()
+    from pipeline_src.data import hdf5
+    from pipeline_src.data.manifests import refuse_overlap
+    from pipeline_src.data.images import list_images
+
+    spec = params.build_h5
+    folders = {role: [settings.images_folder(role, name) for name in params.sets_for(role)] for role in settings.ROLES}
+    refuse_overlap(folders["training"], folders["evaluation"])
+    files = [file for folder in folders["training"] for file in list_images(folder)]
+    with tracking.stage_run("build_h5", None, {"images": len(files), **spec.model_dump()}):
+        pairs = _pairs(files, spec.scales, spec.convention, spec.validation_every, params.threads)
+        hdf5.write(settings.TRAIN_H5, pairs)
+
+
+def _pairs(
+    files: list[Path], scales: list[int], convention: Literal["A", "B"], validation_every: int, threads: int
+) -> Iterator[tuple["Part", str, "np.ndarray", dict[int, "np.ndarray"]]]:
+    """The images in the order of ``files``; decoding runs ahead in threads, resizing has threads of its own."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from pipeline_src.data.images import read_image
+    from pipeline_src.data.imresize import imresize, modcrop
+
+    ahead = 2 * threads
+    with ThreadPoolExecutor(threads) as decoders, tqdm(total=len(files), desc="build_h5", unit="image") as progress:
+        decoding = [decoders.submit(read_image, file) for file in files[:ahead]]
+        for index, file in enumerate(files):
+            hr = decoding.pop(0).result()
+            if index + ahead < len(files):
+                decoding.append(decoders.submit(read_image, files[index + ahead]))
+            if hr.ndim == 2:
+                hr = np.stack([hr] * 3, axis=-1)
+            part: Part = "validation" if index % validation_every == validation_every - 1 else "training"
+            lr = {scale: imresize(modcrop(hr, scale), 1 / scale, convention, threads) for scale in scales}
+            yield part, f"{file.parent.name}/{file.name}", hr, lr
+            progress.update()
+
+
+if __name__ == "__main__":
+    command.stage(build_h5)

@@ -1,0 +1,107 @@
+"""train.h5 and the patches drawn from it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline_src.data import hdf5
+from pipeline_src.data.hdf5 import ImagePairs
+from pipeline_src.data.patches import Patches
+from pipeline_src.errors import UserError
+
+
+def coordinates(height: int, width: int, scale: int) -> np.ndarray:
+    """An image whose pixels say where they stand, in LR pixels: (y, x, 0)."""
+    y, x = np.mgrid[:height, :width] // scale
+    return np.stack([y, x, np.zeros_like(x)], axis=-1).astype(np.uint8)
+
+
+@pytest.fixture
+def located(tmp_path: Path) -> Path:
+    """One large image and one smaller than a patch, whose pixels say where they stand."""
+    path = tmp_path / "train.h5"
+    hdf5.write(
+        path,
+        [
+            ("training", "set/large.png", coordinates(122, 181, 3), {3: coordinates(40, 60, 1)}),
+            ("training", "set/small.png", coordinates(30, 122, 3), {3: coordinates(10, 40, 1)}),
+        ],
+    )
+    return path
+
+
+def test_hr_patch_lies_where_the_lr_patch_lies(located: Path) -> None:
+    patches = Patches(ImagePairs(located, "training"), 3, patch=16, batch=32, seed=1)
+    lr, hr = patches.at(0)
+    assert lr.shape == (32, 3, 16, 16)
+    assert hr.shape == (32, 3, 48, 48)
+    assert np.array_equal(np.repeat(np.repeat(lr, 3, axis=2), 3, axis=3), hr)
+
+
+@pytest.mark.parametrize("augment", ["hflip", "vflip", "transpose"])
+def test_augmentation_moves_lr_and_hr_alike(located: Path, augment: str) -> None:
+    plain = Patches(ImagePairs(located, "training"), 3, patch=16, batch=32, seed=1).at(5)
+    moved = Patches(ImagePairs(located, "training"), 3, patch=16, batch=32, seed=1, augment=[augment]).at(5)
+    turn = {
+        "hflip": lambda a: a[..., ::-1],
+        "vflip": lambda a: a[..., ::-1, :],
+        "transpose": lambda a: a.swapaxes(-1, -2),
+    }
+    changed = 0
+    for a, b in zip(plain, moved, strict=True):
+        for before, after in zip(a, b, strict=True):
+            assert np.array_equal(after, before) or np.array_equal(after, turn[augment](before))
+            changed += not np.array_equal(after, before)
+    assert 0 < changed < 64
+
+
+def test_a_batch_depends_on_seed_and_step_alone(located: Path) -> None:
+    def draw(seed: int, step: int) -> bytes:
+        return Patches(ImagePairs(located, "training"), 3, patch=8, batch=4, seed=seed).at(step)[0].tobytes()
+
+    assert draw(1, 7) == draw(1, 7)
+    assert len({draw(1, 7), draw(1, 8), draw(2, 7)}) == 3
+
+
+def test_every_position_is_drawn_alike_and_the_small_image_is_not_lost(located: Path) -> None:
+    patches = Patches(ImagePairs(located, "training"), 3, patch=16, batch=4000, seed=1)
+    lr, _ = patches.at(0)
+    small = (lr[:, 0].max(axis=(1, 2)) == 9) & (lr[:, 0, -1, 0] < 9)
+    positions = {"large": 25 * 45, "small": 1 * 25}  # the small one is mirrored up to 16 rows
+    share = positions["small"] / sum(positions.values())
+    assert abs(small.mean() - share) < 4 * np.sqrt(share * (1 - share) / 4000)
+
+
+def test_a_scale_that_was_not_built_is_named(located: Path) -> None:
+    with pytest.raises(UserError, match="has no scale ×2; add 2 to build_h5"):
+        Patches(ImagePairs(located, "training"), 2, patch=8, batch=1, seed=1)
+
+
+def test_a_truncated_file_is_one_sentence(located: Path) -> None:
+    located.write_bytes(located.read_bytes()[:700])
+    with pytest.raises(UserError, match="is not a whole training file"):
+        ImagePairs(located, "training")
+
+
+def test_the_same_images_make_the_same_file(tmp_path: Path) -> None:
+    image = ("training", "set/a.png", coordinates(30, 30, 3), {3: coordinates(10, 10, 1)})
+    for name in ("a.h5", "b.h5"):
+        hdf5.write(tmp_path / name, [image])
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_nothing_is_left_of_a_file_that_was_not_finished(tmp_path: Path) -> None:
+    def broken() -> object:
+        yield "training", "set/a.png", coordinates(30, 30, 3), {3: coordinates(10, 10, 1)}
+        raise UserError("the second image is broken")
+
+    with pytest.raises(UserError):
+        hdf5.write(tmp_path / "train.h5", broken())  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_middle_is_the_same_place_in_both(located: Path) -> None:
+    lr, hr = ImagePairs(located, "training").middle("set/large.png", 3, 16)
+    assert lr.shape == (16, 16, 3)
+    assert np.array_equal(lr.repeat(3, axis=0).repeat(3, axis=1), hr)
