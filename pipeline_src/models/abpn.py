@@ -1,5 +1,7 @@
 """ABPN, the anchor-based plain net for int8 on mobile NPUs (Du et al., CVPR Workshops 2021, arXiv 2105.09750)."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +23,7 @@ class ABPN(nn.Module):
         self.scale = scale
         image = 3 * scale**2
         widths = [3, *[channels] * (depth + 1), image, image]
-        convs = [nn.Conv2d(i, o, 3, padding=1) for i, o in zip(widths, widths[1:], strict=False)]
+        convs = [nn.Conv2d(i, o, 3, padding=1) for i, o in pairwise(widths)]
         for conv in convs:
             nn.init.xavier_normal_(conv.weight)
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]

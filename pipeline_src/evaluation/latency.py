@@ -1,0 +1,61 @@
+"""Latency by the rules of MLPerf, TFLite's benchmark_model and OpenVINO's benchmark_app.
+
+Pinned threads, warm-up, at least 50 runs and a minimum duration, p50, p90 and IQR instead of a mean, and the variants
+in turns (A B C, A B C, …), so that whatever else the machine does falls on all of them alike.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+PAUSE = 0.005  # seconds between calls, so that one runtime's spinning threads are asleep when the next is timed
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds over ``runs`` calls."""
+
+    runs: int
+    p50_ms: float
+    p90_ms: float
+    iqr_ms: float
+
+
+def pin(threads: int) -> None:
+    """Keep this process on ``threads`` of the cores it may use (where the system can)."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+def summary(milliseconds: list[float]) -> Latency:
+    """Percentiles of the times of one variant."""
+    p25, p50, p75, p90 = np.percentile(milliseconds, (25, 50, 75, 90))
+    return Latency(len(milliseconds), float(p50), float(p90), float(p75 - p25))
+
+
+def in_turns(
+    calls: dict[str, Callable[[], dict[str, float]]], *, warmup: int, runs: int, min_seconds: float
+) -> dict[str, dict[str, Latency]]:
+    """Time variants in turns; each call returns the milliseconds of its parts, each part is summarised apart.
+
+    Every variant runs ``warmup`` + ``runs`` times, and on until the fastest of them has run for ``min_seconds`` in all.
+    """
+    for call in calls.values():
+        for _ in range(warmup):
+            call()
+    times: dict[str, dict[str, list[float]]] = {name: {} for name in calls}
+    busy = dict.fromkeys(calls, 0.0)
+    done = 0
+    while done < runs or min(busy.values()) < min_seconds:
+        for name, call in calls.items():
+            time.sleep(PAUSE)
+            start = time.perf_counter()
+            parts = call()
+            busy[name] += time.perf_counter() - start
+            for part, milliseconds in parts.items():
+                times[name].setdefault(part, []).append(milliseconds)
+        done += 1
+    return {name: {part: summary(ms) for part, ms in parts.items()} for name, parts in times.items()}

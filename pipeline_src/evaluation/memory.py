@@ -1,0 +1,43 @@
+"""Peak memory of one exported file, measured in a process of its own.
+
+``python -m pipeline_src.evaluation.memory FILE HEIGHT WIDTH THREADS`` prints, in MiB, how far resident memory grows
+from before the file is loaded to the peak after one upscaling.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline_src.errors import UserError
+
+MIB = 2**20
+
+
+def peak_memory_mb(file: Path, height: int, width: int, threads: int) -> float:
+    """Growth of resident memory (MiB) by loading ``file`` and upscaling one image of the given size."""
+    command = [sys.executable, "-m", __name__, str(file), str(height), str(width), str(threads)]
+    child = subprocess.run(command, capture_output=True, text=True)
+    if child.returncode:
+        last = (child.stderr.strip().splitlines() or [f"exit status {child.returncode}"])[-1]
+        raise UserError(f"{file} could not be run in a process of its own ({last}); export it again")
+    return float(child.stdout)
+
+
+def _main(file: Path, height: int, width: int, threads: int) -> None:
+    import resource
+
+    import numpy as np
+    import psutil
+
+    from pipeline_src.deployment import runtimes
+
+    runtimes.import_for(file)
+    image = np.zeros((height, width, 3), np.uint8)
+    before = psutil.Process().memory_info().rss
+    runtimes.load(file, threads)(image)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print((peak - before) / MIB)
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -1,0 +1,59 @@
+"""Train one system on train.h5. A training that was stopped goes on where it was, to the same weights."""
+
+import json
+
+from pipeline_src import command, tracking
+from pipeline_src import params as settings
+from pipeline_src.files import sha256, whole_file
+
+
+def train(system: str) -> None:
+    params = settings.load()
+    import torch
+
+    from pipeline_src.data.hdf5 import ImagePairs
+    from pipeline_src.data.patches import Patches
+    from pipeline_src.models import build
+    from pipeline_src.training.loop import checkpoint_path, fit
+    from pipeline_src.training.setup import torch_device, validator, write_curve
+    from pipeline_src.training.weights import save_net
+
+    spec, out = params.system(system), settings.results("train", system)
+    scale = spec.scales[0]
+    device = torch_device(params.train.device, params.threads)
+    torch.manual_seed(params.seed)
+    net = build(spec.model, spec.scales, spec.net)
+    made_from = {
+        "model": spec.model,
+        "scales": spec.scales,
+        "net": spec.net,
+        "recipe": spec.train.model_dump(),
+        "seed": params.seed,
+        "train_h5": sha256(settings.TRAIN_H5),
+    }
+    training, validation = (ImagePairs(settings.TRAIN_H5, part) for part in ("training", "validation"))
+    recipe = spec.train
+    patches = Patches(training, scale, patch=recipe.patch, batch=recipe.batch, seed=params.seed, augment=recipe.augment)
+    with tracking.stage_run("train", system, made_from | {"train": params.train.model_dump()}) as run:
+        curve = fit(
+            net.at_scale(scale),
+            patches,
+            recipe,
+            name=f"train@{system}",
+            device=device,
+            checkpoint=checkpoint_path(system, made_from | {"threads": params.threads, "device": device.type}),
+            checkpoint_every=params.train.checkpoint_every,
+            validate=validator(validation, scale, params.train.validation_crop, device),
+            validate_every=params.train.validate_every,
+        )
+        save_net(out / "weights.safetensors", net, {"system": system, **made_from})
+        write_curve(out / "curve.csv", curve)
+        with whole_file(out / "metrics.json") as aside:
+            aside.write_text(json.dumps(curve[-1], indent=2) + "\n")
+        run.log_curve(curve)
+        for file in ("weights.safetensors", "curve.csv"):
+            run.log_artifact(out / file)
+
+
+if __name__ == "__main__":
+    command.stage(train, "system")

@@ -1,0 +1,52 @@
+"""Weights on disk: safetensors with the architecture in the header as JSON. Nothing is ever unpickled."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from pipeline_src.errors import UserError
+from pipeline_src.files import whole_file
+from pipeline_src.models import build
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, Any]) -> None:
+    """Write tensors of any dtype and shape, and JSON-able metadata, whole or not at all."""
+    apart = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with whole_file(path) as aside:
+        save_file(apart, aside, {key: json.dumps(value) for key, value in metadata.items()})
+
+
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and metadata of :func:`save_tensors`; UserError if the file is missing or not whole."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 (no iterator)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run the stage that makes it first") from None
+    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise UserError(f"{path} is corrupt ({error}); delete it and run the command again") from None
+
+
+def save_net(path: Path, net: torch.nn.Module, metadata: dict[str, Any]) -> None:
+    """Write a net; ``metadata`` must hold ``model``, ``scales`` and ``net``, from which it can be built again."""
+    save_tensors(path, net.state_dict(), metadata)
+
+
+def load_net(path: Path) -> tuple[Any, dict[str, Any]]:
+    """The net of :func:`save_net` in eval mode, and its metadata; UserError if the weights are of another net."""
+    tensors, metadata = load_tensors(path)
+    missing = [key for key in ("model", "scales", "net") if key not in metadata]
+    if missing:
+        raise UserError(f"{path} does not say its {', '.join(missing)}; give a file that the stage train wrote")
+    net = build(metadata["model"], metadata["scales"], metadata["net"])
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise UserError(f"{path} does not fit the net {metadata['model']} that it names: {first}") from None
+    return net.eval(), metadata

@@ -1,0 +1,82 @@
+"""Folders in which a stage can really run: tiny params, a small train.h5 of real photographs."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+TINY = {"steps": 12, "batch": 2, "patch": 16}
+
+
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    return old | {
+        k: merged(old[k], v) if isinstance(v, dict) and isinstance(old.get(k), dict) else v for k, v in new.items()
+    }
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Callable[..., Path]:
+    """Make a folder with the repository's params.yaml, with tiny lengths and the changes given."""
+
+    def make(changes: dict[str, Any] | None = None) -> Path:
+        params = yaml.safe_load((ROOT / "params.yaml").read_text())
+        params = merged(params, {"train": {"checkpoint_every": 4, "validate_every": 6, "validation_crop": 32}})
+        params = merged(params, {"systems": {"abpn_x3": {"train": TINY, "qat": TINY}}})
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(merged(params, changes or {}), sort_keys=False))
+        return tmp_path
+
+    return make
+
+
+@pytest.fixture
+def stage() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a stage as its command in a folder, without tracking."""
+
+    def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        environment = stage_environment() | environment
+        return subprocess.run(stage_command(*command), cwd=folder, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+def stage_command(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"pipeline_src.stages.{name}", *arguments]
+
+
+def stage_environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "SR_TRACKING": "off"}
+
+
+def photograph(name: str) -> np.ndarray:
+    """A photograph of the scikit-image package, uint8 H×W×3, without importing it."""
+    spec = importlib.util.find_spec("skimage")
+    assert spec
+    assert spec.submodule_search_locations
+    return np.asarray(Image.open(Path(spec.submodule_search_locations[0]) / "data" / name).convert("RGB"))
+
+
+@pytest.fixture(scope="session")
+def train_h5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A train.h5 of four crops of photographs: three to train on, one to validate."""
+    from pipeline_src.data.imresize import imresize, modcrop
+
+    from pipeline_src.data import hdf5
+
+    def pairs() -> Iterator[Any]:
+        for index, name in enumerate(["coffee.png", "chelsea.png", "motorcycle_left.png", "rocket.jpg"]):
+            hr = photograph(name)[60 : 60 + 170, 100 : 100 + 200 + index]
+            lr = {scale: imresize(modcrop(hr, scale), 1 / scale) for scale in (2, 3, 4)}
+            yield "validation" if index == 3 else "training", f"photographs/{name}", hr, lr
+
+    path = tmp_path_factory.mktemp("h5") / "train.h5"
+    hdf5.write(path, pairs())
+    return path

@@ -1,0 +1,93 @@
+"""The stage train, run as its command: killed and resumed, and its errors."""
+
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import stage_command, stage_environment
+
+Make = Callable[..., Path]
+Stage = Callable[..., subprocess.CompletedProcess[str]]
+WEIGHTS = Path("results/train/abpn_x3/weights.safetensors")
+
+
+@pytest.fixture
+def ready(workspace: Make, train_h5: Path) -> Make:
+    """A workspace whose build_h5 is done."""
+
+    def make(**changes: object) -> Path:
+        folder = workspace({"systems": {"abpn_x3": {"train": changes}}})
+        (folder / "results/build_h5").mkdir(parents=True)
+        shutil.copy(train_h5, folder / "results/build_h5/train.h5")
+        return folder
+
+    return make
+
+
+def test_killed_training_resumes_to_the_same_weights(ready: Make, stage: Stage) -> None:
+    folder = ready(steps=40)
+    assert stage(folder, "train", "abpn_x3").returncode == 0
+    straight, curve = (folder / WEIGHTS).read_bytes(), (folder / WEIGHTS).with_name("curve.csv").read_text()
+    shutil.rmtree(folder / WEIGHTS.parent)
+
+    training = subprocess.Popen(stage_command("train", "abpn_x3"), cwd=folder, env=stage_environment())
+    while not list(folder.glob(".cache/train/abpn_x3-*.safetensors")):
+        assert training.poll() is None, "the training ended before it wrote a checkpoint"
+        time.sleep(0.01)
+    training.send_signal(signal.SIGKILL)
+    assert training.wait() == -signal.SIGKILL
+    assert not (folder / WEIGHTS).exists()
+
+    resumed = stage(folder, "train", "abpn_x3")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "  0%|" not in resumed.stderr, "it started from step 0 again"
+    assert (folder / WEIGHTS).read_bytes() == straight
+    assert (folder / WEIGHTS).with_name("curve.csv").read_text() == curve
+    assert not list(folder.glob(".cache/train/*"))
+
+
+def test_a_corrupt_checkpoint_is_one_sentence(ready: Make, stage: Stage) -> None:
+    folder = ready(steps=400)
+    training = subprocess.Popen(stage_command("train", "abpn_x3"), cwd=folder, env=stage_environment())
+    while not (found := list(folder.glob(".cache/train/abpn_x3-*.safetensors"))):
+        assert training.poll() is None
+        time.sleep(0.01)
+    training.kill()
+    training.wait()
+    found[0].write_bytes(found[0].read_bytes()[:1000])
+    resumed = stage(folder, "train", "abpn_x3")
+    assert resumed.returncode == 1
+    assert resumed.stderr.splitlines()[-1].startswith(f"error: {found[0].relative_to(folder)} is corrupt")
+    assert "delete it" in resumed.stderr
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(ready: Make, stage: Stage) -> None:
+    folder = ready(lr=1e30)
+    result = stage(folder, "train", "abpn_x3")
+    assert result.returncode == 1
+    assert "lower its lr (1e+30)" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not WEIGHTS.exists()
+
+
+def test_another_recipe_does_not_resume_this_checkpoint(ready: Make) -> None:
+    from pipeline_src.training.loop import checkpoint_path
+
+    assert checkpoint_path("a", {"seed": 1, "lr": 0.1}) == checkpoint_path("a", {"lr": 0.1, "seed": 1})
+    assert checkpoint_path("a", {"seed": 1}) != checkpoint_path("a", {"seed": 2})
+
+
+def test_an_unknown_system_is_named(ready: Make, stage: Stage) -> None:
+    result = stage(ready(), "train", "abpn_x5")
+    assert result.returncode == 1
+    assert result.stderr.strip() == "error: params.yaml has no system 'abpn_x5'; it has abpn_x3"
+
+
+def test_a_missing_training_file_says_which_stage_makes_it(workspace: Make, stage: Stage) -> None:
+    result = stage(workspace(), "train", "abpn_x3")
+    assert result.returncode == 1
+    assert "train.h5 does not exist; run the stage build_h5 first" in result.stderr
