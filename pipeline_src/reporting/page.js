@@ -1,0 +1,65 @@
+"use strict";
+
+const table = document.getElementById("measurements");
+const body = table.tBodies[0];
+const bySet = document.getElementById("by-set");
+const bySystem = document.getElementById("by-system");
+const everyRuntime = document.getElementById("every-runtime");
+
+function filterRows() {
+  let shown = 0;
+  for (const row of body.rows) {
+    const otherSet = bySet.value && row.dataset.set !== bySet.value;
+    const bicubic = row.classList.contains("bicubic"); // stays beside every system
+    const otherSystem = bySystem?.value && row.dataset.system !== bySystem.value && !bicubic;
+    row.hidden = otherSet || otherSystem || ("extra" in row.dataset && !everyRuntime.checked);
+    shown += !row.hidden;
+  }
+  document.getElementById("count").value = `${shown} of ${body.rows.length} rows`;
+}
+
+function sortRows(header) {
+  const { first } = header.querySelector("button").dataset;
+  const second = first === "ascending" ? "descending" : "ascending";
+  const direction = header.ariaSort === first ? second : first;
+  for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+  header.setAttribute("aria-sort", direction);
+
+  const sign = direction === "ascending" ? 1 : -1;
+  const numeric = header.classList.contains("number");
+  const key = (row) => {
+    const cell = row.cells[header.cellIndex];
+    const text = numeric ? cell.dataset.value : cell.textContent.replace("–", "");
+    return text === "" ? null : numeric ? Number(text) : text;
+  };
+  const compare = (one, other) => {
+    const [a, b] = [key(one), key(other)];
+    if (a === null || b === null) return (a === null) - (b === null); // what was not measured comes last either way
+    return sign * (numeric ? a - b : a.localeCompare(b));
+  };
+  body.append(...[...body.rows].sort(compare));
+}
+
+for (const control of [bySet, bySystem, everyRuntime]) control?.addEventListener("change", filterRows);
+for (const header of table.tHead.rows[0].cells) {
+  header.querySelector("button").addEventListener("click", () => sortRows(header));
+}
+filterRows();
+
+for (const slider of document.querySelectorAll(".slider")) {
+  const stage = slider.querySelector(".stage");
+  const divider = slider.querySelector("input");
+  const chosen = Object.fromEntries([...slider.querySelectorAll("select")].map((s) => [s.dataset.side, s]));
+  const label = (side) => chosen[side].selectedOptions[0].text;
+
+  const update = () => {
+    stage.style.setProperty("--position", `${divider.value}%`);
+    divider.setAttribute("aria-valuetext", `${Math.round(divider.value)} % ${label("left")}, rest ${label("right")}`);
+    for (const layer of slider.querySelectorAll(".layer")) {
+      for (const side of ["left", "right"]) layer.classList.toggle(side, chosen[side].value === layer.dataset.name);
+    }
+  };
+  divider.addEventListener("input", update);
+  for (const select of Object.values(chosen)) select.addEventListener("change", update);
+  update();
+}

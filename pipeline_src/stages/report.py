@@ -1,0 +1,84 @@
+"""Make the report from what the benchmarks measured: tables, figures, a page for the browser, and headline metrics."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pipeline_src import command, tracking
+from pipeline_src import params as settings
+from pipeline_src.files import sha256, whole_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def report() -> None:
+    params = settings.load()
+    from pipeline_src.files import whole_folder
+    from pipeline_src.reporting import figures, page, tables
+
+    measured, out = settings.results("benchmark"), settings.results("report")
+    systems, sets = list(params.systems), params.sets_for("evaluation")
+    with tracking.stage_run("report", None, params.model_dump()) as run:
+        table = tables.read(measured, systems, sets)
+        provenance = page.Provenance(
+            commit=tracking.git_commit(),
+            params=settings.PARAMS.read_text(),
+            params_sha256=sha256(settings.PARAMS),
+            machines=page.read_machines(measured, systems),
+            experiment=tracking.EXPERIMENT,
+        )
+        crops = page.find_crops(measured, systems, sets, params.report.crops)
+        tables.write(table, out)
+        with whole_folder(out / "figures") as folder:
+            for theme in (figures.LIGHT, figures.DARK):
+                figures.pareto(table, folder / f"pareto_{theme.name}.png", theme)
+                figures.waterfall(table, folder / f"waterfall_{theme.name}.png", theme)
+        figures.overview(table, crops[0].folder if crops else None, out / "overview.png")
+        drawn = {
+            name: (out / "figures" / f"{name}_light.png", out / "figures" / f"{name}_dark.png")
+            for name in ("pareto", "waterfall")
+        }
+        page.write(out / "index.html", params.report.title, table, crops, drawn, provenance)
+        headline = metrics(table)
+        with whole_file(out / "metrics.json") as aside:
+            aside.write_text(json.dumps(headline, indent=2) + "\n")
+        run.log_metrics(_flat("", headline))
+        for file in ("index.html", "table.csv", "overview.png"):
+            run.log_artifact(out / file)
+
+
+def metrics(table: "pd.DataFrame") -> dict[str, Any]:
+    """The headline numbers, ``system → x<scale> → …``, of the deployed files (TFLite where there is one).
+
+    Per set PSNR Y and its gain over bicubic in dB for every variant; p50 in ms for every variant; and how many times
+    the p50 of fp32 contains that of each smaller variant.
+    """
+    from pipeline_src.reporting.tables import deployed
+
+    numbers: dict[str, Any] = {}
+    for _, row in deployed(table).iterrows():
+        here = numbers.setdefault(row["system"], {}).setdefault(f"x{row['scale']:.0f}", {})
+        of_set = here.setdefault(row["set"], {"psnr_y_bicubic": round(row["psnr_y"] - row["gain_db"], 4)})
+        of_set[f"psnr_y_{row['variant']}"] = round(row["psnr_y"], 4)
+        of_set[f"gain_db_{row['variant']}"] = round(row["gain_db"], 4)
+        if row["p50_ms"] > 0:
+            here.setdefault("p50_ms", {})[row["variant"]] = round(row["p50_ms"], 3)
+    for scales in numbers.values():
+        for here in scales.values():
+            p50 = here.get("p50_ms", {})
+            times = {v: round(p50["fp32"] / ms, 3) for v, ms in p50.items() if v != "fp32" and "fp32" in p50}
+            here.update({"fp32_p50_over": times} if times else {})
+    return numbers
+
+
+def _flat(prefix: str, value: Any) -> dict[str, float]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, float] = {}
+    for key, inner in value.items():
+        flat |= _flat(f"{prefix}.{key}" if prefix else key, inner)
+    return flat
+
+
+if __name__ == "__main__":
+    command.stage(report)
