@@ -162,9 +162,7 @@ def main() -> None:
     parser.add_argument(
         "-o", "--output", required=True, type=Path, help="a file, or a folder if there are several images"
     )
-    parser.add_argument(
-        "--model", required=True, help="a system of params.yaml, or an exported file"
-    )
+    parser.add_argument("--model", required=True, help="a system of params.yaml, or an exported file")
     parser.add_argument("--runtime", choices=("torch", *SUFFIX), default="onnx", help="default: onnx")
     parser.add_argument("--variant", choices=("fp32", "ptq", "qat"), default="fp32", help="default: fp32")
     parser.add_argument("--tile", type=int, default=256, help="LR pixels a side of a tile (default 256)")

@@ -53,7 +53,7 @@ class ImagePairs:
         return self._maps["HR"][name]
 
     def middle(self, name: str, scale: int, crop: int) -> tuple[np.ndarray, np.ndarray]:
-        """The middle ``crop``×``crop`` LR pixels of an image (or as many as it has) and the HR pixels they stand for."""
+        """The middle ``crop``×``crop`` LR pixels of an image, or as many as it has, and their HR pixels."""
         lr, hr = self.lr(name, scale), self.hr(name)
         y, x = (max(0, side - crop) // 2 for side in lr.shape[:2])
         lr = lr[y : y + crop, x : x + crop]

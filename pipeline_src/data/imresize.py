@@ -28,9 +28,7 @@ def imresize(image: np.ndarray, scale: float | Fraction, convention: Convention 
     """
     if image.dtype != np.uint8:
         raise ValueError(f"imresize takes uint8, not {image.dtype}; imresize_float takes floats")
-    if convention == "A":
-        return _resize(image, scale, "A", np.uint8, threads)
-    return _resize(image.astype(np.float64), scale, "B", np.uint8, threads)
+    return _resize(image if convention == "A" else image.astype(np.float64), scale, convention, np.uint8, threads)
 
 
 def imresize_float(image: np.ndarray, scale: float | Fraction, threads: int = 1) -> np.ndarray:
@@ -43,8 +41,7 @@ def modcrop(hr: np.ndarray, scale: int) -> np.ndarray:
     height, width = (side // scale * scale for side in hr.shape[:2])
     if not height or not width:
         raise UserError(
-            f"an image of {hr.shape[1]}×{hr.shape[0]} pixels is smaller than its scale ×{scale}; "
-            "remove it from its set"
+            f"an image of {hr.shape[1]}×{hr.shape[0]} pixels is smaller than its scale ×{scale}; remove it from its set"
         )
     return hr[:height, :width]
 
@@ -61,6 +58,8 @@ def _resize(
 
     if image.ndim not in (2, 3) or not image.size:
         raise ValueError(f"an image is H×W or H×W×C and not empty, not {image.shape}")
+    if convention not in ("A", "B"):
+        raise ValueError(f"the convention is A or B, not {convention!r}")
     if scale <= 0:
         raise ValueError(f"the scale must be above 0, not {scale}")
     height, width, *channels = image.shape
@@ -74,9 +73,7 @@ def _resize(
     rows, columns = (row_taps, row_weights), (column_taps, column_weights)
 
     def band(first: int, last: int) -> None:
-        resample(
-            source, math.prod(channels), *rows, *columns, convention == "A", result is np.uint8, first, last, out
-        )
+        resample(source, math.prod(channels), *rows, *columns, convention == "A", result is np.uint8, first, last, out)
 
     in_bands(band, len(out), threads)
     return out.reshape(shape)

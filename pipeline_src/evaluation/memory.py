@@ -1,16 +1,18 @@
 """Peak memory of one exported file, measured in a process of its own.
 
 ``python -m pipeline_src.evaluation.memory FILE HEIGHT WIDTH THREADS`` prints, in MiB, how far resident memory grows
-from before the file is loaded to the peak after one upscaling.
+from before the file is loaded, its runtime's library being imported already, to the peak of one upscaling.
 """
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from pipeline_src.errors import UserError
 
 MIB = 2**20
+LIBRARIES = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "ai_edge_litert.interpreter"}
 
 
 def peak_memory_mb(file: Path, height: int, width: int, threads: int) -> float:
@@ -29,9 +31,11 @@ def _main(file: Path, height: int, width: int, threads: int) -> None:
     import numpy as np
     import psutil
 
-    from pipeline_src.deployment import runtimes
+    from pipeline_src.deployment import pixels, runtimes
 
-    runtimes.import_for(file)
+    import_module(LIBRARIES[file.suffix])
+    pixels.from_nhwc(np.zeros((1, 4, 4, 3), np.float32))
+    pixels.from_nchw(np.zeros((1, 3, 4, 4), np.float32))
     image = np.zeros((height, width, 3), np.uint8)
     before = psutil.Process().memory_info().rss
     runtimes.load(file, threads)(image)

@@ -58,9 +58,7 @@ def blur_down(ring: np.ndarray, first: int, g: np.ndarray, total: np.ndarray) ->
             g[k],
             g[k + 1],
         )
-    add_pair_and_middle(
-        total, ring[(first + 4) % TAPS], ring[(first + 6) % TAPS], ring[(first + 5) % TAPS], g[4], g[5]
-    )
+    add_pair_and_middle(total, ring[(first + 4) % TAPS], ring[(first + 6) % TAPS], ring[(first + 5) % TAPS], g[4], g[5])
 
 
 @njit(nogil=True, cache=True)
@@ -77,9 +75,7 @@ def structural_similarity(
     for i in range(len(similarity)):
         means = x[i] * x[i] + y[i] * y[i]
         product = x[i] * y[i]
-        similarity[i] = ((2 * product + C1) * (2 * (xy[i] - product) + C2)) / (
-            (means + C1) * (squares[i] - means + C2)
-        )
+        similarity[i] = ((2 * product + C1) * (2 * (xy[i] - product) + C2)) / ((means + C1) * (squares[i] - means + C2))
 
 
 @njit(nogil=True, cache=True)
