@@ -18,6 +18,7 @@ RESULTS = Path("results")
 SCRATCH = Path(".cache")  # resume checkpoints: outside the outs, because both launchers delete those before a run
 MODELS = Path(__file__).parent / "models"
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # DVC splits a key at its dots, a command at its spaces
 Count = Annotated[int, Field(ge=1)]
 Scale = Annotated[int, Field(ge=2, le=4)]
 Role = Literal["training", "evaluation"]
@@ -73,12 +74,13 @@ class Report(Section):
 
 
 class Recipe(Section):
-    """How a net is trained; patches are in LR pixels, ``decay_every`` in steps."""
+    """How a net is trained; patches are in LR pixels, ``warmup`` (linear, from 0) and ``decay_every`` in steps."""
 
     steps: Annotated[int, Field(ge=0)]
     batch: Count
     patch: Annotated[int, Field(ge=8)]
     lr: Annotated[float, Field(gt=0)]
+    warmup: Annotated[int, Field(ge=0)]
     decay_every: Count
     decay: Annotated[float, Field(gt=0, le=1)]
     loss: Literal["l1", "smooth_l1", "mse"]
@@ -108,14 +110,14 @@ class System(Section):
 class Params(Section):
     seed: Annotated[int, Field(ge=0)]
     threads: Count
-    sets: dict[str, ImageSet]
+    sets: dict[Name, ImageSet]
     build_h5: BuildH5
     train: Train
     quantize: Quantize
     export: Export
     benchmark: Benchmark
     report: Report
-    systems: dict[str, System]
+    systems: dict[Name, System]
 
     def system(self, name: str) -> System:
         """The system ``name``; UserError if ``params.yaml`` has none of that name."""

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-TINY = {"steps": 12, "batch": 2, "patch": 16}
+TINY = {"steps": 12, "batch": 2, "patch": 16, "warmup": 0}
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -67,9 +67,8 @@ def photograph(name: str) -> np.ndarray:
 @pytest.fixture(scope="session")
 def train_h5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A train.h5 of four crops of photographs: three to train on, one to validate."""
-    from pipeline_src.data.imresize import imresize, modcrop
-
     from pipeline_src.data import hdf5
+    from pipeline_src.data.imresize import imresize, modcrop
 
     def pairs() -> Iterator[Any]:
         for index, name in enumerate(["coffee.png", "chelsea.png", "motorcycle_left.png", "rocket.jpg"]):

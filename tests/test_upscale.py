@@ -23,8 +23,10 @@ Upscale = Callable[..., Image.Image]
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained ABPN ×3 that is no mere copy of its anchor."""
     torch.manual_seed(1)
+    net = build("abpn", [3], {})
+    torch.nn.init.xavier_normal_(net.body[-1].weight)
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
-    save_net(path, build("abpn", [3], {}), {"model": "abpn", "scales": [3], "net": {}})
+    save_net(path, net, {"model": "abpn", "scales": [3], "net": {}})
     return path
 
 

@@ -11,9 +11,9 @@ from pipeline_src.errors import UserError
 class Patches:
     """Batches of LR patches and the HR patches they came from.
 
-    An image is drawn with a probability in proportion to the number of positions its patch can take, so every patch of
-    the set is equally likely. An image smaller than a patch is mirrored at its right and bottom edge up to one patch,
-    so none is lost. Augmentations are drawn per patch with p = 0.5 each: ``hflip``, ``vflip``, ``transpose``.
+    Every image is equally likely, as in the papers, and then every position in it. An image smaller than a patch is
+    mirrored at its right and bottom edge up to one patch, so none is lost. Augmentations are drawn per patch with
+    p = 0.5 each: ``hflip``, ``vflip``, ``transpose``.
     """
 
     def __init__(
@@ -24,8 +24,6 @@ class Patches:
             raise UserError(f"{images.path} holds no {images.part} image; give a larger set and run build_h5 again")
         self._pairs = [_at_least(images.lr(name, scale), images.hr(name), scale, patch) for name in images.names]
         self._room = np.array([[lr.shape[0] - patch + 1, lr.shape[1] - patch + 1] for lr, _ in self._pairs])
-        positions = self._room.prod(axis=1)
-        self._share = positions / positions.sum()
 
     def at(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """The batch of one step: LR uint8 N×3×p×p and HR uint8 N×3×sp×sp, C-contiguous."""
@@ -33,7 +31,7 @@ class Patches:
         p, s = self.patch, self.scale
         lr = np.empty((self.batch, p, p, 3), np.uint8)
         hr = np.empty((self.batch, p * s, p * s, 3), np.uint8)
-        chosen = random.choice(len(self._pairs), self.batch, p=self._share)
+        chosen = random.integers(len(self._pairs), size=self.batch)
         corners = random.integers(self._room[chosen])
         draws = random.random((self.batch, 3)) < 0.5
         for i, (image, (y, x), (hflip, vflip, transpose)) in enumerate(zip(chosen, corners, draws, strict=True)):

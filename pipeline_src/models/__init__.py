@@ -4,7 +4,7 @@ A model is one file with a function ``build(scales, **net)`` that returns a torc
 
 * ``description``: a :class:`Description`;
 * ``at_scale(scale)``: a module that maps a batch of LR images, float NCHW in 0..255, to SR images of ``scale`` times
-  the height and width, float NCHW in 0..255 (clamped).
+  the height and width, float NCHW, clamped to 0..255 in eval mode.
 """
 
 import importlib

@@ -27,12 +27,16 @@ class ABPN(nn.Module):
         for conv in convs:
             nn.init.xavier_normal_(conv.weight)
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        # Start at the anchor itself. With Glorot's weights here the first steps have to unlearn a random image; that
+        # drives the activations before it to zero, from where some seeds never come back.
+        nn.init.zeros_(convs[-1].weight)
         self.body = nn.Sequential(*[layer for conv in convs[:-1] for layer in (conv, nn.ReLU())], convs[-1])
         self.upscale = DepthToSpace(scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        anchor = torch.cat([x] * self.scale**2, dim=1)
-        return self.upscale(torch.clamp(self.body(x) + anchor, 0, 255))
+        pixels = self.body(x) + torch.cat([x] * self.scale**2, dim=1)
+        # Not in training: a clamped pixel has no gradient, and a net that has once saturated would stay so for ever.
+        return self.upscale(pixels if self.training else torch.clamp(pixels, 0, 255))
 
     def at_scale(self, scale: int) -> nn.Module:
         """The net itself: it has one scale."""

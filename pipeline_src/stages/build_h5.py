@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def build_h5() -> None:
     params = settings.load()
     from pipeline_src.data import hdf5
-    from pipeline_src.data.manifests import refuse_overlap
     from pipeline_src.data.images import list_images
+    from pipeline_src.data.manifests import refuse_overlap
 
     spec = params.build_h5
     folders = {role: [settings.images_folder(role, name) for name in params.sets_for(role)] for role in settings.ROLES}

@@ -20,6 +20,7 @@ def train(system: str) -> None:
 
     spec, out = params.system(system), settings.results("train", system)
     scale = spec.scales[0]
+    training, validation = (ImagePairs(settings.TRAIN_H5, part) for part in ("training", "validation"))
     device = torch_device(params.train.device, params.threads)
     torch.manual_seed(params.seed)
     net = build(spec.model, spec.scales, spec.net)
@@ -31,7 +32,6 @@ def train(system: str) -> None:
         "seed": params.seed,
         "train_h5": sha256(settings.TRAIN_H5),
     }
-    training, validation = (ImagePairs(settings.TRAIN_H5, part) for part in ("training", "validation"))
     recipe = spec.train
     patches = Patches(training, scale, patch=recipe.patch, batch=recipe.batch, seed=params.seed, augment=recipe.augment)
     with tracking.stage_run("train", system, made_from | {"train": params.train.model_dump()}) as run:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ def fit(
     is written to ``checkpoint`` every ``checkpoint_every`` steps and removed at the end; a training that was killed
     goes on from there to the very same weights. ``before_step`` is called with each step's number, after a resume too.
 
-    Raises UserError when the loss is not finite, or the checkpoint is corrupt.
+    A net that has collapsed (its activations died, so that it gives its anchor for ever) is told on stderr at the first
+    validation that repeats the one before. Raises UserError when the loss is not finite, or the checkpoint is corrupt.
     """
     # Channels-last: 1.4 times the speed of NCHW for these nets on a CPU, and what tensor cores want on a GPU.
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -63,20 +65,26 @@ def fit(
     for step in progress:
         before_step(step)
         for group in optimiser.param_groups:
-            group["lr"] = recipe.lr * recipe.decay ** (step // recipe.decay_every)
+            warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
+            group["lr"] = warm * recipe.lr * recipe.decay ** (step // recipe.decay_every)
         lr, hr = (_to_batch(part, device) for part in patches.at(step))
         loss = loss_of(net(lr), hr)
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
-            raise UserError(
-                f"the loss of {name} is {losses[-1]} at step {step}; lower its lr ({recipe.lr:g})"
-            )
+            raise UserError(f"the loss of {name} is {losses[-1]} at step {step}; lower its lr ({recipe.lr:g})")
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         done = step + 1
         if done % validate_every == 0 or done == recipe.steps:
-            curve.append({"step": done, "loss": sum(losses) / len(losses), **validate(net)})
+            metrics = validate(net)
+            if curve and curve[-1]["step"] > recipe.warmup and metrics.items() <= curve[-1].items():
+                progress.write(
+                    f"{name} does not learn: its validation at step {done} is that of step {curve[-1]['step']:g} to "
+                    "the last digit; if that goes on, its activations have died: lower its lr, or raise its warmup",
+                    file=sys.stderr,
+                )
+            curve.append({"step": done, "loss": sum(losses) / len(losses), **metrics})
             losses.clear()
             progress.set_postfix({key: f"{value:.2f}" for key, value in curve[-1].items() if key != "step"})
         if done % checkpoint_every == 0 and done < recipe.steps:

@@ -17,14 +17,15 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[st
     """Write tensors of any dtype and shape, and JSON-able metadata, whole or not at all."""
     apart = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with whole_file(path) as aside:
-        save_file(apart, aside, {key: json.dumps(value) for key, value in metadata.items()})
+        # One entry, because safetensors writes several in an order that changes from save to save.
+        save_file(apart, aside, {"metadata": json.dumps(metadata, sort_keys=True)})
 
 
 def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors and metadata of :func:`save_tensors`; UserError if the file is missing or not whole."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            metadata = json.loads((file.metadata() or {}).get("metadata", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 (no iterator)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the stage that makes it first") from None

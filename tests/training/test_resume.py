@@ -74,6 +74,12 @@ def test_a_loss_that_is_not_finite_stops_the_training(ready: Make, stage: Stage)
     assert not WEIGHTS.exists()
 
 
+def test_a_net_that_does_not_learn_is_told_early(ready: Make, stage: Stage) -> None:
+    result = stage(ready(steps=12, lr=1e-12), "train", "abpn_x3")
+    assert result.returncode == 0
+    assert "train@abpn_x3 does not learn: its validation at step 12 is that of step 6" in result.stderr
+
+
 def test_another_recipe_does_not_resume_this_checkpoint(ready: Make) -> None:
     from pipeline_src.training.loop import checkpoint_path
 

@@ -1,0 +1,35 @@
+# Every target sets up .venv from requirements.lock first, when it is missing or the lock file has changed.
+PYTHON := $(or $(shell command -v python3),python3)
+READY := .venv/.ready
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: report test lint bench paper ui
+
+report: $(READY) ## the pipeline, to results/report/index.html
+	dvc repro
+
+test: $(READY)
+	pytest -n auto
+
+lint: $(READY)
+	ruff check . && ruff format --check . && mypy && lint-imports && snakemake --lint
+
+bench: $(READY) ## side-by-side speed measurements
+	for script in benchmarks/*.py; do python "$$script" || exit 1; done
+
+paper: $(READY) ## the published lengths, on sets that it downloads: days without a GPU
+	python -m pipeline_src.params workflow/presets/paper.yaml
+	dvc repro
+
+ui: $(READY) ## what MLflow remembers, in the browser
+	mlflow ui --workers 1 --host 127.0.0.1 --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db"
+
+# The stamp is written last. Without it a set-up was cut short, and what it left is not to be trusted.
+$(READY): requirements.lock
+	@"$(PYTHON)" -c 'import sys; v = sys.version.split()[0]; sys.exit(None if sys.version_info >= (3, 11) else \
+	  f"error: python3 is {v}, and the pipeline needs Python 3.11 or newer; install one and put it first on the PATH")'
+	test -e $@ || "$(PYTHON)" -m venv --clear .venv
+	.venv/bin/python -m pip install --disable-pip-version-check --no-compile -r requirements.lock
+	.venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@

@@ -1,0 +1,103 @@
+"""The JSON card beside every exported file: what it is, what it takes and gives, and what it was made from."""
+
+import importlib.metadata
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline_src.errors import UserError
+from pipeline_src.files import sha256, whole_file
+
+Format = Literal["onnx", "openvino", "tflite"]
+
+MAKERS = {
+    "onnx": ["torch", "torchao", "onnx", "onnxscript", "onnxruntime"],
+    "openvino": ["torch", "torchao", "onnx", "onnxscript", "openvino"],
+    "tflite": ["torch", "torchao", "litert-torch", "ai-edge-litert"],
+}
+
+
+@dataclass(frozen=True)
+class Border:
+    """One end of an exported net: ``value = scale · (q - zero_point)``, values in 0..255."""
+
+    dtype: Literal["float32", "uint8"]
+    layout: Literal["NHWC", "NCHW"]
+    scale: float = 1.0
+    zero_point: int = 0
+
+
+@dataclass(frozen=True)
+class Card:
+    """``size`` is [height, width] of the LR image where the file takes that size alone; ``colour``, ``takes`` and
+    ``multiple`` are the net's description; ``mult_adds`` are for a 1280×720 HR image; ``files`` and ``weights`` map
+    names to SHA-256."""
+
+    system: str
+    model: str
+    variant: str
+    format: Format
+    scale: int
+    colour: str
+    takes: str
+    multiple: int
+    parameters: int
+    mult_adds: int
+    size: list[int] | None
+    input: Border
+    output: Border
+    files: dict[str, str]
+    weights: dict[str, str]
+    versions: dict[str, str]
+
+
+def path_of(file: Path) -> Path:
+    """Where the card of an exported file lies."""
+    return file.with_name(f"{file.name}.json")
+
+
+def parts_of(file: Path) -> list[Path]:
+    """The files an exported net consists of: an OpenVINO ``.xml`` has a ``.bin`` beside it."""
+    return [file, file.with_suffix(".bin")] if file.suffix == ".xml" else [file]
+
+
+def versions(made_as: Format) -> dict[str, str]:
+    """The versions of the libraries that make a file of this format."""
+    return {name: importlib.metadata.version(name) for name in MAKERS[made_as]}
+
+
+def write(file: Path, card: dict[str, Any]) -> Card:
+    """Write the card of a file; ``card`` holds every field but ``files`` and ``versions``."""
+    hashes = {part.name: sha256(part) for part in parts_of(file)}
+    whole = Card(**card, files=hashes, versions=versions(card["format"]))
+    with whole_file(path_of(file)) as aside:
+        aside.write_text(json.dumps(asdict(whole), indent=2) + "\n")
+    return whole
+
+
+def read(file: Path) -> Card:
+    """The card of a file; UserError if it is missing, or if the file is not the one it describes."""
+    try:
+        fields = json.loads(path_of(file).read_text())
+        card = Card(**fields | {end: Border(**fields[end]) for end in ("input", "output")})
+    except FileNotFoundError:
+        raise UserError(f"{file} has no card {path_of(file).name} beside it; give a file of the stage export") from None
+    except (json.JSONDecodeError, TypeError, KeyError) as error:
+        raise UserError(f"{path_of(file)} is not a card ({error}); export {file.name} again") from None
+    for part in parts_of(file):
+        if not part.is_file():
+            raise UserError(f"{part} does not exist; export it again")
+        if sha256(part) != card.files.get(part.name):
+            raise UserError(
+                f"{part} is not the file that {path_of(file).name} describes: it is damaged; export it again"
+            )
+    return card
+
+
+def of_folder(folder: Path) -> dict[Path, Card]:
+    """Every exported file of a folder with its card, sorted by name; UserError if there is none."""
+    files = [card.with_suffix("") for card in sorted(folder.glob("*.json"))]
+    if not files:
+        raise UserError(f"{folder} holds no exported file with a card; run the stage export first")
+    return {file: read(file) for file in files}

@@ -1,0 +1,59 @@
+"""Export every variant of one system (fp32, ptq, qat) to ONNX, OpenVINO and TFLite, each file with a card beside it."""
+
+from typing import Any
+
+from pipeline_src import command, tracking
+from pipeline_src import params as settings
+from pipeline_src.files import sha256, whole_folder
+
+
+def export(system: str) -> None:
+    params = settings.load()
+    import pandas as pd
+    import torch
+
+    from pipeline_src.compression import quantization
+    from pipeline_src.deployment import exporting, inventory
+    from pipeline_src.evaluation.complexity import mult_adds, parameters
+    from pipeline_src.training.weights import load_net
+
+    torch.set_num_threads(params.threads)
+    height, width = params.export.timing_size
+    weights = {
+        "fp32": settings.results("train", system) / "weights.safetensors",
+        **{variant: settings.results("quantize", system) / f"{variant}.safetensors" for variant in ("ptq", "qat")},
+    }
+    net, made_from = load_net(weights["fp32"])
+    with (
+        tracking.stage_run("export", system, params.export.model_dump()) as run,
+        whole_folder(settings.results("export", system)) as out,
+    ):
+        files = []
+        for variant, source in weights.items():
+            prepared = quantization.load(source, net) if variant != "fp32" else {}
+            for scale in net.description.scales:
+                stem, float_net = f"{variant}_x{scale}", net.at_scale(scale)
+                if variant == "fp32":
+                    exporting.export_float(float_net, out, stem, (height, width))
+                else:
+                    exporting.export_int8(prepared[scale], out, stem, (height, width))
+                facts: dict[str, Any] = {
+                    "system": system,
+                    "model": made_from["model"],
+                    "variant": variant,
+                    "scale": scale,
+                    "colour": net.description.colour,
+                    "takes": net.description.takes,
+                    "multiple": net.description.multiple,
+                    "parameters": parameters(float_net),
+                    "mult_adds": mult_adds(float_net, scale, net.description.takes),
+                    "weights": {source.name: sha256(source)},
+                }
+                files += exporting.write_cards(out, stem, (height, width), **facts)
+        table = pd.DataFrame([row for file in files for row in inventory.rows(file)])
+        table.to_csv(out / "inventory.csv", index=False)
+        run.log_artifact(out / "inventory.csv")
+
+
+if __name__ == "__main__":
+    command.stage(export, "system")

@@ -1,0 +1,35 @@
+"""The range of an 8-bit activation."""
+
+import pytest
+import torch
+
+from pipeline_src.compression.ranges import least_error_range
+
+
+def squared_error(values: torch.Tensor, low: float, high: float) -> float:
+    scale = (high - low) / 255
+    zero = round(-low / scale)
+    return (torch.fake_quantize_per_tensor_affine(values, scale, zero, 0, 255) - values).square().mean().item()
+
+
+def test_an_outlier_does_not_cost_the_rest_its_resolution() -> None:
+    torch.manual_seed(0)
+    values = torch.cat([torch.rand(1_000_000) * 10, torch.tensor([16.0])])
+    low, high = least_error_range(values)
+    assert low == 0
+    assert 10 <= high < 12
+    assert squared_error(values, low, high) < 0.7 * squared_error(values, 0, 16)
+
+
+def test_even_values_keep_their_whole_range() -> None:
+    assert least_error_range(torch.linspace(-40, 80, 100_000)) == pytest.approx((-40, 80), rel=0.03)
+
+
+def test_zero_is_always_inside() -> None:
+    low, high = least_error_range(torch.linspace(30, 90, 10_000))
+    assert low == 0
+    assert high == pytest.approx(90, rel=0.03)
+
+
+def test_a_dead_activation_has_the_range_zero() -> None:
+    assert least_error_range(torch.zeros(100)) == (0, 0)

@@ -1,0 +1,26 @@
+"""Rounding and layout between tensors and images."""
+
+import numpy as np
+import pytest
+
+from pipeline_src.deployment import pixels
+
+VALUES = np.array([-3.0, -0.5, 0.49, 0.5, 1.5, 2.5, 254.49, 254.5, 255.5, 300.0, 17.0, 100.51], np.float32)
+ROUNDED = np.array([0, 0, 0, 0, 2, 2, 254, 254, 255, 255, 17, 101], np.uint8)
+
+
+def test_float_is_clipped_and_rounded_half_to_even() -> None:
+    nhwc = VALUES.reshape(1, 2, 2, 3)
+    assert np.array_equal(pixels.from_nhwc(nhwc), ROUNDED.reshape(2, 2, 3))
+    assert np.array_equal(pixels.from_nchw(np.ascontiguousarray(nhwc.transpose(0, 3, 1, 2))), ROUNDED.reshape(2, 2, 3))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_there_and_back(dtype: str) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (7, 5, 3), np.uint8)
+    for there, back in ((pixels.to_nhwc, pixels.from_nhwc), (pixels.to_nchw, pixels.from_nchw)):
+        x = there(image, dtype)
+        assert x.dtype == dtype
+        assert x.flags.c_contiguous
+        assert np.array_equal(back(x), image)
+        assert not np.shares_memory(back(x), x)

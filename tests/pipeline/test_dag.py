@@ -1,0 +1,71 @@
+"""Snakemake's DAG is DVC's DAG, and both are what dvc.yaml says."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "workflow"))
+
+from dvc_stages import groups, stages  # noqa: E402
+
+Edge = tuple[str, str]  # from a stage to one that needs it
+
+
+@pytest.fixture(scope="module")
+def found():
+    return stages(ROOT, compare=False)
+
+
+def out_of(*command: str) -> str:
+    python = Path(sys.executable)
+    return subprocess.run(
+        [python.parent / command[0], *command[1:]], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def edges(found) -> set[Edge]:
+    maker = {out: stage.name for stage in found for out in stage.files + stage.folders}
+    return {(maker[path], stage.name) for stage in found for path in stage.inputs if path in maker}
+
+
+def test_the_stages_are_those_that_dvc_lists(found) -> None:
+    listed = out_of("dvc", "stage", "list", "--all", "--name-only").split()
+    assert sorted(stage.name for stage in found) == sorted(listed)
+    assert {"build_h5", "report", "train@abpn_x3"} <= set(listed)
+
+
+def test_the_edges_are_those_of_dvc(edges: set[Edge]) -> None:
+    assert edges == set(re.findall(r'"([^"]+)" -> "([^"]+)"', out_of("dvc", "dag", "--dot")))
+
+
+def test_the_edges_are_those_of_snakemake(found, edges: set[Edge]) -> None:
+    graph = out_of("snakemake", "--nolock", "--rulegraph", "--", "report")
+    name = dict(re.findall(r'(\d+)\[label = "([^"]+)"', graph))
+    assert set(name.values()) == {stage.name for stage in found}
+    assert edges == {(name[a], name[b]) for a, b in re.findall(r"(\d+) -> (\d+)", graph)}
+
+
+def test_each_foreach_is_one_target(found) -> None:
+    listed = out_of("snakemake", "--nolock", "--list-rules", "--quiet", "all").split()
+    assert sorted(listed) == sorted({stage.name for stage in found} | set(groups(found)))
+    assert [stage.name for stage in groups(found)["train"]] == ["train@abpn_x3"]
+
+
+def test_every_stage_names_its_threads_and_memory(found) -> None:
+    for stage in found:
+        assert stage.meta["threads"] >= 1
+        assert 100 <= stage.meta["mem_mb"] <= 6000
+
+
+def test_each_stage_is_its_script_its_command_and_its_folder(found) -> None:
+    for stage in found:
+        verb, _, item = stage.name.partition("@")
+        assert f"pipeline_src/stages/{verb}.py" in stage.inputs
+        for out in stage.files + stage.folders:
+            assert Path(out).parts[:2] == ("results", verb)
+            assert not item or item in Path(out).parts

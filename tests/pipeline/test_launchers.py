@@ -1,0 +1,153 @@
+"""Both launchers, for real: every stage on tiny params in a copy of the repository."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COPIED = [
+    ".dvc/config",
+    ".dvcignore",
+    ".gitignore",
+    "dvc.yaml",
+    "params.yaml",
+    "pyproject.toml",
+    "pipeline_src",
+    "workflow",
+]
+RECIPE = "{steps: 4, batch: 2, patch: 16, decay_every: 2}"
+TINY = f"""
+train: {{checkpoint_every: 2, validate_every: 2, validation_crop: 16}}
+quantize: {{calibration_images: 2, calibration_crop: 32}}
+export: {{timing_size: [24, 32]}}
+benchmark: {{warmup: 1, runs: 3, min_seconds: 0.0, crops: 1, crop_size: 16}}
+systems: {{abpn_x3: {{train: {RECIPE}, qat: {RECIPE}}}}}
+"""
+STAGES = 8
+SAME_ANYWHERE = ["fetch@samples", "fetch@samples_heldout", "build_h5", "train@abpn_x3", "quantize@abpn_x3"]
+
+pytestmark = pytest.mark.slow
+
+
+class Copy:
+    """A copy of the repository, committed, with tiny params; ``ran`` runs a command of this environment in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in COPIED:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / name, folder / name)
+        (folder / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
+        (folder / "tiny.yaml").write_text(TINY)
+        self.ran("python", "-m", "pipeline_src.params", "tiny.yaml")
+        self.ran("git", "init", "--quiet")
+        self.commit()
+
+    def ran(self, *command: str, **environment: str) -> str:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "SR_", "DVC", "RANK", "SNAKEMAKE"))}
+        kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+        done = subprocess.run(command, cwd=self.folder, env=kept | environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        return done.stdout + done.stderr
+
+    def commit(self) -> None:
+        self.ran("git", "add", "--all")
+        self.ran("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "-m", "state")
+
+    def lock(self) -> dict[str, Any]:
+        return yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
+
+    def assert_nothing_to_do(self) -> None:
+        assert self.ran("dvc", "status").strip() == "Data and pipelines are up to date."
+        assert self.ran("dvc", "repro").count("didn't change, skipping") == STAGES
+        assert "Nothing to be done" in self.ran("snakemake", "-n", "report")
+        assert "Nothing to be done" in self.ran("snakemake", "--cores", "8", "report")
+
+
+@pytest.fixture(scope="module")
+def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    copy = Copy(tmp_path_factory.mktemp("snakemake"))
+    copy.ran("snakemake", "--cores", "8", "report")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def by_dvc(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    copy = Copy(tmp_path_factory.mktemp("dvc"))
+    copy.ran("dvc", "repro", SR_TRACKING="off")
+    return copy
+
+
+def test_after_snakemake_nothing_is_left_to_do(by_snakemake: Copy) -> None:
+    by_snakemake.assert_nothing_to_do()
+
+
+def test_after_dvc_nothing_is_left_to_do(by_dvc: Copy) -> None:
+    by_dvc.assert_nothing_to_do()
+
+
+def test_both_make_the_same_weights(by_snakemake: Copy, by_dvc: Copy) -> None:
+    one, other = by_snakemake.lock(), by_dvc.lock()
+    assert set(one) == set(other)
+    for name in SAME_ANYWHERE:
+        outs = [
+            [out for out in lock[name]["outs"] if not out["path"].endswith("metrics.json")] for lock in (one, other)
+        ]
+        assert outs[0] == outs[1], name
+
+
+def test_each_stage_is_a_run_under_one_parent(by_snakemake: Copy) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{by_snakemake.folder / 'mlflow.db'}")
+    runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    parents = [run for run in runs if "pipeline_state" in run.data.tags]
+    children = [run for run in runs if run not in parents]
+    assert len(parents) == 1
+    assert len(parents[0].data.tags["git_commit"]) == 40
+    assert {run.info.run_name for run in children} == set(by_snakemake.lock())
+    for run in children:
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
+        assert run.data.tags["launcher"] == "snakemake"
+        assert run.data.tags["DVC_STAGE"] == run.info.run_name
+
+
+def test_new_time_stamps_are_no_reason_to_run(by_dvc: Copy) -> None:
+    for path in [*(by_dvc.folder / "pipeline_src").rglob("*.py"), by_dvc.folder / "params.yaml"]:
+        path.touch()
+    by_dvc.assert_nothing_to_do()
+
+
+def test_an_edited_param_runs_what_depends_on_it(by_dvc: Copy) -> None:
+    params = by_dvc.folder / "params.yaml"
+    before = by_dvc.lock()
+    params.write_text(params.read_text().replace("title: ", "title: Tiny "))
+    assert "report.title" in by_dvc.ran("dvc", "params", "diff")
+    planned = by_dvc.ran("snakemake", "-n", "report")
+    assert "rule report:" in planned
+    assert "benchmark@abpn_x3" not in planned.split("Job stats")[1].split("Reasons")[0]
+    by_dvc.ran("snakemake", "--cores", "8", "report", SR_TRACKING="off")
+    assert [name for name, stage in by_dvc.lock().items() if stage != before[name]] == ["report"]
+    by_dvc.assert_nothing_to_do()
+
+
+def test_experiments_metrics_and_plots(by_dvc: Copy) -> None:
+    by_dvc.commit()
+    by_dvc.ran("dvc", "exp", "run", "-S", "report.crops=1", SR_TRACKING="off")
+    assert "crops: 1" in (by_dvc.folder / "params.yaml").read_text()
+    assert "report.crops" in by_dvc.ran("dvc", "params", "diff")
+    assert "results/train/abpn_x3/metrics.json" in by_dvc.ran("dvc", "metrics", "show")
+    assert "failed to load" not in by_dvc.ran("dvc", "plots", "show")
+    page = (by_dvc.folder / "dvc_plots" / "index.html").read_text()
+    assert "Validation PSNR (Y) of abpn_x3" in page
+    by_dvc.assert_nothing_to_do()

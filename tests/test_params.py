@@ -1,0 +1,140 @@
+"""params.yaml: what the schema refuses and how it says so, and presets merged into it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline_src import params as settings
+from pipeline_src.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+PAPER = ROOT / "workflow" / "presets" / "paper.yaml"
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Callable[..., Path]:
+    """A copy of params.yaml in which the value at a dotted key is another; None removes the key."""
+
+    def change(key: str, value: Any) -> Path:
+        everything = yaml.safe_load((ROOT / "params.yaml").read_text())
+        *sections, last = key.split(".")
+        place = everything
+        for section in sections:
+            place = place[section]
+        if value is None:
+            del place[last]
+        else:
+            place[last] = value
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(everything))
+        return path
+
+    return change
+
+
+def test_the_params_of_the_repository_are_valid() -> None:
+    params = settings.load(ROOT / "params.yaml")
+    assert params.system("abpn_x3").scales == [3]
+    assert not set(params.sets_for("training")) & set(params.sets_for("evaluation"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("trian", {}, "trian is an unknown key"),
+        ("train.checkpoint_evry", 5, "train.checkpoint_evry is an unknown key"),
+        ("systems.abpn_x3.train.momentum", 0.9, "systems.abpn_x3.train.momentum is an unknown key"),
+        ("seed", "1", "seed: Input should be a valid integer, not '1'"),
+        ("seed", True, "seed: Input should be a valid integer, not True"),
+        ("threads", 0, "threads: Input should be greater than or equal to 1, not 0"),
+        ("build_h5.scales", [2, 5], "build_h5.scales.1: Input should be less than or equal to 4, not 5"),
+        ("build_h5.convention", "C", "build_h5.convention: Input should be 'A' or 'B', not 'C'"),
+        ("export.timing_size", [360], "export.timing_size: List should have at least 2 items"),
+        ("systems.abpn_x3.train.lr", -1.0, "systems.abpn_x3.train.lr: Input should be greater than 0, not -1.0"),
+        ("sets.samples.role", "test", "sets.samples.role: Input should be 'training' or 'evaluation', not 'test'"),
+        ("systems.abpn_x3.net.width", 3, "systems.abpn_x3: net.width is unknown; the model abpn takes channels, depth"),
+        ("systems.abpn_x3.net.depth", "4", "systems.abpn_x3: net.depth is '4', but the model abpn takes int"),
+        ("systems.abpn_x3.model", "apbn", "systems.abpn_x3: there is no model 'apbn' in pipeline_src/models"),
+        ("systems.abpn_x3.model", "layers", "systems.abpn_x3: pipeline_src/models/layers.py has no function build"),
+        ("quantize", None, "quantize is missing; add it"),
+        ("systems.abpn_x3.qat.steps", None, "systems.abpn_x3.qat.steps is missing; add it"),
+    ],
+)
+def test_a_wrong_key_is_named(changed: Callable[..., Path], key: str, value: Any, said: str) -> None:
+    path = changed(key, value)
+    with pytest.raises(UserError) as error:
+        settings.load(path)
+    assert str(error.value).startswith(f"{path}: {said}")
+    assert "\n" not in str(error.value)
+
+
+def test_broken_yaml_and_a_missing_file_are_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    with pytest.raises(UserError, match="run the command from the root of the repository"):
+        settings.load(path)
+    path.write_text("seed: [1\ntrain: ]")
+    with pytest.raises(UserError, match=r"is not valid YAML: [^\n]+$"):
+        settings.load(path)
+
+
+def test_an_unknown_system_is_answered_with_those_there_are() -> None:
+    with pytest.raises(UserError, match="no system 'abpn_x9'; it has abpn_x3"):
+        settings.load(ROOT / "params.yaml").system("abpn_x9")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text())
+    return path
+
+
+def test_the_paper_preset_merges_and_the_comments_stay(copy: Path) -> None:
+    before = copy.read_text()
+    settings.merge(PAPER, copy)
+    params = settings.load(copy)
+    abpn = params.system("abpn_x3")
+    assert (abpn.train.steps, abpn.train.decay_every, abpn.train.patch) == (600_000, 120_000, 64)
+    assert (abpn.qat.steps, abpn.qat.lr) == (200_000, 1e-4)
+    assert params.sets_for("training") == ["T91", "BSD200", "BSDS500_test", "General100", "DIV2K_train"]
+    assert params.sets_for("evaluation") == ["Set5", "Set14", "BSD100", "Urban100", "DIV2K_valid"]
+    assert abpn.train.augment == ["hflip", "vflip", "transpose"]
+    comments = [line.split(" #")[1] for line in before.splitlines() if " #" in line and "seed" not in line]
+    assert len(comments) > 5
+    assert [comment for comment in comments if comment not in copy.read_text()] == []
+
+
+def test_every_set_of_the_paper_preset_is_in_the_catalogue() -> None:
+    from pipeline_src.data.known_sets import SETS
+
+    sets = {name: spec for name, spec in yaml.safe_load(PAPER.read_text())["sets"].items() if spec}
+    assert set(sets) <= set(SETS)
+    for name, spec in sets.items():
+        assert spec["role"] == "evaluation" or not SETS[name].evaluation_only
+
+
+@pytest.mark.parametrize(
+    ("preset", "said"),
+    [
+        ("train: {checkpoint_evry: 5}", "params.yaml with .*preset.yaml: train.checkpoint_evry is an unknown key"),
+        ("seed: one", "params.yaml with .*preset.yaml: seed: Input should be a valid integer"),
+        ("train: ~", "params.yaml with .*preset.yaml: train is missing"),
+        ("seed: [1", "not valid YAML"),
+        ("", "holds no settings"),
+    ],
+)
+def test_a_wrong_preset_leaves_params_as_they_were(tmp_path: Path, copy: Path, preset: str, said: str) -> None:
+    before = copy.read_bytes()
+    (tmp_path / "preset.yaml").write_text(preset)
+    with pytest.raises(UserError, match=said):
+        settings.merge(tmp_path / "preset.yaml", copy)
+    assert copy.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "preset.yaml"]
+
+
+def test_a_missing_preset_is_named(copy: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.yaml does not exist"):
+        settings.merge(Path("nowhere.yaml"), copy)

@@ -1,0 +1,82 @@
+"""DVC's stages as Snakemake needs them: the one module that touches DVC's internal interface."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dvc.dependency.param import ParamsDependency
+from dvc.repo import Repo
+from dvc.stage import Stage as DvcStage
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of ``dvc.yaml`` after templating; paths are relative to the root of the repository."""
+
+    name: str  # as DVC names it, e.g. train@abpn_x3
+    inputs: list[str]
+    params: list[str]  # keys of params.yaml
+    files: list[str]
+    folders: list[str]
+    meta: dict[str, Any]
+    changed: bool  # DVC would run it, or a stage before it
+
+
+def stages(root: Path, compare: bool = True) -> list[Stage]:
+    """Every stage that DVC resolves from ``dvc.yaml`` under ``root``, each after the stages it depends on.
+
+    Code and params are compared by content with ``dvc.lock``, as DVC does, so that a new time stamp (a fresh clone,
+    another branch and back, an edit of another section of ``params.yaml``) is no reason to run. Without ``compare``
+    every stage counts as changed.
+    """
+    repo = Repo(str(root))
+    found: dict[str, Stage] = {}
+    outs = {_relative(out.fs_path, root): stage.name for stage in repo.index.stages for out in stage.outs}
+    for stage in _in_order(repo):
+        inputs = sorted({path for dep in stage.deps for path in _files(repo, root, dep.fs_path, outs)})
+        made = [_relative(out.fs_path, root) for out in stage.outs]
+        before = {outs[path] for path in inputs if path in outs}
+        found[stage.name] = Stage(
+            name=stage.name,
+            inputs=inputs,
+            params=[key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params],
+            files=[out for out in made if Path(out).suffix],
+            folders=[out for out in made if not Path(out).suffix],
+            meta=stage.meta or {},
+            changed=not compare or any(found[name].changed for name in before) or _changed(stage),
+        )
+    return list(found.values())
+
+
+def groups(found: list[Stage]) -> dict[str, list[Stage]]:
+    """The stages of each ``foreach`` by its name, as ``dvc repro train`` takes them."""
+    by_name: dict[str, list[Stage]] = {}
+    for stage in found:
+        if "@" in stage.name:
+            by_name.setdefault(stage.name.split("@")[0], []).append(stage)
+    return by_name
+
+
+def _in_order(repo: Repo) -> list[DvcStage]:
+    from networkx import dfs_postorder_nodes
+
+    return list(dfs_postorder_nodes(repo.index.graph))  # edges of DVC's graph point from a stage to what it needs
+
+
+def _files(repo: Repo, root: Path, path: str, outs: dict[str, str]) -> list[str]:
+    """A file as itself; a folder as the outs under it, or as its files where it holds code."""
+    dep = _relative(path, root)
+    under = [out for out in outs if out == dep or Path(out).is_relative_to(dep)]
+    if under:
+        return under
+    if Path(path).is_dir():
+        return [_relative(file, root) for file in repo.dvcignore.find(repo.fs, path)]
+    return [dep]
+
+
+def _changed(stage: DvcStage) -> bool:
+    return stage.changed_stage() or any(edge.status() for edge in [*stage.deps, *stage.outs])
+
+
+def _relative(path: str, root: Path) -> str:
+    return Path(path).relative_to(root).as_posix()
