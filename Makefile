@@ -10,7 +10,7 @@ report: $(READY) ## the pipeline, to results/report/index.html
 	dvc repro
 
 test: $(READY)
-	pytest -n auto
+	pytest -n auto --dist loadfile
 
 lint: $(READY)
 	ruff check . && ruff format --check . && mypy && lint-imports && snakemake --lint

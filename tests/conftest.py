@@ -1,26 +1,15 @@
 """Folders in which a stage can really run: tiny params, a small train.h5 of real photographs."""
 
-import importlib.util
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from PIL import Image
+from shared import ROOT, merged, photograph, stage_command, stage_environment
 
-ROOT = Path(__file__).parents[1]
 TINY = {"steps": 12, "batch": 2, "patch": 16, "warmup": 0}
-
-
-def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    return old | {
-        k: merged(old[k], v) if isinstance(v, dict) and isinstance(old.get(k), dict) else v for k, v in new.items()
-    }
 
 
 @pytest.fixture
@@ -46,22 +35,6 @@ def stage() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(stage_command(*command), cwd=folder, env=environment, capture_output=True, text=True)
 
     return run
-
-
-def stage_command(name: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", f"pipeline_src.stages.{name}", *arguments]
-
-
-def stage_environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT), "SR_TRACKING": "off"}
-
-
-def photograph(name: str) -> np.ndarray:
-    """A photograph of the scikit-image package, uint8 H×W×3, without importing it."""
-    spec = importlib.util.find_spec("skimage")
-    assert spec
-    assert spec.submodule_search_locations
-    return np.asarray(Image.open(Path(spec.submodule_search_locations[0]) / "data" / name).convert("RGB"))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from conftest import photograph
+from shared import photograph
 from torch import Tensor, nn
 
 from pipeline_src.compression import quantization

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import photograph
 from PIL import Image
+from shared import photograph
 
 from pipeline_src.evaluation.images import as_rgb
 from pipeline_src.models import build

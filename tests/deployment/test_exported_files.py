@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import photograph
+from shared import photograph
 from small_net import calibrated, cascade, tensor, trained_net
 
 from pipeline_src.deployment import cards, exporting, inventory, openvino, runtimes, tflite

@@ -8,6 +8,7 @@ train every system anew. The values in params.yaml are compared by DVC itself.
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_origin
 
 import grimp
 import pytest
@@ -149,8 +150,8 @@ def fields(key: Key) -> set[str]:
     """The named parts of a key of params.yaml; none for a plain value, or for what is looked up by a name in it."""
     section: object = settings.Params
     for name in key:
-        if section in (dict[str, settings.ImageSet], dict[str, settings.System]):
-            section = settings.ImageSet if key[0] == "sets" else settings.System
+        if get_origin(section) is dict:
+            section = get_args(section)[1]
         else:
             section = section.model_fields[name].annotation if hasattr(section, "model_fields") else None
     return set(getattr(section, "model_fields", ()))

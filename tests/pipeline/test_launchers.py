@@ -15,10 +15,12 @@ COPIED = [
     ".dvc/config",
     ".dvcignore",
     ".gitignore",
+    "Snakefile",
     "dvc.yaml",
     "params.yaml",
     "pyproject.toml",
     "pipeline_src",
+    "profiles",
     "workflow",
 ]
 RECIPE = "{steps: 4, batch: 2, patch: 16, decay_every: 2}"

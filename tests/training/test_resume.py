@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import stage_command, stage_environment
+from shared import stage_command, stage_environment
 
 Make = Callable[..., Path]
 Stage = Callable[..., subprocess.CompletedProcess[str]]

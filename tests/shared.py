@@ -1,0 +1,34 @@
+"""What tests of several folders share."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+
+
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    return old | {
+        k: merged(old[k], v) if isinstance(v, dict) and isinstance(old.get(k), dict) else v for k, v in new.items()
+    }
+
+
+def stage_command(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"pipeline_src.stages.{name}", *arguments]
+
+
+def stage_environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "SR_TRACKING": "off"}
+
+
+def photograph(name: str) -> np.ndarray:
+    """A photograph of the scikit-image package, uint8 H×W×3, without importing it."""
+    spec = importlib.util.find_spec("skimage")
+    assert spec
+    assert spec.submodule_search_locations
+    return np.asarray(Image.open(Path(spec.submodule_search_locations[0]) / "data" / name).convert("RGB"))
