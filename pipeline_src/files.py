@@ -19,6 +19,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield aside
         aside.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # some libraries do not say which file it was
+        raise
     finally:
         aside.unlink(missing_ok=True)
 

@@ -77,6 +77,7 @@ def quantize(system: str) -> None:
         run.log_metrics({f"{variant}_{key}": value for variant, row in metrics.items() for key, value in row.items()})
         for file in ("ptq.safetensors", "qat.safetensors", "calibration.csv", "curve.csv"):
             run.log_artifact(out / file)
+            run.tag_output(out / file)
 
 
 def _calibration_images(

@@ -53,6 +53,7 @@ def train(system: str) -> None:
         run.log_curve(curve)
         for file in ("weights.safetensors", "curve.csv"):
             run.log_artifact(out / file)
+            run.tag_output(out / file)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from pipeline_src.errors import UserError
 from pipeline_src.files import whole_file
@@ -16,9 +16,10 @@ from pipeline_src.models import build
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, Any]) -> None:
     """Write tensors of any dtype and shape, and JSON-able metadata, whole or not at all."""
     apart = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    # One entry, because safetensors writes several in an order that changes from save to save.
+    content = save(apart, {"metadata": json.dumps(metadata, sort_keys=True)})
     with whole_file(path) as aside:
-        # One entry, because safetensors writes several in an order that changes from save to save.
-        save_file(apart, aside, {"metadata": json.dumps(metadata, sort_keys=True)})
+        aside.write_bytes(content)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
