@@ -3,10 +3,13 @@ PYTHON := $(or $(shell command -v python3),python3)
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
+# pip leaves the compiling to the first import of each module, which must then be able to keep what it compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: report test lint bench paper ui
 
 report: $(READY) ## the pipeline, to results/report/index.html
+	python -m pipeline_src.params
 	dvc repro
 
 test: $(READY)
@@ -23,7 +26,7 @@ paper: $(READY) ## the published lengths, on sets that it downloads: days withou
 	dvc repro
 
 ui: $(READY) ## what MLflow remembers, in the browser
-	mlflow ui --workers 1 --host 127.0.0.1 --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db"
+	mlflow ui --workers 1 --host 127.0.0.1 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
 
 # The stamp is written last. Without it a set-up was cut short, and what it left is not to be trusted.
 $(READY): requirements.lock

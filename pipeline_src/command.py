@@ -9,7 +9,7 @@ from typing import Any
 from pipeline_src.errors import UserError
 
 
-def exit_status(run: Callable[..., None], *args: Any) -> int:
+def exit_status(run: Callable[..., object], *args: Any) -> int:
     """Call ``run(*args)`` and return the exit status: 0, or 1 after printing a user's mistake as one sentence."""
     try:
         run(*args)

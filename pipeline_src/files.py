@@ -14,32 +14,54 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     The temporary name keeps the suffix of ``path``, because some libraries choose a format by it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{os.getpid()}.tmp.{path.name}")
-    try:
+    with _beside(path) as aside:
         yield aside
         aside.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # some libraries do not say which file it was
-        raise
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``path``; put it in the place of ``path`` if the block ends well, else delete it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{os.getpid()}.tmp.{path.name}")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    try:
+    with _beside(path) as aside, _beside(path, "old") as old:
+        aside.mkdir()
         yield aside
         if path.exists():
-            shutil.rmtree(path)
+            path.replace(old)
         aside.replace(path)
+
+
+@contextmanager
+def _beside(path: Path, kind: str = "tmp") -> Iterator[Path]:
+    """A free path beside ``path`` that nothing is left of; what killed processes left of theirs goes too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".*.{kind}.{path.name}"):
+        if not _is_running(left.name.split(".")[1]):
+            _remove(left)
+    aside = path.with_name(f".{os.getpid()}.{kind}.{path.name}")
+    try:
+        yield aside
+    except OSError as error:
+        error.filename = error.filename or str(path)  # some libraries do not say which file it was
+        raise
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        _remove(aside)
+
+
+def _is_running(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return int(pid) != os.getpid()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:

@@ -39,7 +39,7 @@ class ImageSet(Section):
 
 
 class BuildH5(Section):
-    scales: list[Scale]
+    scales: Annotated[list[Scale], Field(min_length=1)]
     convention: Literal["A", "B"]
     validation_every: Annotated[int, Field(ge=2)]
 
@@ -76,7 +76,7 @@ class Report(Section):
 class Recipe(Section):
     """How a net is trained; patches are in LR pixels, ``warmup`` (linear, from 0) and ``decay_every`` in steps."""
 
-    steps: Annotated[int, Field(ge=0)]
+    steps: Count
     batch: Count
     patch: Annotated[int, Field(ge=8)]
     lr: Annotated[float, Field(gt=0)]
@@ -104,6 +104,8 @@ class System(Section):
                 raise ValueError(f"net.{key} is unknown; the model {self.model} takes {', '.join(known)}")
             if known[key] and type(value).__name__ != known[key]:
                 raise ValueError(f"net.{key} is {value!r}, but the model {self.model} takes {known[key]}")
+            if known[key] == "int" and value < 1:
+                raise ValueError(f"net.{key} is {value}, but must be 1 or more")
         return self
 
 
@@ -117,7 +119,14 @@ class Params(Section):
     export: Export
     benchmark: Benchmark
     report: Report
-    systems: dict[Name, System]
+    systems: Annotated[dict[Name, System], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _a_set_for_each_role(self) -> "Params":
+        for role in ROLES:
+            if not self.sets_for(role):
+                raise ValueError(f"sets holds none of the role {role}; add one")
+        return self
 
     def system(self, name: str) -> System:
         """The system ``name``; UserError if ``params.yaml`` has none of that name."""
@@ -152,7 +161,7 @@ def load(path: Path = PARAMS) -> Params:
         return Params.model_validate(yaml.safe_load(path.read_text()))
     except FileNotFoundError:
         raise UserError(f"{path} is not in {Path.cwd()}; run the command from the root of the repository") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         raise UserError(f"{path}: {_first_problem(error)}") from None
@@ -228,4 +237,5 @@ TRAIN_H5 = results("build_h5") / "train.h5"
 if __name__ == "__main__":
     from pipeline_src.command import exit_status
 
-    sys.exit(exit_status(lambda: merge(Path(sys.argv[1]))) if len(sys.argv) == 2 else "usage: params.py PRESET.yaml")
+    # without an argument params.yaml is checked, with a preset it is changed
+    sys.exit(exit_status(merge, Path(sys.argv[1])) if sys.argv[1:] else exit_status(load))

@@ -50,20 +50,24 @@ class StageRun:
         """Log many moments at once: each row has ``step`` and any metrics; a metric that is None was not measured."""
         if self._client is None:
             return
-        _log(self._client, self._run_id, "metrics", [metric for row in rows for metric in _metrics(row)])
+        with _or_say_so("metrics"):
+            _log(self._client, self._run_id, "metrics", [metric for row in rows for metric in _metrics(row)])
 
     def log_artifact(self, path: Path) -> None:
         """Keep a copy of a file, or of a folder, with the run."""
         if self._client is None:
             return
-        if path.is_dir():
-            self._client.log_artifacts(self._run_id, str(path), path.name)
-        else:
-            self._client.log_artifact(self._run_id, str(path))
+        with _or_say_so(str(path)):
+            if path.is_dir():
+                self._client.log_artifacts(self._run_id, str(path), path.name)
+            else:
+                self._client.log_artifact(self._run_id, str(path))
 
     def tag_output(self, path: Path) -> None:
         """Tag the run with the hash of an output, so that the run that made a file can be found from the file."""
-        if self._client is not None:
+        if self._client is None:
+            return
+        with _or_say_so("a tag"):
             self._client.set_tag(self._run_id, _key(f"output/{path.as_posix()}"), content_hash(path))
 
 
@@ -79,6 +83,7 @@ def content_hash(path: Path) -> str:
 def stage_run(stage: str, item: str | None, params: dict[str, Any]) -> Iterator[StageRun]:
     """Record the block as the MLflow run ``stage@item``, with ``params`` (nested dicts are flattened to dotted names).
 
+    A store that cannot be opened is a UserError; one that fails later is a warning, and the stage goes on.
     The run is FINISHED when the block ends well and FAILED when it raises (KILLED on Ctrl-C); the exception goes on.
     Only rank 0 of a distributed run records. With ``SR_TRACKING=off`` the object yielded does nothing.
     """
@@ -111,10 +116,24 @@ def stage_run(stage: str, item: str | None, params: dict[str, Any]) -> Iterator[
         status = "KILLED"
         raise
     finally:
-        if monitor:
-            _stop_monitor(monitor)
-        for ended in (run_id, parent_id):
-            client.set_terminated(ended, status)
+        with _or_say_so("the end of a run"):
+            if monitor:
+                _stop_monitor(monitor)
+            for ended in (run_id, parent_id):
+                client.set_terminated(ended, status)
+
+
+@contextmanager
+def _or_say_so(what: str) -> Iterator[None]:
+    """Go on without MLflow once a stage has begun: hours of training must not be lost to a store that went away."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        print(f"warning: MLflow did not take {what} ({reason}); the stage goes on without it", file=sys.stderr)
 
 
 def _open_store() -> "tuple[MlflowClient, str, str]":

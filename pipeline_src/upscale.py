@@ -3,9 +3,9 @@
     upscale photo.png -o large.png --model abpn_x3
     upscale holiday/ -o large/ --model abpn_x3 --runtime tflite --variant qat
 
-The image is upright (EXIF) and of any size; it goes through the net in overlapping tiles, so that memory does not grow
-with it. Greyscale stays greyscale; transparency is upscaled with bicubic; 16-bit images are read as 8-bit, and the
-result is 8-bit.
+The image is upright (EXIF) and of any size; it goes through the net in overlapping tiles, so that beside the two images
+themselves memory does not grow with it. Greyscale stays greyscale; transparency is upscaled with bicubic; 16-bit images
+are read as 8-bit, and the result is 8-bit.
 """
 
 import argparse
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite"}
-WITHOUT_ALPHA = (".jpg", ".jpeg", ".bmp", ".ppm")
+WITHOUT_ALPHA = (".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".ppm")
+JPEG_QUALITY = 95
 
 
 def upscale_tiled(
@@ -78,15 +79,16 @@ def upscale_image(upscale: "Callable[[np.ndarray], np.ndarray]", image: "Image",
 
     from pipeline_src.data.images import GREY
     from pipeline_src.data.imresize import imresize
+    from pipeline_src.evaluation.images import to_grey
 
     colours = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
     sr = upscale(np.ascontiguousarray(colours[..., :3]))
     if image.mode in GREY:
-        sr = np.rint(sr.mean(axis=2)).astype(np.uint8)
+        sr = to_grey(sr)
     result = pillow.fromarray(sr)
     if image.has_transparency_data:
         result.putalpha(pillow.fromarray(imresize(colours[..., 3], scale)))
-    if profile := image.info.get("icc_profile"):
+    if image.mode != "CMYK" and (profile := image.info.get("icc_profile")):  # a CMYK profile does not fit RGB
         result.info["icc_profile"] = profile
     return result
 
@@ -148,9 +150,11 @@ def upscale_files(inputs: list[Path], output: Path, file: Path, tile: int, overl
             result = upscale_image(tiled, image, runner.scale)
         try:
             with whole_file(target) as aside:
-                result.save(aside)
+                result.save(aside, quality=JPEG_QUALITY, icc_profile=result.info.get("icc_profile"))
         except ValueError:
             raise UserError(f"{target}: Pillow knows no image format of this name; choose .png or .jpg") from None
+        except PermissionError:
+            raise UserError(f"{target} cannot be written; choose an --output in a folder of yours") from None
 
 
 def main() -> None:

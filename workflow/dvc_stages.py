@@ -8,6 +8,8 @@ from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 from dvc.stage import Stage as DvcStage
 
+from pipeline_src import params as settings
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -29,6 +31,7 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
     another branch and back, an edit of another section of ``params.yaml``) is no reason to run. Without ``compare``
     every stage counts as changed.
     """
+    settings.load(root / settings.PARAMS)
     repo = Repo(str(root))
     found: dict[str, Stage] = {}
     outs = {_relative(out.fs_path, root): stage.name for stage in repo.index.stages for out in stage.outs}

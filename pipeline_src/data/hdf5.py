@@ -27,9 +27,10 @@ class ImagePairs:
         self.path, self.part = path, part
         self._maps: dict[str, dict[str, np.ndarray]] = {}
         try:
+            whole = np.memmap(path, np.uint8, "r")  # one for all images, because each takes a file descriptor
             with h5py.File(path, "r") as file:
                 for name, group in file[part].items():
-                    self._maps[name] = {image: _map(path, data) for image, data in _datasets(group)}
+                    self._maps[name] = {image: _view(whole, data) for image, data in _datasets(group)}
         except FileNotFoundError:
             raise UserError(f"{path} does not exist; run the stage build_h5 first") from None
         except (OSError, KeyError, ValueError) as error:
@@ -67,11 +68,11 @@ def _datasets(group: Any) -> Iterator[tuple[str, Any]]:
             yield f"{image_set}/{file}", data
 
 
-def _map(path: Path, data: Any) -> np.ndarray:
+def _view(whole: np.ndarray, data: Any) -> np.ndarray:
     offset = data.id.get_offset()
     if offset is None or data.chunks or data.dtype != np.uint8:
         raise ValueError(f"{data.name} is not contiguous uint8")
-    return np.memmap(path, np.uint8, "r", offset, data.shape)
+    return whole[offset : offset + data.size].reshape(data.shape)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ and, through it, in ``dvc.lock``.
 """
 
 import csv
+import hashlib
 import importlib.util
 import os
 import re
@@ -129,6 +130,11 @@ def _in_scikit_image(name: str) -> Found:
     return Found(str(folder), sources, "no", "install the version of scikit-image that requirements.lock names")
 
 
+def _name_for(url: str) -> str:
+    """A file name for a download that no other address shares: many archives are called master.tar.gz."""
+    return f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{url.rpartition('/')[2]}"
+
+
 def _download(name: str, known: KnownSet, unpacked: Path) -> dict[Entry, Path]:
     """The set from the first archive that can be had and holds it.
 
@@ -136,7 +142,7 @@ def _download(name: str, known: KnownSet, unpacked: Path) -> dict[Entry, Path]:
     """
     troubles = []
     for number, archive in enumerate(known.archives):
-        path, folder = DOWNLOADS / archive.url.rpartition("/")[2], unpacked / str(number)
+        path, folder = DOWNLOADS / _name_for(archive.url), unpacked / str(number)
         try:
             download(archive.url, path, archive.sha256)
             images = [image for image in extract(path, folder, archive.members) if image.suffix.lower() in SUFFIXES]

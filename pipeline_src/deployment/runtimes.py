@@ -31,21 +31,18 @@ class Runner:
         return self.to_output(self.infer(self.to_input(image)))
 
 
-def load(path: Path, threads: int, *, scale: int | None = None, careful: bool = False) -> Runner:
+def load(path: Path, threads: int, *, scale: int | None = None) -> Runner:
     """Open a model by its suffix: ``.safetensors`` (the float net in torch), ``.onnx``, ``.xml`` or ``.tflite``.
 
-    ``scale`` chooses among the scales of a ``.safetensors`` net that has several. ``careful`` tries an OpenVINO file in
-    a child process first (one to two seconds), so that a crash of its compiler is a UserError and not the end of this
-    process; the stage export has tried its files so already. Raises UserError if the file is missing or damaged, or if
-    the runtime cannot open it.
+    ``scale`` chooses among the scales of a ``.safetensors`` net that has several. Raises UserError if the file is
+    missing or damaged, or if the runtime cannot open it. (The stage export has tried each OpenVINO file in a child
+    process, because its compiler has been seen to crash.)
     """
     loaders: dict[str, Callable[[Path, int], Runner]] = {".onnx": _onnx, ".xml": _openvino, ".tflite": _tflite}
     if path.suffix == ".safetensors":
         return _torch(path, threads, scale)
     if path.suffix not in loaders:
         raise UserError(f"{path} is no model file; give one that ends in .safetensors, {', '.join(loaders)}")
-    if careful and path.suffix == ".xml":
-        ov.try_compile(path)
     return loaders[path.suffix](path, threads)
 
 

@@ -7,6 +7,8 @@ import numpy as np
 
 from pipeline_src.data.images import read_image
 from pipeline_src.data.imresize import imresize, modcrop
+from pipeline_src.errors import UserError
+from pipeline_src.evaluation.metrics import WINDOW
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class EvaluationImage:
 def load(file: Path, scale: int, threads: int) -> EvaluationImage:
     """Read an image and make its LR by ``docs/protocol.md``."""
     hr = modcrop(read_image(file), scale)
+    if min(hr.shape[:2]) < WINDOW + 2 * scale:
+        raise UserError(
+            f"{file} is {hr.shape[1]}×{hr.shape[0]} pixels; SSIM at ×{scale} needs {WINDOW + 2 * scale} each way: "
+            "remove it from its set"
+        )
     return EvaluationImage(file.stem, hr, imresize(hr, 1 / scale, "A", threads), scale)
 
 
@@ -49,5 +56,10 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def like(image: np.ndarray, hr: np.ndarray) -> np.ndarray:
-    """``image`` (H×W×3) in the colours of ``hr``: the rounded mean of its channels if ``hr`` is grey."""
-    return image if hr.ndim == 3 else np.rint(image.mean(axis=2)).astype(np.uint8)
+    """``image`` (H×W×3) in the colours of ``hr``: grey if ``hr`` is."""
+    return image if hr.ndim == 3 else to_grey(image)
+
+
+def to_grey(image: np.ndarray) -> np.ndarray:
+    """The rounded mean of the channels of an image, uint8 H×W×3."""
+    return ((image.sum(axis=2, dtype=np.uint16) + 1) // 3).astype(np.uint8)

@@ -1,6 +1,7 @@
 """Measure the exported files of one system: quality on every evaluation set, latency, memory and size."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline_src import command, tracking
 from pipeline_src import params as settings
+from pipeline_src.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,13 +33,14 @@ def benchmark(system: str) -> None:
     spec, sets, threads = params.benchmark, params.sets_for("evaluation"), params.threads
     files = cards.of_folder(settings.results("export", system))
     pin(threads)
+    # Before the run is recorded: MLflow's sampling of the system would be timed along.
+    costs = pd.DataFrame(_costs(files, params.export.timing_size, spec, threads))
     with (
         tracking.stage_run("benchmark", system, {"sets": sets, "threads": threads, **spec.model_dump()}) as run,
         whole_folder(settings.results("benchmark", system)) as out,
     ):
         images = pd.DataFrame(_quality(system, files, sets, spec, threads, out / "crops"))
         images.to_csv(out / "images.csv", index=False)
-        costs = pd.DataFrame(_costs(files, params.export.timing_size, spec, threads))
         means = images.groupby(ROW, sort=False)[QUALITY].mean()
         means.insert(0, "images", images.groupby(ROW, sort=False).size())
         table = means.reset_index().merge(costs, how="left", on=["variant", "runtime", "scale"])
@@ -52,38 +55,46 @@ def benchmark(system: str) -> None:
 def _quality(
     system: str, files: dict[Path, "Card"], sets: list[str], spec: settings.Benchmark, threads: int, crops: Path
 ) -> Iterator[dict[str, Any]]:
-    """One row per image for bicubic and for every file of any size; saves the crops of the first images on the way."""
+    """One row per image for bicubic and for every file of any size; saves the crops of the first images on the way.
+
+    One upscaler at a time: a runtime keeps the memory of the largest image it has seen.
+    """
+    from pipeline_src.deployment import runtimes
+
+    for scale in sorted({card.scale for card in files.values()}):
+        bicubic = {"system": system, "variant": "bicubic", "runtime": "", "scale": scale}
+        yield from _scores(bicubic, None, sets, spec, threads, crops)
+        for file, card in files.items():
+            if card.scale == scale and not card.size:
+                place = {"system": system, "variant": card.variant, "runtime": card.format, "scale": scale}
+                yield from _scores(place, runtimes.load(file, threads), sets, spec, threads, crops)
+
+
+def _scores(
+    place: dict[str, Any], runner: "Runner | None", sets: list[str], spec: settings.Benchmark, threads: int, crops: Path
+) -> Iterator[dict[str, Any]]:
+    """The rows of one upscaler; ``runner`` None stands for bicubic."""
     from tqdm import tqdm
 
     from pipeline_src.data.images import list_images, write_png
-    from pipeline_src.deployment import runtimes
     from pipeline_src.evaluation.images import as_rgb, like, load
     from pipeline_src.evaluation.metrics import quality
 
-    for scale in sorted({card.scale for card in files.values()}):
-        runners = [
-            (card, runtimes.load(file, threads))
-            for file, card in files.items()
-            if card.scale == scale and not card.size
-        ]
-        for name in sets:
-            paths = list_images(settings.images_folder("evaluation", name))
-            for index, path in enumerate(tqdm(paths, f"{system} ×{scale} on {name}", unit="image")):
-                image = load(path, scale, threads)
-                place = {"system": system, "scale": scale, "set": name, "image": image.name}
-                shown = {"hr": image.hr, "bicubic": image.bicubic(threads)}
-                scores = quality(image.hr, shown["bicubic"], scale, threads=threads)
-                yield place | {"variant": "bicubic", "runtime": ""} | asdict(scores)
-                for card, runner in runners:
-                    sr = like(runner(as_rgb(image.lr)), image.hr)
-                    scores = quality(image.hr, sr, scale, threads=threads)
-                    yield place | {"variant": card.variant, "runtime": card.format} | asdict(scores)
-                    if card.format == "tflite":
-                        shown[card.variant] = sr
-                if index < spec.crops:
-                    window = image.crop(spec.crop_size)
-                    for label, picture in shown.items():
-                        write_png(crops / f"{name}_{image.name}_x{scale}" / f"{label}.png", picture[window])
+    for name in sets:
+        paths = list_images(settings.images_folder("evaluation", name))
+        label = " ".join(str(part) for part in (*place.values(), "on", name) if part)
+        for index, path in enumerate(tqdm(paths, label, unit="image")):
+            image = load(path, place["scale"], threads)
+            sr = like(runner(as_rgb(image.lr)), image.hr) if runner else image.bicubic(threads)
+            scores = quality(image.hr, sr, image.scale, threads=threads)
+            if not runner and math.isinf(scores.psnr_y):
+                raise UserError(f"{path} is flat: even bicubic gives it back as it is; remove it from its set")
+            yield place | {"set": name, "image": image.name} | asdict(scores)
+            if index < spec.crops and (not runner or place["runtime"] == "tflite"):
+                window, folder = image.crop(spec.crop_size), crops / f"{name}_{image.name}_x{image.scale}"
+                write_png(folder / f"{place['variant']}.png", sr[window])
+                if not runner:
+                    write_png(folder / "hr.png", image.hr[window])
 
 
 def _costs(files: dict[Path, "Card"], size: list[int], spec: settings.Benchmark, threads: int) -> list[dict[str, Any]]:

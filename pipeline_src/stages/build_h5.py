@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline_src import command, tracking
 from pipeline_src import params as settings
+from pipeline_src.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from pipeline_src.data.hdf5 import Part
+
+SMALLEST = 32  # HR pixels a side: what SSIM needs of a validation image at every scale, and some
 
 
 def build_h5() -> None:
@@ -49,6 +52,8 @@ def _pairs(
             if hr.ndim == 2:
                 hr = np.stack([hr] * 3, axis=-1)
             part: Part = "validation" if index % validation_every == validation_every - 1 else "training"
+            if min(hr.shape[:2]) < SMALLEST:
+                raise UserError(f"{file} is smaller than {SMALLEST} pixels; remove it from its set")
             lr = {scale: imresize(modcrop(hr, scale), 1 / scale, convention, threads) for scale in scales}
             yield part, f"{file.parent.name}/{file.name}", hr, lr
             progress.update()

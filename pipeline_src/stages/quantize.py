@@ -40,6 +40,9 @@ def quantize(system: str) -> None:
         "seed": params.seed,
     }
     metadata = {"system": system, **{key: made_from[key] for key in ("model", "scales", "net")}, **identity}
+    machine = {"threads": params.threads, "device": device.type}
+    how = params.train.model_dump(exclude={"checkpoint_every"})
+    checkpoint = checkpoint_path(f"{system}-qat", identity | machine | {"train": how})
     with tracking.stage_run("quantize", system, identity | {"train": params.train.model_dump()}) as run:
         calibration = _calibration_images(training, scale, **params.quantize.model_dump())
         _write_manifest(out / "calibration.csv", calibration)
@@ -62,7 +65,7 @@ def quantize(system: str) -> None:
             recipe,
             name=f"quantize@{system}",
             device=device,
-            checkpoint=checkpoint_path(f"{system}-qat", identity | {"threads": params.threads, "device": device.type}),
+            checkpoint=checkpoint,
             checkpoint_every=params.train.checkpoint_every,
             validate=validate_prepared,
             validate_every=params.train.validate_every,
@@ -73,6 +76,7 @@ def quantize(system: str) -> None:
         write_curve(out / "curve.csv", curve)
         with whole_file(out / "metrics.json") as aside:
             aside.write_text(json.dumps(metrics, indent=2) + "\n")
+        checkpoint.unlink(missing_ok=True)
         run.log_curve(curve)
         run.log_metrics({f"{variant}_{key}": value for variant, row in metrics.items() for key, value in row.items()})
         for file in ("ptq.safetensors", "qat.safetensors", "calibration.csv", "curve.csv"):

@@ -4,6 +4,7 @@ import json
 
 from pipeline_src import command, tracking
 from pipeline_src import params as settings
+from pipeline_src.errors import UserError
 from pipeline_src.files import sha256, whole_file
 
 
@@ -19,6 +20,8 @@ def train(system: str) -> None:
     from pipeline_src.training.weights import save_net
 
     spec, out = params.system(system), settings.results("train", system)
+    if len(spec.scales) > 1:
+        raise UserError(f"systems.{system}.scales names {len(spec.scales)} scales; a net is trained for one: keep one")
     scale = spec.scales[0]
     training, validation = (ImagePairs(settings.TRAIN_H5, part) for part in ("training", "validation"))
     device = torch_device(params.train.device, params.threads)
@@ -34,6 +37,12 @@ def train(system: str) -> None:
     }
     recipe = spec.train
     patches = Patches(training, scale, patch=recipe.patch, batch=recipe.batch, seed=params.seed, augment=recipe.augment)
+    identity = made_from | {
+        "train": params.train.model_dump(exclude={"checkpoint_every"}),
+        "threads": params.threads,
+        "device": device.type,
+    }
+    checkpoint = checkpoint_path(system, identity)
     with tracking.stage_run("train", system, made_from | {"train": params.train.model_dump()}) as run:
         curve = fit(
             net.at_scale(scale),
@@ -41,7 +50,7 @@ def train(system: str) -> None:
             recipe,
             name=f"train@{system}",
             device=device,
-            checkpoint=checkpoint_path(system, made_from | {"threads": params.threads, "device": device.type}),
+            checkpoint=checkpoint,
             checkpoint_every=params.train.checkpoint_every,
             validate=validator(validation, scale, params.train.validation_crop, device),
             validate_every=params.train.validate_every,
@@ -50,6 +59,7 @@ def train(system: str) -> None:
         write_curve(out / "curve.csv", curve)
         with whole_file(out / "metrics.json") as aside:
             aside.write_text(json.dumps(curve[-1], indent=2) + "\n")
+        checkpoint.unlink(missing_ok=True)
         run.log_curve(curve)
         for file in ("weights.safetensors", "curve.csv"):
             run.log_artifact(out / file)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from pipeline_src.data.patches import Patches
 from pipeline_src.errors import UserError
+from pipeline_src.files import sha256
 from pipeline_src.params import SCRATCH, Recipe
 from pipeline_src.training.weights import load_tensors, save_tensors
 
@@ -26,10 +27,15 @@ LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 
 Row = dict[str, float]
 
+PACKAGE = Path(__file__).parents[1]
+CODE = ("compression", "data", "models", "training")  # what a half-trained net must not outlive
+
 
 def checkpoint_path(name: str, identity: dict[str, Any]) -> Path:
-    """Where a training keeps its resume checkpoint: another identity (recipe, seed, data …) is another file."""
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    """Where a training keeps its resume checkpoint: another identity (recipe, seed, data …) or code is another file."""
+    sources = sorted(file for folder in CODE for file in (PACKAGE / folder).glob("*.py"))
+    whole = identity | {"code": [sha256(source) for source in sources]}
+    digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:12]
     return SCRATCH / "train" / f"{name}-{digest}.safetensors"
 
 
@@ -50,8 +56,10 @@ def fit(
 
     ``net`` maps LR batches to SR batches, float NCHW in 0..255. The batch of a step depends on the seed and the step
     alone and the learning rate on the step alone, so weights, optimiser moments and the curve are the whole state. It
-    is written to ``checkpoint`` every ``checkpoint_every`` steps and removed at the end; a training that was killed
-    goes on from there to the very same weights. ``before_step`` is called with each step's number, after a resume too.
+    is written to ``checkpoint`` every ``checkpoint_every`` steps and at the end; a training that was killed goes on
+    from there to the very same weights. The caller removes the checkpoint when the weights are safe. ``net`` is in
+    train mode at each step, whatever ``validate`` did. ``before_step`` is called with each step's number, after a
+    resume too.
 
     A net that has collapsed (its activations died, so that it gives its anchor for ever) is told on stderr at the first
     validation that repeats the one before. Raises UserError when the loss is not finite, or the checkpoint is corrupt.
@@ -61,6 +69,7 @@ def fit(
     optimiser = torch.optim.Adam(net.parameters(), lr=recipe.lr)
     loss_of = LOSSES[recipe.loss]
     start, curve, losses = _resume(checkpoint, net, optimiser) if checkpoint.exists() else (0, [], [])
+    net.train()
     progress = tqdm(range(start, recipe.steps), name, initial=start, total=recipe.steps, unit="step", mininterval=1)
     for step in progress:
         before_step(step)
@@ -78,6 +87,7 @@ def fit(
         done = step + 1
         if done % validate_every == 0 or done == recipe.steps:
             metrics = validate(net)
+            net.train()
             if curve and curve[-1]["step"] > recipe.warmup and metrics.items() <= curve[-1].items():
                 progress.write(
                     f"{name} does not learn: its validation at step {done} is that of step {curve[-1]['step']:g} to "
@@ -87,9 +97,8 @@ def fit(
             curve.append({"step": done, "loss": sum(losses) / len(losses), **metrics})
             losses.clear()
             progress.set_postfix({key: f"{value:.2f}" for key, value in curve[-1].items() if key != "step"})
-        if done % checkpoint_every == 0 and done < recipe.steps:
+        if done % checkpoint_every == 0 or done == recipe.steps:
             _save(checkpoint, net, optimiser, done, curve, losses)
-    checkpoint.unlink(missing_ok=True)
     return curve
 
 

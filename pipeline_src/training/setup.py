@@ -31,12 +31,13 @@ def upscale(net: nn.Module, lr: torch.Tensor) -> torch.Tensor:
 
 
 def validator(images: ImagePairs, scale: int, crop: int, device: torch.device) -> Callable[[nn.Module], Row]:
-    """A function from a net to its mean ``psnr_y`` and ``psnr_rgb`` (dB) on the middle crops of the images."""
+    """A function from a net to its mean ``psnr_y`` and ``psnr_rgb`` (dB), in eval mode, on the images' middle crops."""
     pairs = [images.middle(name, scale, crop) for name in images.names]
     if not pairs:
         raise UserError(f"{images.path} holds no validation image; lower build_h5.validation_every")
 
     def validate(net: nn.Module) -> Row:
+        net.eval()
         scores = [quality(hr, upscale(net, torch.tensor(lr, device=device)).cpu().numpy(), scale) for lr, hr in pairs]
         return {key: sum(getattr(score, key) for score in scores) / len(scores) for key in ("psnr_y", "psnr_rgb")}
 

@@ -99,6 +99,18 @@ def test_nothing_is_left_of_a_file_that_was_not_finished(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_many_images_need_one_file_descriptor(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    image = coordinates(9, 9, 3), {3: coordinates(3, 3, 1)}
+    hdf5.write(tmp_path / "train.h5", (("training", f"set/{index}.png", *image) for index in range(300)))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        assert len(ImagePairs(tmp_path / "train.h5", "training").names) == 300
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 def test_middle_is_the_same_place_in_both(located: Path) -> None:
     lr, hr = ImagePairs(located, "training").middle("set/large.png", 3, 16)
     assert lr.shape == (16, 16, 3)

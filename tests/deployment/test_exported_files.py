@@ -274,3 +274,23 @@ def test_uint8_border_and_any_size_leave_the_rest_alone(folder: Path) -> None:
     for one, other in zip(fixed.buffers, copy.deepcopy(dynamic.buffers), strict=True):
         assert (one.data is None) == (other.data is None)
         assert one.data is None or bytes(one.data) == bytes(other.data)
+
+
+@pytest.mark.parametrize("variant", ["fp32", "ptq"])
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (37, 51), (90, 33)])
+def test_the_upscale_command_runs_every_file_at_every_size(
+    folder: Path, tmp_path: Path, variant: str, suffix: str, size: tuple[int, int]
+) -> None:
+    from PIL import Image
+
+    from pipeline_src.upscale import upscale_files
+
+    lr = photograph("chelsea.png")[100 : 100 + size[0], 80 : 80 + size[1]]
+    Image.fromarray(lr).save(tmp_path / "lr.png")
+    file = folder / f"{variant}_x3{suffix}"
+    upscale_files([tmp_path / "lr.png"], tmp_path / "sr.png", file, tile=48, overlap=24, threads=2)
+    whole = runtimes.load(file, 2)(np.ascontiguousarray(lr))
+    sr = np.asarray(Image.open(tmp_path / "sr.png")).astype(int)
+    assert sr.shape == (size[0] * 3, size[1] * 3, 3)
+    assert abs(sr - whole).max() <= 1
