@@ -141,7 +141,7 @@ def test_a_broken_store_is_said_in_one_sentence(folder: Path) -> None:
 
 
 def test_a_store_that_breaks_later_is_a_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with tracking.stage_run("train", "abpn_x3", {}) as run:
+    with stage_run("train", "abpn_x3", {}) as run:
         (folder / "mlflow.db").write_bytes(b"no database any more" * 999)
         run.log_metrics({"psnr_y": 30.0})
     assert "warning: MLflow did not take metrics" in capsys.readouterr().err
