@@ -12,6 +12,11 @@ from shared import ROOT, merged, photograph, stage_command, stage_environment
 TINY = {"steps": 12, "batch": 2, "patch": 16, "warmup": 0}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first: the worker that gets them works to the end while the other does the rest."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Callable[..., Path]:
     """Make a folder with the repository's params.yaml, with tiny lengths and the changes given."""
