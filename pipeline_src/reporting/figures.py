@@ -94,10 +94,10 @@ def draw_pareto(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> None:
             color=theme.variants.get(str(row["variant"]), theme.ink), markeredgecolor=theme.paper, markeredgewidth=1,
             zorder=4 if index in best.index else 3,
         )  # fmt: skip
-    named = float("inf")
-    for _, row in best[::-1].iterrows():  # nothing lies above and left of a point of the front: its name has room there
-        if row["p50_ms"] > named / NAMES_APART:
-            continue  # but not beside a slower point of the front that is nearly as fast
+    named = 0.0
+    for _, row in best.iterrows():  # nothing lies above and left of a point of the front, so its name has room there
+        if row["p50_ms"] < named * NAMES_APART:
+            continue  # but not beside a faster point of the front that is nearly as slow
         named = row["p50_ms"]
         axes.annotate(
             f"{row['system']}  {row['p50_ms']:.1f} ms", (row["p50_ms"], row["psnr_y"]), xytext=(-5, 5),
@@ -144,22 +144,24 @@ def _latency_label(table: pd.DataFrame) -> str:
 
 
 def pareto(table: pd.DataFrame, path: Path, theme: Theme) -> Path:
-    """PSNR Y against p50, one panel per scale (down) and set (across)."""
-    scales, sets = list(dict.fromkeys(table["scale"])), list(dict.fromkeys(table["set"]))
-    with _drawing(theme, max(7.2, 4.8 * len(sets)), 0.6 + 3.9 * len(scales)) as figure:
-        panels = figure.subplots(len(scales), len(sets), squeeze=False)
-        for scale, across in zip(scales, panels, strict=True):
-            for name, axes in zip(sets, across, strict=True):
-                rows = table[(table["scale"] == scale) & (table["set"] == name)]
-                if rows.empty:
-                    axes.set_visible(False)
-                    continue
-                draw_pareto(axes, rows, theme)
-                axes.set_title(f"{name} ×{scale:.0f}")
-                axes.set_xlabel(_latency_label(rows))
-            across[0].set_ylabel("PSNR Y (dB)")
+    """PSNR Y against p50, one panel per scale and set, two side by side."""
+    shown = list(table.groupby(["scale", "set"], sort=False))
+    with _drawing(theme, 7.2 if len(shown) == 1 else 9.6, 0.6 + 3.9 * -(-len(shown) // 2)) as figure:
+        for axes, ((scale, name), rows) in zip(_panels(figure, len(shown)), shown, strict=True):
+            draw_pareto(axes, rows, theme)
+            axes.set_title(f"{name} ×{scale:.0f}")
+            axes.set_xlabel(_latency_label(rows))
+            axes.set_ylabel("PSNR Y (dB)")
         _key(figure, table, theme)
         return _save(figure, path)
+
+
+def _panels(figure: "Figure", count: int) -> "list[Axes]":
+    """``count`` panels in rows of two, in reading order; more would be too small to read on a page."""
+    panels = list(figure.subplots(-(-count // 2), min(2, count), squeeze=False).flat)
+    for unused in panels[count:]:
+        unused.remove()
+    return panels[:count]
 
 
 def draw_waterfall(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> None:
@@ -188,18 +190,13 @@ def draw_waterfall(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> None:
 
 
 def waterfall(table: pd.DataFrame, path: Path, theme: Theme) -> Path:
-    """From fp32 through every smaller variant, in dB over bicubic: one panel per system and scale (down) and set."""
-    files = deployed(table)
-    lines = list(files[["system", "scale"]].drop_duplicates().itertuples(index=False, name=None))
-    sets = list(dict.fromkeys(files["set"]))
-    with _drawing(theme, max(7.2, 4.2 * len(sets)), 3.3 * len(lines)) as figure:
-        panels = figure.subplots(len(lines), len(sets), squeeze=False)
-        for (system, scale), across in zip(lines, panels, strict=True):
-            for name, axes in zip(sets, across, strict=True):
-                rows = files[(files["system"] == system) & (files["scale"] == scale) & (files["set"] == name)]
-                draw_waterfall(axes, rows, theme)
-                axes.set_title(f"{system} ×{scale:.0f} on {name}")
-            across[0].set_ylabel("PSNR Y over bicubic (dB)")
+    """From fp32 through every smaller variant, in dB over bicubic: one panel per system, scale and set."""
+    shown = list(deployed(table).groupby(["system", "scale", "set"], sort=False))
+    with _drawing(theme, 7.2 if len(shown) == 1 else 8.4, 3.3 * -(-len(shown) // 2)) as figure:
+        for axes, ((system, scale, name), rows) in zip(_panels(figure, len(shown)), shown, strict=True):
+            draw_waterfall(axes, rows, theme)
+            axes.set_title(f"{system} ×{scale:.0f} on {name}")
+            axes.set_ylabel("PSNR Y over bicubic (dB)")
         return _save(figure, path)
 
 
