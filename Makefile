@@ -12,8 +12,8 @@ report: $(READY) ## the pipeline, to results/report/index.html
 	python -m pipeline_src.params
 	dvc repro
 
-test: $(READY)
-	pytest -n auto --dist loadfile
+test: $(READY) ## slow files first, as tests/conftest.py puts them, not those of the most tests
+	pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	ruff check . && ruff format --check . && mypy && lint-imports && snakemake --lint
