@@ -1,6 +1,7 @@
 """Files and folders that are either whole or absent."""
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -62,6 +63,12 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as indented JSON, whole or not at all."""
+    with whole_file(path) as aside:
+        aside.write_text(json.dumps(value, indent=2) + "\n")
 
 
 def sha256(path: Path) -> str:

@@ -77,9 +77,9 @@ def upscale_image(upscale: "Callable[[np.ndarray], np.ndarray]", image: "Image",
     import numpy as np
     from PIL import Image as pillow
 
+    from pipeline_src.data.colour import to_grey
     from pipeline_src.data.images import GREY
     from pipeline_src.data.imresize import imresize
-    from pipeline_src.evaluation.images import to_grey
 
     colours = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
     sr = upscale(np.ascontiguousarray(colours[..., :3]))

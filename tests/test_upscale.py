@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from shared import photograph
 
-from pipeline_src.evaluation.images import as_rgb
+from pipeline_src.data.colour import as_rgb
 from pipeline_src.models import build
 from pipeline_src.training.weights import save_net
 from pipeline_src.upscale import main, upscale_tiled

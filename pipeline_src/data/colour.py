@@ -1,6 +1,6 @@
 """RGB and YCbCr of ITU-R BT.601 in the studio range, as MATLAB's ``rgb2ycbcr`` and ``ycbcr2rgb`` of uint8 images.
 
-Y runs from 16 to 235, Cb and Cr from 16 to 240.
+Y runs from 16 to 235, Cb and Cr from 16 to 240. And between grey images and RGB ones.
 """
 
 import numpy as np
@@ -42,3 +42,13 @@ def _plane(rgb: np.ndarray, plane: int) -> np.ndarray:
     total += OFFSET[plane] * UNIT + UNIT // 2
     total //= UNIT
     return total.astype(np.uint8)
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """H×W×3 of an image that may be grey: the three channels alike."""
+    return image if image.ndim == 3 else np.stack([image] * 3, axis=-1)
+
+
+def to_grey(image: np.ndarray) -> np.ndarray:
+    """The rounded mean of the channels of an image, uint8 H×W×3."""
+    return ((image.sum(axis=2, dtype=np.uint16) + 1) // 3).astype(np.uint8)

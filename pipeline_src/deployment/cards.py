@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline_src.errors import UserError
-from pipeline_src.files import sha256, whole_file
+from pipeline_src.files import sha256, write_json
 
 Format = Literal["onnx", "openvino", "tflite"]
 
@@ -71,8 +71,7 @@ def write(file: Path, card: dict[str, Any]) -> Card:
     """Write the card of a file; ``card`` holds every field but ``files`` and ``versions``."""
     hashes = {part.name: sha256(part) for part in parts_of(file)}
     whole = Card(**card, files=hashes, versions=versions(card["format"]))
-    with whole_file(path_of(file)) as aside:
-        aside.write_text(json.dumps(asdict(whole), indent=2) + "\n")
+    write_json(path_of(file), asdict(whole))
     return whole
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline_src.data.colour import to_grey
 from pipeline_src.data.images import read_image
 from pipeline_src.data.imresize import imresize, modcrop
 from pipeline_src.errors import UserError
@@ -50,16 +51,6 @@ def load(file: Path, scale: int, threads: int) -> EvaluationImage:
     return EvaluationImage(file.stem, hr, imresize(hr, 1 / scale, "A", threads), scale)
 
 
-def as_rgb(image: np.ndarray) -> np.ndarray:
-    """H×W×3 of an image that may be grey: the three channels alike."""
-    return image if image.ndim == 3 else np.stack([image] * 3, axis=-1)
-
-
 def like(image: np.ndarray, hr: np.ndarray) -> np.ndarray:
     """``image`` (H×W×3) in the colours of ``hr``: grey if ``hr`` is."""
     return image if hr.ndim == 3 else to_grey(image)
-
-
-def to_grey(image: np.ndarray) -> np.ndarray:
-    """The rounded mean of the channels of an image, uint8 H×W×3."""
-    return ((image.sum(axis=2, dtype=np.uint16) + 1) // 3).astype(np.uint8)

@@ -1,6 +1,5 @@
 """Measure the exported files of one system: quality on every evaluation set, latency, memory and size."""
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -28,7 +27,7 @@ def benchmark(system: str) -> None:
     from pipeline_src.deployment import cards
     from pipeline_src.evaluation import machine
     from pipeline_src.evaluation.latency import pin
-    from pipeline_src.files import whole_folder
+    from pipeline_src.files import whole_folder, write_json
 
     spec, sets, threads = params.benchmark, params.sets_for("evaluation"), params.threads
     files = cards.of_folder(settings.results("export", system))
@@ -45,7 +44,7 @@ def benchmark(system: str) -> None:
         means.insert(0, "images", images.groupby(ROW, sort=False).size())
         table = means.reset_index().merge(costs, how="left", on=["variant", "runtime", "scale"])
         table.to_csv(out / "benchmark.csv", index=False)
-        (out / "machine.json").write_text(json.dumps(machine.describe(threads), indent=2) + "\n")
+        write_json(out / "machine.json", machine.describe(threads))
         for row in table[table["runtime"] != ""].to_dict("records"):
             where = f"{row['variant']}_{row['runtime']}_x{row['scale']}"
             run.log_metrics({f"{where}_{row['set']}_psnr_y": row["psnr_y"], f"{where}_p50_ms": row["p50_ms"]})
@@ -76,8 +75,9 @@ def _scores(
     """The rows of one upscaler; ``runner`` None stands for bicubic."""
     from tqdm import tqdm
 
+    from pipeline_src.data.colour import as_rgb
     from pipeline_src.data.images import list_images, write_png
-    from pipeline_src.evaluation.images import as_rgb, like, load
+    from pipeline_src.evaluation.images import like, load
     from pipeline_src.evaluation.metrics import quality
 
     for name in sets:

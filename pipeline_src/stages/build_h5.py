@@ -36,9 +36,9 @@ def _pairs(
     files: list[Path], scales: list[int], convention: Literal["A", "B"], validation_every: int, threads: int
 ) -> Iterator[tuple["Part", str, "np.ndarray", dict[int, "np.ndarray"]]]:
     """The images in the order of ``files``; decoding runs ahead in threads, resizing has threads of its own."""
-    import numpy as np
     from tqdm import tqdm
 
+    from pipeline_src.data.colour import as_rgb
     from pipeline_src.data.images import read_image
     from pipeline_src.data.imresize import imresize, modcrop
 
@@ -46,11 +46,9 @@ def _pairs(
     with ThreadPoolExecutor(threads) as decoders, tqdm(total=len(files), desc="build_h5", unit="image") as progress:
         decoding = [decoders.submit(read_image, file) for file in files[:ahead]]
         for index, file in enumerate(files):
-            hr = decoding.pop(0).result()
+            hr = as_rgb(decoding.pop(0).result())
             if index + ahead < len(files):
                 decoding.append(decoders.submit(read_image, files[index + ahead]))
-            if hr.ndim == 2:
-                hr = np.stack([hr] * 3, axis=-1)
             part: Part = "validation" if index % validation_every == validation_every - 1 else "training"
             if min(hr.shape[:2]) < SMALLEST:
                 raise UserError(f"{file} is smaller than {SMALLEST} pixels; remove it from its set")

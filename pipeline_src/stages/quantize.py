@@ -2,13 +2,12 @@
 
 import csv
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline_src import command, tracking
 from pipeline_src import params as settings
-from pipeline_src.files import sha256, whole_file
+from pipeline_src.files import sha256, whole_file, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,8 +73,7 @@ def quantize(system: str) -> None:
         quantization.save(out / "qat.safetensors", {scale: prepared}, metadata | {"variant": "qat"})
         metrics["qat"] = validate(quantization.convert(prepared, fold=False).to(device))
         write_curve(out / "curve.csv", curve)
-        with whole_file(out / "metrics.json") as aside:
-            aside.write_text(json.dumps(metrics, indent=2) + "\n")
+        write_json(out / "metrics.json", metrics)
         checkpoint.unlink(missing_ok=True)
         run.log_curve(curve)
         run.log_metrics({f"{variant}_{key}": value for variant, row in metrics.items() for key, value in row.items()})

@@ -1,11 +1,10 @@
 """Make the report from what the benchmarks measured: tables, figures, a page for the browser, and headline metrics."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline_src import command, tracking
 from pipeline_src import params as settings
-from pipeline_src.files import sha256, whole_file
+from pipeline_src.files import sha256, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +39,7 @@ def report() -> None:
         }
         page.write(out / "index.html", params.report.title, table, crops, drawn, provenance)
         headline = metrics(table)
-        with whole_file(out / "metrics.json") as aside:
-            aside.write_text(json.dumps(headline, indent=2) + "\n")
+        write_json(out / "metrics.json", headline)
         run.log_metrics(_flat("", headline))
         for file in ("index.html", "table.csv", "overview.png"):
             run.log_artifact(out / file)

@@ -1,11 +1,9 @@
 """Train one system on train.h5. A training that was stopped goes on where it was, to the same weights."""
 
-import json
-
 from pipeline_src import command, tracking
 from pipeline_src import params as settings
 from pipeline_src.errors import UserError
-from pipeline_src.files import sha256, whole_file
+from pipeline_src.files import sha256, write_json
 
 
 def train(system: str) -> None:
@@ -57,8 +55,7 @@ def train(system: str) -> None:
         )
         save_net(out / "weights.safetensors", net, {"system": system, **made_from})
         write_curve(out / "curve.csv", curve)
-        with whole_file(out / "metrics.json") as aside:
-            aside.write_text(json.dumps(curve[-1], indent=2) + "\n")
+        write_json(out / "metrics.json", curve[-1])
         checkpoint.unlink(missing_ok=True)
         run.log_curve(curve)
         for file in ("weights.safetensors", "curve.csv"):
