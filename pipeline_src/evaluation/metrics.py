@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline_src.data.bands import in_bands
-from pipeline_src.data.colour import rgb_to_y
 from pipeline_src.errors import UserError
 
 WINDOW = 11  # pixels of the Gaussian window of SSIM
@@ -32,22 +31,37 @@ def quality(hr: np.ndarray, sr: np.ndarray, scale: int, shave: int | None = None
     hr, sr = _shaved(hr, sr, shave)
     if hr.dtype != np.uint8 or sr.dtype != np.uint8:
         raise ValueError(f"quality compares uint8 images, not {hr.dtype} and {sr.dtype}")
-    rgb = psnr(hr, sr), ssim(hr, sr, threads=threads)
+    rgb = psnr(hr, sr, threads=threads), ssim(hr, sr, threads=threads)
     if hr.ndim == 2:
         return Quality(*rgb, *rgb)
-    hr, sr = rgb_to_y(hr), rgb_to_y(sr)
-    return Quality(psnr(hr, sr), ssim(hr, sr, threads=threads), *rgb)
+    hr, sr = luma(hr, threads), luma(sr, threads)
+    return Quality(psnr(hr, sr, threads=threads), ssim(hr, sr, threads=threads), *rgb)
 
 
-def psnr(hr: np.ndarray, sr: np.ndarray, shave: int = 0) -> float:
+def luma(rgb: np.ndarray, threads: int = 1) -> np.ndarray:
+    """``colour.rgb_to_y``, compiled: Y, uint8 H×W, rounded half up, of an RGB image, uint8 H×W×3."""
+    from pipeline_src.evaluation.ssim import luma_of_rows
+
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise ValueError(f"an RGB image is uint8 H×W×3, not {rgb.dtype} {rgb.shape}")
+    rgb, y = np.ascontiguousarray(rgb), np.empty(rgb.shape[:2], np.uint8)
+    in_bands(lambda first, last: luma_of_rows(rgb, first, last, y), len(y), threads)
+    return y
+
+
+def psnr(hr: np.ndarray, sr: np.ndarray, shave: int = 0, threads: int = 1) -> float:
     """Peak signal-to-noise ratio in dB, 10·log₁₀(255² / MSE), over all samples; ``inf`` for identical images.
 
     H×W or H×W×C in 0..255, uint8 or float, one size and type.
     """
+    from pipeline_src.evaluation.ssim import squares_of_rows
+
     hr, sr = _shaved(hr, sr, shave)
     if hr.dtype == np.uint8:
-        error = np.subtract(hr, sr, dtype=np.int16)
-        squares = float(np.square(error, dtype=np.int32).sum(dtype=np.int64))
+        rows = np.zeros(len(hr), np.int64)
+        flat = [np.ascontiguousarray(image).reshape(len(rows), -1) for image in (hr, sr)]
+        in_bands(lambda first, last: squares_of_rows(*flat, first, last, rows), len(rows), threads)
+        squares = float(rows.sum())
     else:
         squares = float(np.square(hr - sr).sum())
     return 10 * math.log10(255**2 * hr.size / squares) if squares else math.inf
@@ -62,7 +76,7 @@ def ssim(hr: np.ndarray, sr: np.ndarray, shave: int = 0, threads: int = 1) -> fl
     from pipeline_src.evaluation.ssim import ssim_of_rows
 
     hr, sr = _shaved(hr, sr, shave)
-    height, width, *channels = hr.shape
+    height, width = hr.shape[:2]
     if min(height, width) < WINDOW:
         raise UserError(
             f"an image has {width}×{height} pixels inside the border that is shaved off, but SSIM needs "
@@ -70,15 +84,16 @@ def ssim(hr: np.ndarray, sr: np.ndarray, shave: int = 0, threads: int = 1) -> fl
         )
     rows = height - WINDOW + 1
     sums = np.zeros(rows)
-    flat = [np.ascontiguousarray(image).reshape(height, -1) for image in (hr, sr)]
     gaussian = np.exp(-(np.arange(-5.0, 6.0) ** 2) / (2 * SIGMA**2))
     gaussian /= gaussian.sum()
+    hr, sr = hr.reshape(height, width, -1), sr.reshape(height, width, -1)
 
     def band(first: int, last: int) -> None:
-        ssim_of_rows(*flat, math.prod(channels), gaussian, first, last, sums)
+        for channel in range(hr.shape[2]):
+            ssim_of_rows(hr[..., channel], sr[..., channel], gaussian, first, last, sums)
 
     in_bands(band, rows, threads)
-    return float(sums.sum() / (rows * (width - WINDOW + 1) * math.prod(channels)))
+    return float(sums.sum() / (rows * (width - WINDOW + 1) * hr.shape[2]))
 
 
 def _shaved(hr: np.ndarray, sr: np.ndarray, shave: int) -> tuple[np.ndarray, np.ndarray]:

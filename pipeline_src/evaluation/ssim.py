@@ -1,115 +1,126 @@
-"""The compiled loop of SSIM. Import this module only where images are compared: Numba takes half a second."""
+"""The compiled loops of the metrics. Import this module only where images are compared: Numba takes half a second."""
 
 import numpy as np
 from numba import njit
 
+from pipeline_src.data.colour import FROM_RGB, OFFSET, UNIT
+
 TAPS = 11
-STRIP = 2000  # samples of a row worked on at once, so that eleven rows of them stay in the L2 cache
+STRIP = 1024  # pixels of a row worked on at once, so that eleven rows of them stay in the L2 cache
+RED, GREEN, BLUE = (int(weight) for weight in FROM_RGB[0])
+BLACK, WHOLE = int(OFFSET[0] * UNIT + UNIT // 2), int(UNIT)
 C1 = (0.01 * 255) ** 2
 C2 = (0.03 * 255) ** 2
+K0, K1, K2, K3, K4, K5, K6, K7, K8, K9, K10 = np.arange(TAPS, dtype=np.uint64)  # signed, they might count from the end
+
+# A check for division by zero would keep a loop from vectorising, as would the fixed order of a float sum.
+FAST = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc"}}
 
 
-# Three short loops instead of one over all eleven: the compiler vectorises a loop only if it can tell few arrays apart.
-@njit(nogil=True, cache=True)
-def add_two_pairs(
-    total: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, v: float, w: float
-) -> None:
+@njit(**FAST)
+def blur_across(line: np.ndarray, g: np.ndarray, total: np.ndarray) -> None:
+    """``total[x]`` = Σ g[k] · line[x + k]: the Gaussian along a row."""
+    g0, g1, g2, g3, g4, g5 = g[0], g[1], g[2], g[3], g[4], g[5]
     for x in range(len(total)):
-        total[x] += v * (a[x] + b[x]) + w * (c[x] + d[x])
-
-
-@njit(nogil=True, cache=True)
-def add_pair_and_middle(total: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, v: float, w: float) -> None:
-    for x in range(len(total)):
-        total[x] += v * (a[x] + b[x]) + w * c[x]
-
-
-@njit(nogil=True, cache=True)
-def blur_across(line: np.ndarray, step: int, g: np.ndarray, total: np.ndarray) -> None:
-    """``total[x]`` = Σ g[k] · line[x + k·step]: the Gaussian along a row of pixels of ``step`` channels."""
-    n = len(total)
-    total[:] = 0
-    for k in (0, 2):
-        add_two_pairs(
-            total,
-            line[k * step : k * step + n],
-            line[(10 - k) * step : (10 - k) * step + n],
-            line[(k + 1) * step : (k + 1) * step + n],
-            line[(9 - k) * step : (9 - k) * step + n],
-            g[k],
-            g[k + 1],
+        total[x] = (
+            g0 * (line[x + K0] + line[x + K10])
+            + g1 * (line[x + K1] + line[x + K9])
+            + g2 * (line[x + K2] + line[x + K8])
+            + g3 * (line[x + K3] + line[x + K7])
+            + g4 * (line[x + K4] + line[x + K6])
+            + g5 * line[x + K5]
         )
-    add_pair_and_middle(
-        total, line[4 * step : 4 * step + n], line[6 * step : 6 * step + n], line[5 * step : 5 * step + n], g[4], g[5]
-    )
 
 
-@njit(nogil=True, cache=True)
+@njit(**FAST)
+def luma_of_rows(rgb: np.ndarray, first: int, last: int, y: np.ndarray) -> None:
+    """``colour.rgb_to_y`` of the rows first..last, into the same rows of ``y``."""
+    for row in range(first, last):
+        for x in range(y.shape[1]):
+            y[row, x] = (RED * rgb[row, x, 0] + GREEN * rgb[row, x, 1] + BLUE * rgb[row, x, 2] + BLACK) // WHOLE
+
+
+@njit(**FAST)
+def squares_of_rows(hr: np.ndarray, sr: np.ndarray, first: int, last: int, sums: np.ndarray) -> None:
+    """The sums of the squared differences of each row, H×N uint8, into ``sums[first:last]``."""
+    for row in range(first, last):
+        a, b, total = hr[row], sr[row], 0
+        for x in range(len(a)):
+            error = int(a[x]) - int(b[x])
+            total += error * error
+        sums[row] = total
+
+
+# Two short loops instead of one over all eleven: the compiler vectorises a loop only if it can tell few arrays apart.
+@njit(**FAST)
+def four_pairs(
+    total: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray,
+    e: np.ndarray, f: np.ndarray, g: np.ndarray, h: np.ndarray, s: float, t: float, u: float, v: float,
+) -> None:  # fmt: skip
+    for x in range(len(total)):
+        total[x] = s * (a[x] + b[x]) + t * (c[x] + d[x]) + u * (e[x] + f[x]) + v * (g[x] + h[x])
+
+
+@njit(**FAST)
+def add_pair_and_middle(total: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, u: float, v: float) -> None:
+    for x in range(len(total)):
+        total[x] += u * (a[x] + b[x]) + v * c[x]
+
+
+@njit(**FAST)
 def blur_down(ring: np.ndarray, first: int, g: np.ndarray, total: np.ndarray) -> None:
     """``total`` = Σ g[k] · ring[(first + k) % 11]: the Gaussian down the last eleven rows."""
-    total[:] = 0
-    for k in (0, 2):
-        add_two_pairs(
-            total,
-            ring[(first + k) % TAPS],
-            ring[(first + 10 - k) % TAPS],
-            ring[(first + k + 1) % TAPS],
-            ring[(first + 9 - k) % TAPS],
-            g[k],
-            g[k + 1],
-        )
-    add_pair_and_middle(total, ring[(first + 4) % TAPS], ring[(first + 6) % TAPS], ring[(first + 5) % TAPS], g[4], g[5])
+    outer = ring[first % TAPS], ring[(first + 10) % TAPS], ring[(first + 1) % TAPS], ring[(first + 9) % TAPS]
+    inner = ring[(first + 2) % TAPS], ring[(first + 8) % TAPS], ring[(first + 3) % TAPS], ring[(first + 7) % TAPS]
+    middle = ring[(first + 4) % TAPS], ring[(first + 6) % TAPS], ring[(first + 5) % TAPS]
+    four_pairs(total, *outer, *inner, g[0], g[1], g[2], g[3])
+    add_pair_and_middle(total, *middle, g[4], g[5])
 
 
-@njit(nogil=True, cache=True)
+@njit(**FAST)
 def products(hr: np.ndarray, sr: np.ndarray, x: np.ndarray, y: np.ndarray, squares: np.ndarray, xy: np.ndarray) -> None:
     for i in range(len(hr)):
         h, s = float(hr[i]), float(sr[i])
         x[i], y[i], squares[i], xy[i] = h, s, h * h + s * s, h * s
 
 
-@njit(nogil=True, cache=True, error_model="numpy")  # a check for division by zero would keep the loop from vectorising
-def structural_similarity(
-    x: np.ndarray, y: np.ndarray, squares: np.ndarray, xy: np.ndarray, similarity: np.ndarray
-) -> None:
-    for i in range(len(similarity)):
+@njit(**FAST)
+def similarity(x: np.ndarray, y: np.ndarray, squares: np.ndarray, xy: np.ndarray) -> float:
+    """The sum of a row of the SSIM map, of the blurred ``products``."""
+    total = 0.0
+    for i in range(len(x)):
         means = x[i] * x[i] + y[i] * y[i]
         product = x[i] * y[i]
-        similarity[i] = ((2 * product + C1) * (2 * (xy[i] - product) + C2)) / ((means + C1) * (squares[i] - means + C2))
+        total += ((2 * product + C1) * (2 * (xy[i] - product) + C2)) / ((means + C1) * (squares[i] - means + C2))
+    return total
 
 
-@njit(nogil=True, cache=True)
-def add_strip(
-    hr: np.ndarray, sr: np.ndarray, channels: int, gaussian: np.ndarray, first: int, last: int, sums: np.ndarray
-) -> None:
+@njit(**FAST)
+def add_strip(hr: np.ndarray, sr: np.ndarray, gaussian: np.ndarray, first: int, last: int, sums: np.ndarray) -> None:
     width = hr.shape[1]
-    valid = width - (TAPS - 1) * channels
+    valid = width - (TAPS - 1)
     maps = np.empty((4, width))  # x, y, x² + y² and x·y of one image row
     ring = np.empty((TAPS, 4 * valid))  # the same of the last eleven rows, blurred across
     means = np.empty(4 * valid)
-    similarity = np.empty(valid)
     for row in range(first, last + TAPS - 1):
         products(hr[row], sr[row], maps[0], maps[1], maps[2], maps[3])
         for m in range(4):
-            blur_across(maps[m], channels, gaussian, ring[row % TAPS][m * valid : (m + 1) * valid])
+            blur_across(maps[m], gaussian, ring[row % TAPS][m * valid : (m + 1) * valid])
         top = row - (TAPS - 1)
         if top >= first:
             blur_down(ring, top, gaussian, means)
-            structural_similarity(
-                means[:valid], means[valid : 2 * valid], means[2 * valid : 3 * valid], means[3 * valid :], similarity
+            sums[top] += similarity(
+                means[:valid], means[valid : 2 * valid], means[2 * valid : 3 * valid], means[3 * valid :]
             )
-            sums[top] += similarity.sum()
 
 
-@njit(nogil=True, cache=True)
-def ssim_of_rows(
-    hr: np.ndarray, sr: np.ndarray, channels: int, gaussian: np.ndarray, first: int, last: int, sums: np.ndarray
-) -> None:
-    """Add to ``sums[first:last]`` the sums of the SSIM map's rows; ``hr`` and ``sr`` are H×(W·channels).
+@njit(**FAST)
+def ssim_of_rows(hr: np.ndarray, sr: np.ndarray, gaussian: np.ndarray, first: int, last: int, sums: np.ndarray) -> None:
+    """Add to ``sums[first:last]`` the sums of the SSIM map's rows; ``hr`` and ``sr`` are H×W.
 
-    Row r of the map comes from the image rows r..r+10 and has (W − 10)·channels values.
+    Row r of the map comes from the image rows r..r+10 and has W − 10 values.
     """
-    valid = hr.shape[1] - (TAPS - 1) * channels
+    valid = hr.shape[1] - (TAPS - 1)
     for left in range(0, valid, STRIP):
-        right = min(left + STRIP, valid) + (TAPS - 1) * channels
-        add_strip(hr[:, left:right], sr[:, left:right], channels, gaussian, first, last, sums)
+        right = min(left + STRIP, valid) + TAPS - 1
+        add_strip(hr[:, left:right], sr[:, left:right], gaussian, first, last, sums)

@@ -10,7 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from pipeline_src.data.colour import rgb_to_y
 from pipeline_src.data.imresize import imresize, modcrop
 from pipeline_src.errors import UserError
-from pipeline_src.evaluation.metrics import psnr, quality, ssim
+from pipeline_src.evaluation.metrics import luma, psnr, quality, ssim
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,15 @@ def test_ssim_of_an_image_wider_than_one_strip():
 
 def test_threads_do_not_change_the_figure(pair):
     assert ssim(*pair, threads=3) == ssim(*pair)
+    assert psnr(*pair, threads=3) == psnr(*pair)
+    assert (luma(pair[0], threads=3) == luma(pair[0])).all()
+
+
+def test_compiled_luma_is_that_of_the_colour_conversion(pair):
+    every = np.arange(256, dtype=np.uint8)
+    cube = np.stack(np.meshgrid(every, every[::5], every[::3], indexing="ij"), axis=-1).reshape(256, -1, 3)
+    for rgb in (cube, pair[0], pair[0][3:-3, 3:-3], pair[0][::2, ::-1]):
+        assert (luma(rgb) == rgb_to_y(rgb)).all()
 
 
 def test_quality_follows_the_protocol(pair):
@@ -124,3 +133,5 @@ def test_images_that_cannot_be_compared_are_refused(pair):
         psnr(hr, sr.astype(float))
     with pytest.raises(ValueError, match="uint8"):
         quality(hr / 255, sr / 255, 3)
+    with pytest.raises(ValueError, match="H×W×3"):
+        luma(np.dstack([hr, hr[..., :1]]))
