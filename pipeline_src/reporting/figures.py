@@ -1,6 +1,7 @@
 """The pictures of the report: the quality–latency Pareto, the fp32→PTQ→QAT waterfall, and the README's overview.
 
-Every function draws from a table of ``tables.read`` and writes PNGs; none of them needs a display.
+Every function draws from a table of ``tables.read`` and writes PNGs; none of them needs a display. A figure is of one
+set and has one panel per scale.
 """
 
 from collections.abc import Iterator
@@ -9,17 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline_src.files import whole_file
+from pipeline_src.reporting.names import place_names
 from pipeline_src.reporting.tables import RUNTIMES, VARIANTS, deployed, exported
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
+    from matplotlib.lines import Line2D
+    from matplotlib.text import Annotation
 
 NAMES = {"hr": "HR", **VARIANTS}
-NAMES_APART = 1.4  # ratio of latencies from which on two names do not overlap
+CROWD = 3  # systems in one panel, from above which on it shows only the fastest file of each net
+LATENCY = "p50 latency per output megapixel (ms)"
 MARKERS = {"tflite": "o", "openvino": "D", "onnx": "s", "torch": "^"}
 
 
@@ -72,146 +78,188 @@ def _save(figure: "Figure", path: Path) -> Path:
 
 def front(points: pd.DataFrame) -> pd.DataFrame:
     """The Pareto front: the points for which no other is as fast and better, or as good and faster; fastest first."""
-    ordered = points.sort_values(["p50_ms", "psnr_y"], ascending=[True, False])
+    ordered = points.sort_values(["ms_per_mp", "psnr_y"], ascending=[True, False])
     best = ordered["psnr_y"].cummax().shift(fill_value=float("-inf"))
     return ordered[ordered["psnr_y"] > best]
 
 
-def draw_pareto(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> None:
-    """PSNR Y against p50 of one scale and set, with the front of the exported files and bicubic as a line."""
+def draw_pareto(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> "list[Annotation]":
+    """PSNR Y against p50 per output megapixel of one scale and set, with the front and bicubic as a line.
+
+    Large are the points of each net's fastest file, those of one system joined by a line; small, where there is room,
+    those of its files for other runtimes. Returns the systems' names, for :func:`place_names`.
+    """
+    from matplotlib.patheffects import withStroke
+
     bicubic = rows.loc[rows["variant"] == "bicubic", "psnr_y"].iloc[0]
-    points = exported(rows[rows["p50_ms"].notna()])
-    axes.axhline(bicubic, color=theme.variants["bicubic"], linestyle=(0, (5, 3)), linewidth=1.4)
+    points = exported(_timed(rows))
+    if points.empty or bicubic > points["psnr_y"].min() - (points["psnr_y"].max() - points["psnr_y"].min() or 1):
+        axes.axhline(bicubic, color=theme.variants["bicubic"], linestyle=(0, (5, 3)), linewidth=1.4)
+        text, height, of = f"bicubic {bicubic:.2f} dB", bicubic, "data"
+    else:  # it would leave the points a thin strip
+        text, height, of = f"bicubic {bicubic:.2f} dB, far below", 0, "axes fraction"
     axes.annotate(
-        f"bicubic {bicubic:.2f} dB", (1, bicubic), xycoords=("axes fraction", "data"), xytext=(0, 4),
-        textcoords="offset points", ha="right", color=theme.variants["bicubic"], fontsize=9,
+        text, (1, height), xycoords=("axes fraction", of), xytext=(0, 4), textcoords="offset points", ha="right",
+        color=theme.variants["bicubic"], fontsize=9,
     )  # fmt: skip
     best = front(points)
-    axes.step(best["p50_ms"], best["psnr_y"], where="post", color=theme.ink, linewidth=1.2, alpha=0.55, zorder=2)
-    for index, row in points.iterrows():
-        axes.plot(
-            row["p50_ms"], row["psnr_y"], MARKERS.get(str(row["runtime"]), "v"), markersize=8.5,
-            color=theme.variants.get(str(row["variant"]), theme.ink), markeredgecolor=theme.paper, markeredgewidth=1,
-            zorder=4 if index in best.index else 3,
-        )  # fmt: skip
-    named = 0.0
-    for _, row in best.iterrows():  # nothing lies above and left of a point of the front, so its name has room there
-        if row["p50_ms"] < named * NAMES_APART:
-            continue  # but not beside a faster point of the front that is nearly as slow
-        named = row["p50_ms"]
-        axes.annotate(
-            f"{row['system']}  {row['p50_ms']:.1f} ms", (row["p50_ms"], row["psnr_y"]), xytext=(-5, 5),
-            textcoords="offset points", ha="right", fontsize=8, zorder=5,
-        )  # fmt: skip
+    axes.step(best["ms_per_mp"], best["psnr_y"], where="post", color=theme.ink, linewidth=1.2, alpha=0.55, zorder=2)
+    fastest, others = _shown(points)
+    for rows, size, edge, zorder in ((fastest, 8.5, 1.0, 4), (others, 5.5, 0.5, 3)):
+        for _, row in rows.iterrows():
+            axes.plot(
+                row["ms_per_mp"], row["psnr_y"], MARKERS.get(str(row["runtime"]), "v"), markersize=size,
+                color=theme.variants.get(str(row["variant"]), theme.ink), markeredgecolor=theme.paper,
+                markeredgewidth=edge, zorder=zorder,
+            )  # fmt: skip
+    names = []
+    for system, its in fastest.groupby("system", sort=False):
+        axes.plot(its["ms_per_mp"], its["psnr_y"], color=theme.ink, linewidth=1, linestyle=":", alpha=0.6, zorder=1)
+        at = float(its["ms_per_mp"].iloc[0]), float(its["psnr_y"].iloc[0])
+        name = axes.annotate(str(system), at, (6, 5), textcoords="offset points", fontsize=8.5, zorder=5)
+        name.set_path_effects([withStroke(linewidth=2.5, foreground=theme.paper)])
+        name.set_in_layout(False)  # it gets its place after the panels have theirs
+        names.append(name)
     if not points.empty:
-        fastest, slowest = points["p50_ms"].min(), points["p50_ms"].max()
-        width = max(slowest / fastest, 2)
+        low, high = points["ms_per_mp"].min(), points["ms_per_mp"].max()
+        width = max(high / low, 2)
         axes.set_xscale("log")
-        axes.set_xlim(fastest / width**0.4, slowest * width**0.1)
+        axes.set_xlim(low / width**0.12, high * width**0.12)
         _plain_log_ticks(axes, width)
     axes.margins(y=0.15)
+    return names
+
+
+def _timed(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["ms_per_mp"].notna()]
+
+
+def _shown(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The fastest file of each net, and, if few systems are in ``points``, the others."""
+    ordered = points.sort_values("ms_per_mp", kind="stable")
+    fastest = points.loc[sorted(ordered.drop_duplicates(["system", "variant", "scale"]).index)]
+    others = points.drop(fastest.index)
+    return fastest, others if fastest["system"].nunique() <= CROWD else others.iloc[:0]
 
 
 def _plain_log_ticks(axes: "Axes", width: float) -> None:
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-    axes.xaxis.set_major_locator(LogLocator(subs=[1, 2, 5] if width > 6 else [1, 1.5, 2, 3, 4, 5, 6, 8]))
+    subs = [1, 2, 5] if width > 6 else [1, 1.5, 2, 3, 4, 5, 6, 8]
+    axes.xaxis.set_major_locator(LogLocator(subs=subs if width < 2000 else [1]))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _key(figure: "FigureBase", table: pd.DataFrame, theme: Theme) -> None:
     """What colours (variants) and shapes (runtimes) mean."""
+    points = pd.concat([part for _, rows in table.groupby("scale") for part in _shown(exported(_timed(rows)))])
+    runtimes = [runtime for runtime in MARKERS if runtime in set(points["runtime"])]
+    shapes = [_dot(theme.ink, MARKERS[runtime], RUNTIMES[runtime]) for runtime in runtimes]
+    edge = _dot(theme.ink, "", "Pareto front")
+    edge.set(linestyle="-", alpha=0.55, linewidth=1.2)
+    _legend(figure, [*_variant_dots(points, theme), *shapes, edge])
+
+
+def _variant_dots(rows: pd.DataFrame, theme: Theme) -> "list[Line2D]":
+    there = set(rows["variant"])
+    return [_dot(theme.variants[v], "o", VARIANTS[v]) for v in VARIANTS if v in there and v != "bicubic"]
+
+
+def _dot(colour: str, marker: str, label: str) -> "Line2D":
     from matplotlib.lines import Line2D
 
-    def dot(colour: str, marker: str, label: str) -> Line2D:
-        return Line2D([], [], linestyle="", color=colour, marker=marker, markersize=8, label=label)
+    return Line2D([], [], linestyle="", color=colour, marker=marker, markersize=8, label=label)
 
-    points = exported(table[table["p50_ms"].notna()])
-    variants = [variant for variant in VARIANTS if variant in set(points["variant"])]
-    runtimes = [runtime for runtime in MARKERS if runtime in set(points["runtime"])]
-    colours = [dot(theme.variants[variant], "o", VARIANTS[variant]) for variant in variants]
-    shapes = [dot(theme.ink, MARKERS[runtime], RUNTIMES[runtime]) for runtime in runtimes]
-    edge = Line2D([], [], color=theme.ink, alpha=0.55, linewidth=1.2, label="Pareto front")
+
+def _legend(figure: "FigureBase", handles: "list[Line2D]") -> None:
     style: Any = {"loc": "outside lower center", "ncols": 8, "columnspacing": 1.2, "handlelength": 1.4}
-    figure.legend(handles=[*colours, *shapes, edge], fontsize=9, **style)
-
-
-def _latency_label(table: pd.DataFrame) -> str:
-    sizes = table[table["p50_ms"].notna()].drop_duplicates(["lr_height", "lr_width"])
-    size = "".join(f", LR {row['lr_height']:.0f}×{row['lr_width']:.0f}" for _, row in sizes.iterrows())
-    return f"p50 latency (ms{size})"
+    figure.legend(handles=handles, fontsize=9, **style)
 
 
 def pareto(table: pd.DataFrame, path: Path, theme: Theme) -> Path:
-    """PSNR Y against p50, one panel per scale and set, two side by side."""
-    shown = list(table.groupby(["scale", "set"], sort=False))
-    with _drawing(theme, 7.2 if len(shown) == 1 else 9.6, 0.6 + 3.9 * -(-len(shown) // 2)) as figure:
-        for axes, ((scale, name), rows) in zip(_panels(figure, len(shown)), shown, strict=True):
-            draw_pareto(axes, rows, theme)
-            axes.set_title(f"{name} ×{scale:.0f}")
-            axes.set_xlabel(_latency_label(rows))
-            axes.set_ylabel("PSNR Y (dB)")
+    """PSNR Y against p50 per output megapixel, one panel per scale; ``table`` is of one set."""
+    shown = list(table.groupby("scale"))
+    with _drawing(theme, 9.6, 0.6 + 3.9 * len(shown)) as figure:
+        panels = figure.subplots(len(shown), squeeze=False)[:, 0]
+        names = []
+        for axes, (scale, rows) in zip(panels, shown, strict=True):
+            names.append(draw_pareto(axes, rows, theme))
+            axes.set(title=f"×{scale:.0f} on {rows['set'].iloc[0]}", ylabel="PSNR Y (dB)", xlabel=LATENCY)
         _key(figure, table, theme)
+        place_names(figure, names)
         return _save(figure, path)
 
 
-def _panels(figure: "Figure", count: int) -> "list[Axes]":
-    """``count`` panels in rows of two, in reading order; more would be too small to read on a page."""
-    panels = list(figure.subplots(-(-count // 2), min(2, count), squeeze=False).flat)
-    for unused in panels[count:]:
-        unused.remove()
-    return panels[:count]
-
-
 def draw_waterfall(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> None:
-    """What each step adds to or takes from the gain over bicubic: ``rows`` are one system's deployed variants."""
-    reached = 0.0
-    tallest = max(0.0, rows["gain_db"].max())
-    deepest = min(0.0, rows["gain_db"].min())
-    for place, (_, row) in enumerate(rows.iterrows()):
-        variant, gain = str(row["variant"]), float(row["gain_db"])
-        colour = theme.variants.get(variant, theme.ink)
-        if place:
-            axes.bar(place, gain, width=0.62, color=colour, alpha=0.22)
-            axes.plot([place - 0.69, place + 0.31], [reached, reached], color=theme.ink, linewidth=0.9, alpha=0.7)
-        axes.bar(place, gain - reached, bottom=reached, width=0.62, color=colour)
-        change = f"\n({gain - reached:+.2f})" if place else ""
-        text = f"{gain:+.2f} dB{change}".replace("-", "−")
-        at = (place, max(gain, reached, 0))
-        axes.annotate(text, at, xytext=(0, 5), textcoords="offset points", ha="center", fontsize=9, linespacing=1.25)
-        reached = gain
+    """What each step adds to or takes from the gain over bicubic: ``rows`` are the deployed variants of one scale.
+
+    Of one system every bar tells its gain and, in brackets, the change; of several only the first of each its gain,
+    the others their change.
+    """
+    tallest, deepest = max(0.0, rows["gain_db"].max()), min(0.0, rows["gain_db"].min())
+    systems = list(rows.groupby("system", sort=False))
+    ticks: dict[float, str] = {}
+    left = 0.0
+    for system, its in systems:
+        reached = 0.0
+        for place, (_, row) in enumerate(its.iterrows()):
+            variant, gain = str(row["variant"]), float(row["gain_db"])
+            colour = theme.variants.get(variant, theme.ink)
+            if place:
+                axes.bar(left + place, gain, width=0.62, color=colour, alpha=0.22)
+                line = [left + place - 0.69, left + place + 0.31]
+                axes.plot(line, [reached, reached], color=theme.ink, linewidth=0.9, alpha=0.7)
+            axes.bar(left + place, gain - reached, bottom=reached, width=0.62, color=colour)
+            change = f"{gain - reached:+.2f}" if place else ""
+            if len(systems) == 1:
+                text = f"{gain:+.2f} dB" + f"\n({change})" * bool(place)
+                ticks[left + place] = VARIANTS.get(variant, variant)
+            else:
+                text = change or f"{gain:+.2f}"
+                ticks[left + (len(its) - 1) / 2] = str(system)
+            axes.annotate(
+                text.replace("-", "−"), (left + place, max(gain, reached, 0)), xytext=(0, 5), ha="center",
+                textcoords="offset points", fontsize=9 if len(systems) == 1 else 7.5, linespacing=1.25,
+                rotation=0 if len(rows) < 25 else 90,
+            )  # fmt: skip
+            reached = gain
+        left += len(its) + 0.6
     axes.axhline(0, color=theme.variants["bicubic"], linewidth=1.4)
-    axes.set_xticks(range(len(rows)), [VARIANTS.get(str(v), str(v)) for v in rows["variant"]])
-    axes.set_xlim(-0.6, len(rows) - 0.4)
+    axes.set_xticks(list(ticks), list(ticks.values()))
+    axes.set_xlim(-0.6, left - 1)
     room = tallest - deepest or 1.0
     axes.set_ylim(deepest - 0.06 * room, tallest + 0.3 * room)
     axes.grid(visible=False, axis="x")
 
 
 def waterfall(table: pd.DataFrame, path: Path, theme: Theme) -> Path:
-    """From fp32 through every smaller variant, in dB over bicubic: one panel per system, scale and set."""
-    shown = list(deployed(table).groupby(["system", "scale", "set"], sort=False))
-    with _drawing(theme, 7.2 if len(shown) == 1 else 8.4, 3.3 * -(-len(shown) // 2)) as figure:
-        for axes, ((system, scale, name), rows) in zip(_panels(figure, len(shown)), shown, strict=True):
+    """From fp32 through every smaller variant, in dB over bicubic: one panel per scale; ``table`` is of one set."""
+    files = deployed(table)
+    shown = list(files.groupby("scale"))
+    with _drawing(theme, 9.6, 0.4 + 3.1 * len(shown)) as figure:
+        panels = figure.subplots(len(shown), squeeze=False)[:, 0]
+        for axes, (scale, rows) in zip(panels, shown, strict=True):
             draw_waterfall(axes, rows, theme)
-            axes.set_title(f"{system} ×{scale:.0f} on {name}")
-            axes.set_ylabel("PSNR Y over bicubic (dB)")
+            axes.set(title=f"×{scale:.0f} on {rows['set'].iloc[0]}", ylabel="PSNR Y over bicubic (dB)")
+        _legend(figure, _variant_dots(files, theme))
         return _save(figure, path)
 
 
-def overview(table: pd.DataFrame, crop: Path | None, path: Path) -> Path:
-    """The README's picture, of the first system, scale and set: a crop in every variant, the Pareto, the waterfall.
+def overview(table: pd.DataFrame, system: str, crop: Path | None, path: Path) -> Path:
+    """The README's picture: of ``system`` at its first scale on the first set a crop in some variants and the
+    waterfall, and beside it the Pareto of all systems there.
 
     ``crop`` is a folder with ``hr.png``, ``bicubic.png`` and the variants' images; None leaves the crops out.
     """
-    import numpy as np
     from PIL import Image
 
     files = deployed(table)
-    system, scale, name = files.iloc[0][["system", "scale", "set"]]
+    mine = files[files["system"] == system]
+    place = ["scale", "set"]
+    mine = mine[(mine[place] == mine[place].iloc[0]).all(axis="columns")]
+    scale, name = mine[place].iloc[0]
     here = table[(table["scale"] == scale) & (table["set"] == name)]
-    mine = files[(files["system"] == system) & (files["scale"] == scale) & (files["set"] == name)]
     shown = [] if crop is None else [v for v in ("bicubic", "fp32", "qat", "hr") if (crop / f"{v}.png").is_file()]
     with _drawing(LIGHT, 10.4, 7.0 if shown else 4.1) as figure:
         parts = figure.subfigures(2 if shown else 1, 1, squeeze=False, height_ratios=[1, 1.45] if shown else [1])[:, 0]
@@ -221,9 +269,10 @@ def overview(table: pd.DataFrame, crop: Path | None, path: Path) -> Path:
             axes.set_title(NAMES[variant], loc="center")
             axes.axis("off")
         left, right = parts[-1].subplots(1, 2, width_ratios=[1.5, 1])
-        draw_pareto(left, here, LIGHT)
-        left.set(title=f"{name} ×{scale:.0f}", xlabel=_latency_label(here), ylabel="PSNR Y (dB)")
+        names = draw_pareto(left, here, LIGHT)
+        left.set(title=f"{name} ×{scale:.0f}", xlabel=LATENCY, ylabel="PSNR Y (dB)")
         draw_waterfall(right, mine, LIGHT)
         right.set(title=f"{system}, from fp32 to int8", ylabel="PSNR Y over bicubic (dB)")
         _key(parts[-1], here, LIGHT)
+        place_names(figure, [names])
         return _save(figure, path)

@@ -2,17 +2,16 @@
 
 const table = document.getElementById("measurements");
 const body = table.tBodies[0];
-const bySet = document.getElementById("by-set");
-const bySystem = document.getElementById("by-system");
+const filters = [...document.querySelectorAll("[data-key]")];
 const everyRuntime = document.getElementById("every-runtime");
 
 function filterRows() {
   let shown = 0;
   for (const row of body.rows) {
-    const otherSet = bySet.value && row.dataset.set !== bySet.value;
-    const bicubic = row.classList.contains("bicubic"); // stays beside every system
-    const otherSystem = bySystem?.value && row.dataset.system !== bySystem.value && !bicubic;
-    row.hidden = otherSet || otherSystem || ("extra" in row.dataset && !everyRuntime.checked);
+    const bicubic = row.classList.contains("bicubic"); // stays beside every system and variant
+    const other = ({ value, dataset: { key } }) =>
+      value && row.dataset[key] !== value && !(bicubic && ["system", "variant"].includes(key));
+    row.hidden = filters.some(other) || ("extra" in row.dataset && !everyRuntime.checked);
     shown += !row.hidden;
   }
   document.getElementById("count").value = `${shown} of ${body.rows.length} rows`;
@@ -40,7 +39,7 @@ function sortRows(header) {
   body.append(...[...body.rows].sort(compare));
 }
 
-for (const control of [bySet, bySystem, everyRuntime]) control?.addEventListener("change", filterRows);
+for (const control of [...filters, everyRuntime]) control.addEventListener("change", filterRows);
 for (const header of table.tHead.rows[0].cells) {
   header.querySelector("button").addEventListener("click", () => sortRows(header));
 }

@@ -13,24 +13,24 @@ import pandas as pd
 
 from pipeline_src.errors import UserError
 from pipeline_src.files import whole_file
-from pipeline_src.reporting import tables, verdict
-from pipeline_src.reporting.figures import NAMES, front
+from pipeline_src.reporting import published, tables, verdict
+from pipeline_src.reporting.figures import front
 
 HERE = Path(__file__).parent
 SHOWN_WIDTH = 576  # CSS pixels that a crop is magnified towards, by a whole factor
 LABELS = {"cpu": "CPU", "memory_gib": "Memory (GiB)"}
 BEST_IS_LARGE = {"psnr_y", "ssim_y", "gain_db"}
+SMALL = ("qat", "ptq", "pruned")  # of each system the crops show fp32 and the first of these
 
 
 @dataclass(frozen=True)
 class Crop:
-    """One crop folder of the benchmark: ``<variant>.png`` files of the same part of one image."""
+    """One part of one image at one scale: of every system that has it the folder of its ``<variant>.png`` files."""
 
-    folder: Path
-    system: str
     set: str
     image: str
     scale: int
+    folders: dict[str, Path]
 
 
 @dataclass(frozen=True)
@@ -53,24 +53,25 @@ class Provenance:
 
 
 def find_crops(folder: Path, systems: list[str], sets: list[str], count: int) -> list[Crop]:
-    """The first ``count`` crops of ``<folder>/<system>/crops``, by name, taking turns between sets and systems."""
-    groups = []
+    """The first ``count`` crops of ``<folder>/<system>/crops``, by name, taking turns between sets and scales."""
+    crops: dict[tuple[str, int], dict[str, Crop]] = {}
     for name in sets:
         for system in systems:
-            places = sorted((folder / system / "crops").glob(f"{name}_*_x[0-9]"))
-            places = [place for place in places if _set_of(place, sets) == name and (place / "hr.png").is_file()]
-            groups.append([_crop(place, system, name) for place in places])
-    turns = chain.from_iterable(zip_longest(*groups))
+            for place in sorted((folder / system / "crops").glob(f"{name}_*_x[0-9]")):
+                if _set_of(place, sets) == name and (place / "hr.png").is_file():
+                    image, _, scale = place.name.removeprefix(f"{name}_").rpartition("_x")
+                    same = crops.setdefault((name, int(scale)), {})
+                    same.setdefault(image, Crop(name, image, int(scale), {})).folders[system] = place
+    turns = chain.from_iterable(zip_longest(*(sorted(group.values(), key=_image) for group in crops.values())))
     return [crop for crop in turns if crop][:count]
+
+
+def _image(crop: Crop) -> str:
+    return crop.image
 
 
 def _set_of(place: Path, sets: list[str]) -> str:
     return max((name for name in sets if place.name.startswith(f"{name}_")), key=len)
-
-
-def _crop(place: Path, system: str, name: str) -> Crop:
-    image, _, scale = place.name.removeprefix(f"{name}_").rpartition("_x")
-    return Crop(place, system, name, image, int(scale))
 
 
 def read_machines(folder: Path, systems: list[str]) -> list[Machine]:
@@ -104,17 +105,20 @@ def write(
     title: str,
     table: pd.DataFrame,
     crops: list[Crop],
-    figures: dict[str, tuple[Path, Path]],
+    figures: dict[str, dict[str, list[Path]]],
     of: Provenance,
 ) -> None:
-    """Write the page: ``table`` as ``tables.read`` gives it, ``figures`` the light and dark PNG of ``pareto`` and
-    ``waterfall``. What the Content-Security-Policy does not name, all network access among it, the browser refuses."""
+    """Write the page: ``table`` as ``tables.read`` gives it, ``figures`` of ``pareto`` and of ``waterfall`` for each
+    set the light and the dark PNG. What the Content-Security-Policy does not name, all network access among it, the
+    browser refuses."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    grids, sources = published.grids(published.beside(table))
+    sets = list(dict.fromkeys(table["set"]))
     style, script = ((HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     html = environment.get_template("page.html").render(
         title=title,
@@ -123,18 +127,26 @@ def write(
         style=Markup(style),  # noqa: S704  ours, from this folder, as is the script
         script=Markup(script),  # noqa: S704
         systems=list(dict.fromkeys(tables.deployed(table)["system"])),
-        sets=list(dict.fromkeys(table["set"])),
+        sets=sets,
+        filters=_filters(table),
         quality=verdict.quality(table),
         speed=verdict.speed(table),
         timed=verdict.timed(table),
-        columns=tables.columns_of(table),
+        columns=tables.COLUMNS,
         rows=_rows(table),
         best_is_large=BEST_IS_LARGE,
-        sources=tables.sources(table),
+        variant_names=tables.VARIANTS,
+        grids=grids,
+        sources=sources,
         published=_published(table),
-        figures={name: [_data_uri(png) for png in pair] for name, pair in figures.items()},
-        pareto_text=_pareto_text(table),
-        waterfall_text=_waterfall_text(table),
+        figures={
+            name: {of_set: [_data_uri(png) for png in pair] for of_set, pair in of_sets.items()}
+            for name, of_sets in figures.items()
+        },
+        texts={
+            name: {of_set: text(table[table["set"] == of_set]) for of_set in sets}
+            for name, text in (("pareto", _pareto_text), ("waterfall", _waterfall_text))
+        },
         crops=[_slider(crop) for crop in crops],
         of=of,
     )
@@ -150,18 +162,30 @@ def _data_uri(png: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(png.read_bytes()).decode()
 
 
+def _filters(table: pd.DataFrame) -> list[dict[str, Any]]:
+    files = tables.deployed(table)
+    return [
+        {"key": key, "label": key.capitalize(), "names": {value: show(value) for value in dict.fromkeys(files[key])}}
+        for key, show in (
+            ("scale", lambda scale: f"×{scale:.0f}"),
+            ("set", str),
+            ("system", str),
+            ("variant", lambda variant: tables.VARIANTS.get(variant, variant)),
+        )
+    ]
+
+
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    columns, chosen = tables.columns_of(table), tables.headline(table).index
+    chosen = tables.headline(table).index
     rows = []
     for index, row in table.iterrows():
-        numbers = [row[column.name] if column.shown else "" for column in columns]
+        numbers = [row[column.name] if column.shown else "" for column in tables.COLUMNS]
         rows.append(
             {
-                "system": row["system"],
-                "set": row["set"],
+                "keys": {key: row[key] for key in ("system", "set", "variant")} | {"scale": int(row["scale"])},
                 "bicubic": row["variant"] == "bicubic",
                 "headline": index in chosen,
-                "cells": tables.line(row, columns, tables.sources(table)),
+                "cells": tables.line(row, tables.COLUMNS),
                 "values": ["" if isinstance(n, float) and math.isnan(n) else n for n in numbers],
             }
         )
@@ -169,54 +193,62 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _published(table: pd.DataFrame) -> list[dict[str, Any]]:
-    theirs = tables.published()
+    theirs = published.published()
     theirs = theirs[theirs["system"].isin(table["system"])]
-    return [{**row, "metric": tables.METRICS[row["metric"]]} for _, row in theirs.iterrows()]
+    return [
+        {
+            **row,
+            "metric": published.METRICS[row["metric"]],
+            "value": f"{row['value']:.{4 if row['metric'] == 'ssim_y' else 2}f}",
+        }
+        for _, row in theirs.iterrows()
+    ]
 
 
 def _pareto_text(table: pd.DataFrame) -> str:
     """The figure in words, for who cannot see it."""
     parts = []
-    for (scale, name), rows in table.groupby(["scale", "set"], sort=False):
+    for scale, rows in table.groupby("scale"):
         best = front(tables.exported(rows[rows["p50_ms"].notna()]))
         points = [
-            " ".join(tables.line(row, tables.COLUMNS[:3], [])) + f", {row['p50_ms']:.1f} ms and {row['psnr_y']:.2f} dB"
+            " ".join(tables.line(row, tables.COLUMNS[:3])) + f", {row['ms_per_mp']:.1f} ms and {row['psnr_y']:.2f} dB"
             for _, row in best.iterrows()
         ]
-        parts.append(f"{name} ×{scale:.0f}: " + "; ".join(points))
-    return "PSNR Y against p50 latency. The Pareto front, fastest first. " + ". ".join(parts) + "."
+        parts.append(f"×{scale:.0f}: " + "; ".join(points))
+    name = table["set"].iloc[0]
+    return f"PSNR Y on {name} against p50 per output megapixel. The Pareto front, fastest first. {'. '.join(parts)}."
 
 
 def _waterfall_text(table: pd.DataFrame) -> str:
     parts = []
-    for (system, scale, name), rows in tables.deployed(table).groupby(["system", "scale", "set"], sort=False):
+    for (scale, system), rows in tables.deployed(table).groupby(["scale", "system"], sort=False):
         steps = ", ".join(
-            f"{NAMES.get(row['variant'], row['variant'])} {row['gain_db']:+.2f} dB" for _, row in rows.iterrows()
+            f"{tables.VARIANTS.get(row['variant'], row['variant'])} {row['gain_db']:+.2f} dB"
+            for _, row in rows.iterrows()
         )
-        parts.append(f"{system} ×{scale:.0f} on {name}: {steps}")
-    return "PSNR Y over bicubic of each variant. " + ". ".join(parts) + "."
+        parts.append(f"{system} ×{scale:.0f}: {steps}")
+    return f"PSNR Y over bicubic of each variant on {table['set'].iloc[0]}. {'. '.join(parts)}."
 
 
 def _slider(crop: Crop) -> dict[str, Any]:
+    """The layers of one crop: HR, bicubic, and of each system fp32 and its smallest variant."""
     from PIL import Image
 
+    anyone = next(iter(crop.folders.values()))
+    pngs = {"hr": (anyone / "hr.png", "HR"), "bicubic": (anyone / "bicubic.png", "bicubic")}
+    for system, folder in crop.folders.items():
+        small = next((variant for variant in SMALL if (folder / f"{variant}.png").is_file()), "")
+        for variant in ("fp32", small):
+            pngs[f"{system}-{variant}"] = folder / f"{variant}.png", f"{system} {tables.VARIANTS.get(variant, variant)}"
     layers = []
-    for variant, label in NAMES.items():
-        png = crop.folder / f"{variant}.png"
+    for name, (png, label) in pngs.items():
         if png.is_file():
             with Image.open(png) as image:
                 width, height = image.size
             zoom = max(1, round(SHOWN_WIDTH / width))
-            layers.append(
-                {
-                    "name": variant,
-                    "label": label,
-                    "data": _data_uri(png),
-                    "width": zoom * width,
-                    "height": zoom * height,
-                }
-            )
+            size = {"width": zoom * width, "height": zoom * height}
+            layers.append({"name": name, "label": label, "data": _data_uri(png)} | size)
     there = [layer["name"] for layer in layers]
     left = "bicubic" if "bicubic" in there else there[0]
-    right = next((variant for variant in ("qat", "ptq", "fp32") if variant in there), "hr")
+    right = next((name for name in reversed(there[:4]) if name not in ("hr", "bicubic")), "hr")
     return {"crop": crop, "layers": layers, "left": left, "right": right}

@@ -1,4 +1,4 @@
-"""The tables of the report: every measured row, the headline among them, and what has been published."""
+"""The rows of the report: all that was measured, and the headline among it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +7,6 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_src.errors import UserError
-from pipeline_src.files import whole_file
-
-PUBLISHED = Path(__file__).with_name("published.csv")
-METRICS = {"psnr_y": "Y", "psnr_rgb_shave1": "RGB, shave 1"}
 
 # in the order of every table, with the names that readers know
 VARIANTS = {"bicubic": "bicubic", "fp32": "fp32", "pruned": "pruned", "ptq": "int8 PTQ", "qat": "int8 QAT"}
@@ -42,27 +38,26 @@ COLUMNS = (
     Column("ssim_y", "SSIM Y", "{:.4f}"),
     Column("gain_db", "Over bicubic (dB)", "{:+.2f}"),
     Column("loss_db", "Lost to fp32 (dB)", "{:.2f}"),
+    Column("ms_per_mp", "p50 per output MP (ms)", "{:.1f}"),
     Column("p50_ms", "p50 (ms)", "{:.1f}"),
     Column("p90_ms", "p90 (ms)", "{:.1f}"),
+    Column("lr_size", "LR timed"),
+    Column("faster", "Faster still"),
     Column("size_kib", "File (KiB)", "{:.0f}"),
     Column("peak_memory_mb", "Peak memory (MB)", "{:.0f}"),
     Column("mult_adds", "Mult-Adds (G)", "{:.2f}"),
     Column("params", "Params", "{:,.0f}"),
-    Column("published", "Published PSNR (dB)"),
 )
-CSV_DECIMALS = {
-    "psnr_y": 4, "ssim_y": 6, "gain_db": 4, "loss_db": 4,
-    "p50_ms": 3, "p90_ms": 3, "iqr_ms": 3, "size_kib": 1, "peak_memory_mb": 1,
-}  # fmt: skip
 
 
 def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
     """Every row of ``<folder>/<system>/benchmark.csv`` of the named systems and evaluation sets, in one table.
 
     Adds ``gain_db`` (PSNR Y over bicubic on the same scale and set), ``loss_db`` (PSNR Y under fp32 of the same
-    system, runtime, scale and set), ``size_kib``, ``published`` and ``published_source``. The bicubic rows come once
-    per scale and set. Sorted by scale, set, system, variant and runtime. UserError if a file is missing, empty or
-    older than the sets.
+    system, runtime, scale and set), ``ms_per_mp`` (p50 per million pixels of the SR image: systems may be timed at
+    different sizes), ``lr_size`` (width×height of the LR image timed), ``faster`` (another runtime's file of the same
+    net that has a smaller p50, with that) and ``size_kib``. The bicubic rows come once per scale and set. Sorted by
+    scale, set, system, variant and runtime. UserError if a file is missing, empty or older than the sets.
     """
     if not systems:
         raise UserError("params.yaml has no system to report on; add one under `systems`")
@@ -79,7 +74,9 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
     rows["loss_db"] = rows[place].merge(fp32, how="left")["psnr_y"] - rows["psnr_y"]
     rows.loc[rows["variant"] == "fp32", "loss_db"] = float("nan")
     rows["size_kib"] = rows["file_bytes"] / 1024
-    rows = _with_published(rows)
+    rows["ms_per_mp"] = rows["p50_ms"] * 1e6 / (rows["lr_height"] * rows["lr_width"] * rows["scale"] ** 2)
+    rows["lr_size"] = [_size(row) for _, row in rows.iterrows()]
+    rows["faster"] = _faster(rows)
 
     order: dict[str, Sequence[str]] = {
         "set": sets,
@@ -140,35 +137,25 @@ def _places(column: pd.Series, order: dict[str, Sequence[str]]) -> pd.Series:
     return column if names is None else column.map({name: place for place, name in enumerate(names)})
 
 
-def published() -> pd.DataFrame:
-    """Figures of others: ``system,variant,set,scale,metric,value,source``; ``metric`` is a key of ``METRICS``."""
-    return pd.read_csv(PUBLISHED)
+def _size(row: pd.Series) -> str:
+    return f"{row['lr_width']:.0f}×{row['lr_height']:.0f}" if pd.notna(row["p50_ms"]) else ""
 
 
-def _with_published(rows: pd.DataFrame) -> pd.DataFrame:
-    theirs = published()
-    theirs["published"] = theirs["value"].map("{:.2f}".format) + " (" + theirs["metric"].map(METRICS) + ")"
-    place = ["system", "variant", "set", "scale"]
-    cells = theirs.groupby(place, as_index=False).agg(
-        published=("published", "; ".join), published_source=("source", lambda s: "; ".join(dict.fromkeys(s)))
-    )
-    rows = rows.merge(cells, how="left", on=place)
-    return rows.fillna({"published": "", "published_source": ""})
+def _faster(rows: pd.DataFrame) -> "pd.Series[str]":
+    found = pd.Series("", rows.index)
+    for _, group in exported(rows[rows["p50_ms"].notna()]).groupby(["system", "variant", "scale", "set"]):
+        best = group.sort_values("p50_ms").iloc[0]
+        slower = group.index[group["p50_ms"] > best["p50_ms"]]
+        found[slower] = f"{RUNTIMES.get(best['runtime'], best['runtime'])} {best['p50_ms']:.1f}"
+    return found
 
 
 def headline(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows for somebody with a latency budget.
+    """The rows for somebody in a hurry: bicubic, and of every system, variant, scale and set the :func:`deployed` file.
 
-    Bicubic; of every system, variant, scale and set the TFLite file; and another runtime's file only where it is the
-    fastest of all. torch is no exported file, so it appears only where nothing else was measured. ``table`` as read.
+    Where another runtime's file is faster, the column ``faster`` says so.
     """
-    bicubic, chosen = table["variant"] == "bicubic", []
-    for _, rows in table[~bicubic].groupby(["system", "variant", "scale", "set"], sort=False):
-        rows = exported(rows)
-        chosen.append(rows.index[0])  # TFLite where there is one
-        if rows["p50_ms"].notna().any():
-            chosen.append(rows["p50_ms"].idxmin())
-    return table[bicubic | table.index.isin(chosen)]
+    return table[(table["variant"] == "bicubic") | table.index.isin(deployed(table).index)]
 
 
 def exported(rows: pd.DataFrame) -> pd.DataFrame:
@@ -181,11 +168,6 @@ def deployed(table: pd.DataFrame) -> pd.DataFrame:
     """One row per system, variant, scale and set: the TFLite file where there is one, else the next runtime."""
     files = table[table["variant"] != "bicubic"]
     return files.drop_duplicates(["system", "variant", "scale", "set"])
-
-
-def columns_of(table: pd.DataFrame) -> list[Column]:
-    """The columns worth showing: all, less ``published`` where nobody has published anything on these sets."""
-    return [column for column in COLUMNS if column.name != "published" or table["published"].ne("").any()]
 
 
 def cell(column: Column, value: object) -> str:
@@ -201,57 +183,6 @@ def cell(column: Column, value: object) -> str:
     return no_sign if text == no_sign.replace("+", "-") or text == f"-{no_sign}" else text.replace("-", "−")
 
 
-def sources(table: pd.DataFrame) -> list[str]:
-    """The sources of the published figures in ``table``; a cell cites them by number, from 1."""
-    return [source for source in dict.fromkeys(table["published_source"]) if source]
-
-
-def line(row: pd.Series, columns: Sequence[Column], cited: list[str]) -> list[str]:
-    """A row as it is shown, with the number of its source in ``cited`` behind a published figure."""
-    cells = [cell(column, row[column.name]) for column in columns]
-    if columns[-1].name == "published" and row["published"]:
-        cells[-1] += f" [{cited.index(row['published_source']) + 1}]"
-    return cells
-
-
-def _lines(table: pd.DataFrame) -> list[list[str]]:
-    columns, cited = columns_of(table), sources(table)
-    return [[column.title for column in columns], *(line(row, columns, cited) for _, row in table.iterrows())]
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """``table`` as a GitHub-flavoured Markdown table, with the sources of published figures below it."""
-
-    title, *lines = ("| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |" for cells in _lines(table))
-    rule = "|" + "|".join("---:" if column.shown else "---" for column in columns_of(table)) + "|"
-    notes = [f"[{number}] {source}" for number, source in enumerate(sources(table), 1)]
-    return "\n".join([title, rule, *lines]) + "\n" + "".join(f"\n{note}  " for note in notes) + ("\n" if notes else "")
-
-
-LATEX = str.maketrans({
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "–": "--", "−": "$-$",
-})  # fmt: skip
-
-
-def latex(table: pd.DataFrame) -> str:
-    """``table`` as a plain LaTeX ``tabular`` that needs no package, with the sources of published figures below it."""
-
-    title, *lines = (" & ".join(text.translate(LATEX) for text in cells) + r" \\" for cells in _lines(table))
-    spec = "".join("r" if column.shown else "l" for column in columns_of(table))
-    head = [rf"\begin{{tabular}}{{{spec}}}", r"\hline", title, r"\hline"]
-    notes = [rf"\par {f'[{number}] {source}'.translate(LATEX)}" for number, source in enumerate(sources(table), 1)]
-    return "\n".join([*head, *lines, r"\hline", r"\end{tabular}", *notes]) + "\n"
-
-
-def write(table: pd.DataFrame, folder: Path) -> None:
-    """``table.csv`` with every row and plain numbers; ``table.md`` and ``table.tex`` with the headline rows."""
-    names = [column.name for column in COLUMNS]
-    names[names.index("p90_ms") + 1 : names.index("p90_ms") + 1] = ["iqr_ms", "lr_height", "lr_width", "threads"]
-    plain = table[[*names, "published_source"]].round(CSV_DECIMALS)
-    counts = ["scale", "lr_height", "lr_width", "threads", "mult_adds", "params"]
-    plain = plain.astype(dict.fromkeys(counts, "Int64"))
-    texts = {"csv": plain.to_csv(index=False), "md": markdown(headline(table)), "tex": latex(headline(table))}
-    for suffix, text in texts.items():
-        with whole_file(folder / f"table.{suffix}") as aside:
-            aside.write_text(text, encoding="utf-8", newline="\n")
+def line(row: pd.Series, columns: Sequence[Column]) -> list[str]:
+    """A row as it is shown."""
+    return [cell(column, row[column.name]) for column in columns]

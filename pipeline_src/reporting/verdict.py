@@ -6,6 +6,8 @@ import pandas as pd
 
 from pipeline_src.reporting.tables import RUNTIMES, VARIANTS, deployed
 
+NAMED = 4  # nets that a sentence names, before it counts the others
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -16,48 +18,119 @@ class Verdict:
 
 
 def quality(table: pd.DataFrame) -> list[Verdict]:
-    """For every system, scale and set, which variants beat bicubic in PSNR Y and by how much, and which do not.
+    """For every system, which variants beat bicubic in PSNR Y and by how much, and which do not, and where.
 
     Measured on the TFLite file (the first other runtime's where there is none), in hundredths of a dB: less is no gain.
     """
     verdicts = []
-    for (system, scale, image_set), rows in deployed(table).groupby(["system", "scale", "set"], sort=False):
-        first = rows.iloc[0]
-        place = f"{system} ×{scale:.0f} on {image_set}"
-        bicubic = f"bicubic ({first['psnr_y'] - first['gain_db']:.2f} dB)"
-        gains = [(VARIANTS.get(row["variant"], row["variant"]), round(row["gain_db"], 2)) for _, row in rows.iterrows()]
-        if better := [f"by {gain:.2f} dB as {variant}" for variant, gain in gains if gain > 0]:
-            verdicts.append(Verdict(True, f"{place} beats {bicubic} {_listed(better)}."))
-        if worse := [f"{_behind(gain)} as {variant}" for variant, gain in gains if gain <= 0]:
-            verdicts.append(Verdict(False, f"{place} does not beat {bicubic}: it is {_listed(worse)}."))
+    for system, rows in deployed(table).groupby("system", sort=False):
+        level = rows["psnr_y"].iloc[0] - rows["gain_db"].iloc[0]
+        bicubic = f"bicubic ({level:.2f} dB)" if len(rows[["scale", "set"]].drop_duplicates()) == 1 else "bicubic"
+        rows = rows.assign(gain_db=rows["gain_db"].round(2), variant=rows["variant"].map(_name))
+        better = [
+            f"{_range('by ', won['gain_db'], ' dB')} as {variant}{_share(len(won), len(its))}"
+            for variant, its in rows.groupby("variant", sort=False)
+            if len(won := its[its["gain_db"] > 0])
+        ]
+        worse = [
+            _behind(str(variant), lost, len(its))
+            for variant, its in rows.groupby("variant", sort=False)
+            if len(lost := its[its["gain_db"] <= 0])
+        ]
+        where = f"{system} {_places(rows)}"
+        if better:
+            verdicts.append(Verdict(True, f"{where} beats {bicubic} {_listed(better)}."))
+        if worse:
+            verdicts.append(Verdict(False, f"{where} does not beat {bicubic}: it is {_listed(worse)}."))
     return verdicts
 
 
-def _behind(gain: float) -> str:
-    return f"{-gain:.2f} dB behind" if gain < 0 else "level with it"
+def _name(variant: str) -> str:
+    return VARIANTS.get(variant, variant)
+
+
+def _places(rows: pd.DataFrame) -> str:
+    sets = list(dict.fromkeys(rows["set"]))
+    scales = _listed([f"×{scale:.0f}" for scale in sorted(set(rows["scale"]))])
+    return f"{scales} on {sets[0] if len(sets) == 1 else 'both sets' if len(sets) == 2 else f'all {len(sets)} sets'}"
+
+
+def _range(before: str, values: "pd.Series[float]", unit: str) -> str:
+    low, high = f"{values.min():.2f}", f"{values.max():.2f}"
+    return f"{before}{low}{unit}" if low == high else f"{before}{low} to {high}{unit}"
+
+
+def _share(part: int, whole: int) -> str:
+    return "" if part == whole else f" in {part} of {whole} cases"
+
+
+def _behind(variant: str, lost: pd.DataFrame, cases: int) -> str:
+    worst = lost.sort_values("gain_db", kind="stable").iloc[0]
+    level = worst["gain_db"] == 0
+    if cases == 1:
+        return f"level with it as {variant}" if level else f"{-worst['gain_db']:.2f} dB behind as {variant}"
+    how = (
+        "level with it" if level else f"up to {-worst['gain_db']:.2f} dB behind (×{worst['scale']:.0f}, {worst['set']})"
+    )
+    return f"{how} as {variant}{_share(len(lost), cases)}"
 
 
 def speed(table: pd.DataFrame) -> list[Verdict]:
-    """For every exported file of a smaller variant, its p50 against the same system's fp32 in the same runtime.
+    """For every runtime and smaller variant, its files' p50 against fp32 of the same system and scale in that runtime.
 
-    A difference is claimed only where the interquartile ranges certainly do not overlap.
+    A difference is claimed only where the interquartile ranges of the two certainly do not overlap. Known are each
+    median and the width of each range. The median lies inside its range, so a gap between the medians larger than both
+    widths keeps the ranges apart wherever in them the medians lie.
     """
     verdicts = []
-    for (system, scale, runtime), rows in _timings(table).groupby(["system", "scale", "runtime"], sort=False):
-        if (fp32 := rows[rows["variant"] == "fp32"]).empty:
-            continue
-        whole = fp32.iloc[0]
-        what = f"{system} ×{scale:.0f} in {RUNTIMES.get(str(runtime), runtime)}"
-        than = f"fp32 ({whole['p50_ms']:.1f} ms)"
-        small = [row for _, row in rows[rows["variant"] != "fp32"].iterrows()]
-        faster = [row for row in small if _faster(row, whole)]
-        others = [row for row in small if not _faster(row, whole)]
-        if faster:
-            times = [f"{_timed(row)} {whole['p50_ms'] / row['p50_ms']:.2f} times" for row in faster]
-            verdicts.append(Verdict(True, f"{what} is faster than {than}: {_listed(times)}."))
-        if others:
-            verdicts.append(Verdict(False, f"{what} is not faster than {than}: {_listed(_reasons(others, whole))}."))
+    for (runtime, variant), rows in _against_fp32(table).groupby(["runtime", "variant"], sort=False):
+        what = f"In {RUNTIMES.get(str(runtime), runtime)}, {_name(str(variant))} is"
+        faster, slower = rows[rows["apart"] & (rows["times"] > 1)], rows[rows["apart"] & (rows["times"] < 1)]
+        level = rows[~rows["apart"]]
+        if len(faster):
+            count = f" for {len(faster)} of {len(rows)} nets" if len(rows) > 1 else ""
+            verdicts.append(Verdict(True, f"{what} faster than fp32{count}: {_extremes(faster, '')}."))
+        if len(faster) < len(rows):
+            count = f" for {len(rows) - len(faster)} of {len(rows)} nets" if len(rows) > 1 else ""
+            reasons = (
+                [f"it takes {_extremes(slower.assign(times=1 / slower['times']), ' as long')}"] if len(slower) else []
+            )
+            reasons += [f"within the spread of the timings ({_nets(level)})"] if len(level) else []
+            verdicts.append(Verdict(False, f"{what} not faster than fp32{count}: {_listed(reasons)}."))
     return verdicts
+
+
+def _extremes(rows: pd.DataFrame, what: str) -> str:
+    """The smallest and the largest of ``times``, with the nets that have them."""
+    ordered = rows.sort_values("times", kind="stable")
+    least, most = ordered.iloc[0], ordered.iloc[-1]
+    low, high = f"{least['times']:.2f}", f"{most['times']:.2f}"
+    if len(rows) == 1:
+        milliseconds = f"{least['p50_ms']:.1f} instead of {least['p50_ms_fp32']:.1f} ms"
+        return f"{low} times{what} ({_net(least)}, {milliseconds})"
+    return f"{low} times{what}" if low == high else f"{low} ({_net(least)}) to {high} times{what} ({_net(most)})"
+
+
+def _nets(rows: pd.DataFrame) -> str:
+    names = [_net(row) for _, row in rows.iterrows()]
+    return _listed(names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"])
+
+
+def _net(row: pd.Series) -> str:
+    scale = f"{row['scale']:.0f}"
+    return str(row["system"]) if row["system"].endswith(f"_x{scale}") else f"{row['system']} ×{scale}"
+
+
+def _against_fp32(table: pd.DataFrame) -> pd.DataFrame:
+    """The timings of the smaller variants, with ``times`` (how often fp32's p50 contains theirs) and ``apart``."""
+    rows = _timings(table)
+    net = ["system", "scale", "runtime"]
+    fp32 = rows.loc[rows["variant"] == "fp32", [*net, "p50_ms", "iqr_ms"]]
+    both = rows[rows["variant"] != "fp32"].merge(fp32, on=net, suffixes=("", "_fp32"))
+    both["times"] = both["p50_ms_fp32"] / both["p50_ms"]
+    both["apart"] = (both["p50_ms"] - both["p50_ms_fp32"]).abs() > both["iqr_ms"] + both["iqr_ms_fp32"]
+    order = {name: place for place, name in enumerate([*RUNTIMES, *VARIANTS])}
+    return both.sort_values(["runtime", "variant"], key=lambda names: names.map(order), kind="stable")
 
 
 def _timings(table: pd.DataFrame) -> pd.DataFrame:
@@ -66,41 +139,14 @@ def _timings(table: pd.DataFrame) -> pd.DataFrame:
     return files.drop_duplicates(["system", "variant", "runtime", "scale"])
 
 
-def _faster(small: pd.Series, fp32: pd.Series) -> bool:
-    return apart(small, fp32) and bool(small["p50_ms"] < fp32["p50_ms"])
-
-
-def _reasons(others: list[pd.Series], fp32: pd.Series) -> list[str]:
-    return [
-        f"{_timed(row)} takes {row['p50_ms'] / fp32['p50_ms']:.2f} times as long"
-        if apart(row, fp32)
-        else f"{_timed(row)} is within the spread of the timings"
-        for row in others
-    ]
-
-
-def _timed(row: pd.Series) -> str:
-    return f"{VARIANTS.get(row['variant'], row['variant'])} ({row['p50_ms']:.1f} ms)"
-
-
 def timed(table: pd.DataFrame) -> str:
-    """On what the timings were taken, as a sentence."""
-    setups = _timings(table).drop_duplicates(["lr_height", "lr_width", "threads"])
-    on = [
-        f"{row['lr_height']:.0f}×{row['lr_width']:.0f} LR pixels with {row['threads']:.0f} "
-        f"thread{'s' * (row['threads'] != 1)}"
-        for _, row in setups.iterrows()
-    ]
+    """On what the timings were taken, as a sentence; where it was not the same for all, which systems on what."""
+    on = []
+    setups = _timings(table).groupby(["lr_size", "threads"], sort=False)
+    for (size, threads), rows in setups:
+        systems = f" ({_listed(list(dict.fromkeys(rows['system'])))})" if len(setups) > 1 else ""
+        on.append(f"{size} LR pixels with {threads:.0f} thread{'s' * (threads != 1)}{systems}")
     return f"Medians (p50) on {_listed(on)}." if on else "Nothing was timed."
-
-
-def apart(one: pd.Series, other: pd.Series) -> bool:
-    """Whether the interquartile ranges of two timings certainly do not overlap.
-
-    Known are each median and the width of each range. The median lies inside its range, so a gap between the medians
-    larger than both widths keeps the ranges apart wherever in them the medians lie.
-    """
-    return bool(abs(one["p50_ms"] - other["p50_ms"]) > one["iqr_ms"] + other["iqr_ms"])
 
 
 def _listed(parts: list[str]) -> str:

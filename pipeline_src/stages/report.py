@@ -1,5 +1,6 @@
 """Make the report from what the benchmarks measured: tables, figures, a page for the browser, and headline metrics."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline_src import command, tracking
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 def report() -> None:
     params = settings.load()
     from pipeline_src.files import whole_folder
-    from pipeline_src.reporting import figures, page, tables
+    from pipeline_src.reporting import figures, page, tables, texts
 
     measured, out = settings.results("benchmark"), settings.results("report")
     systems, sets = list(params.systems), params.sets_for("evaluation")
@@ -27,16 +28,18 @@ def report() -> None:
             experiment=tracking.EXPERIMENT,
         )
         crops = page.find_crops(measured, systems, sets, params.report.crops)
-        tables.write(table, out)
+        texts.write(table, out)
+        drawn: dict[str, dict[str, list[Path]]] = {}
         with whole_folder(out / "figures") as folder:
-            for theme in (figures.LIGHT, figures.DARK):
-                figures.pareto(table, folder / f"pareto_{theme.name}.png", theme)
-                figures.waterfall(table, folder / f"waterfall_{theme.name}.png", theme)
-        figures.overview(table, crops[0].folder if crops else None, out / "overview.png")
-        drawn = {
-            name: (out / "figures" / f"{name}_light.png", out / "figures" / f"{name}_dark.png")
-            for name in ("pareto", "waterfall")
-        }
+            for name, draw in (("pareto", figures.pareto), ("waterfall", figures.waterfall)):
+                for of_set, rows in table.groupby("set", sort=False):
+                    pngs = [
+                        draw(rows, folder / f"{name}_{of_set}_{theme.name}.png", theme)
+                        for theme in (figures.LIGHT, figures.DARK)
+                    ]
+                    drawn.setdefault(name, {})[str(of_set)] = [out / "figures" / png.name for png in pngs]
+        first = next((crop.folders[systems[0]] for crop in crops if systems[0] in crop.folders), None)
+        figures.overview(table, systems[0], first, out / "overview.png")
         page.write(out / "index.html", params.report.title, table, crops, drawn, provenance)
         headline = metrics(table)
         write_json(out / "metrics.json", headline)
@@ -48,8 +51,8 @@ def report() -> None:
 def metrics(table: "pd.DataFrame") -> dict[str, Any]:
     """The headline numbers, ``system → x<scale> → …``, of the deployed files (TFLite where there is one).
 
-    Per set PSNR Y and its gain over bicubic in dB for every variant; p50 in ms for every variant; and how many times
-    the p50 of fp32 contains that of each smaller variant.
+    Per set PSNR Y and its gain over bicubic in dB for every variant; p50 in ms, whole and per output megapixel, for
+    every variant; and how many times the p50 of fp32 contains that of each smaller variant.
     """
     from pipeline_src.reporting.tables import deployed
 
@@ -61,6 +64,7 @@ def metrics(table: "pd.DataFrame") -> dict[str, Any]:
         of_set[f"gain_db_{row['variant']}"] = round(row["gain_db"], 4)
         if row["p50_ms"] > 0:
             here.setdefault("p50_ms", {})[row["variant"]] = round(row["p50_ms"], 3)
+            here.setdefault("p50_ms_per_mp", {})[row["variant"]] = round(row["ms_per_mp"], 3)
     for scales in numbers.values():
         for here in scales.values():
             p50 = here.get("p50_ms", {})

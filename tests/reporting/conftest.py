@@ -25,6 +25,43 @@ PARAMS = {
     "small_x3": {"channels": 12, "depth": 2},
 }
 
+# a full house: system → scales, gain of fp32 at ×2 in dB, ms per output megapixel at ×2, params
+MANY_SETS = {"samples_heldout": 30.1, "Set5": 33.6}  # and bicubic at ×2
+MANY = {
+    "abpn_x2": ([2], 3.1, 24, 33_464), "abpn_x3": ([3], 3.0, 26, 42_539), "abpn_x4": ([4], 2.9, 30, 62_048),
+    "vdsr": ([2, 3, 4], 3.5, 2900, 664_704), "carn": ([2, 3, 4], 4.1, 1050, 1_591_963),
+    "carn_m": ([2, 3, 4], 3.8, 420, 414_811), "ecdn": ([2, 3, 4], 3.8, 590, 694_555),
+    "ecdn_m": ([2, 3, 4], 3.7, 380, 396_955), "edsr_baseline_x2": ([2], 4.2, 1500, 1_369_859),
+    "edsr_baseline_x3": ([3], 4.2, 1550, 1_554_499), "edsr_baseline_x4": ([4], 4.2, 1600, 1_517_571),
+}  # fmt: skip
+
+
+def many_rows(system: str) -> list[dict[str, object]]:
+    """As many rows as the full pipeline measures; slow systems are timed at a quarter of the size."""
+    scales, gain, ms, params = MANY[system]
+    rows = []
+    for scale in scales:
+        height, width = (360, 640) if ms < 1000 else (180, 320)
+        megapixels = height * width * scale**2 / 1e6
+        for name, bicubic in MANY_SETS.items():
+            psnr = bicubic - 3.2 * (scale - 2) + 0.5 * (scale - 2) ** 2
+            place = {"system": system, "scale": scale, "set": name, "images": 5}
+            rows.append(place | {"variant": "bicubic", "psnr_y": psnr, "ssim_y": 0.93 - 0.07 * (scale - 2)})
+            times = 2 + params % 7 / 5
+            for variant, loss, faster in (("fp32", 0, 1), ("ptq", 0.13 * gain / 4, times), ("qat", 0.05, times)):
+                won = gain * (4 / scale - 0.6) / 1.4 * (0.8 if name == "Set5" else 1) - loss
+                won = -0.2 if (system, scale, variant) == ("ecdn_m", 3, "ptq") else won
+                for runtime, slower in (("onnx", 1.3 * faster**1.2), ("tflite", 1), ("openvino", 0.8)):
+                    p50 = ms * (2 / scale) ** 1.6 * megapixels * slower / faster
+                    rows.append(
+                        place
+                        | {"variant": variant, "runtime": runtime, "lr_height": height, "lr_width": width, "threads": 2}
+                        | {"psnr_y": psnr + won, "ssim_y": 0.93 - 0.07 * (scale - 2) + won / 120, "p50_ms": p50}
+                        | {"p90_ms": 1.1 * p50, "iqr_ms": 0.04 * p50, "file_bytes": params * (4 if loss == 0 else 1)}
+                        | {"peak_memory_mb": 90 + ms / 4, "params": params, "mult_adds": int(params * 4e5 / scale**2)}
+                    )
+    return rows
+
 
 def benchmark_rows(system: str) -> list[dict[str, object]]:
     rows = []
@@ -46,37 +83,41 @@ def benchmark_rows(system: str) -> list[dict[str, object]]:
     return rows
 
 
-def write_crops(folder: Path) -> None:
+def write_crops(folder: Path, scale: int = 3, sets: tuple[str, ...] = SETS) -> None:
     from skimage import data
 
     photographs = {
         ("samples_heldout", "chelsea"): (data.chelsea(), 40, 110),
         ("samples_heldout", "coffee"): (data.coffee(), 60, 160),
-        ("Set5", "astronaut"): (data.astronaut(), 10, 120),
+        ("Set5", "astronaut"): (data.astronaut(), 80, 120),
         ("Set5", "rocket"): (data.rocket(), 60, 200),
     }
+    side = 64 * scale
     for (name, image), (photograph, top, left) in photographs.items():
-        hr = Image.fromarray(photograph[top : top + 240, left : left + 240])
-        bicubic = hr.resize((80, 80), Image.Resampling.BICUBIC).resize(hr.size, Image.Resampling.BICUBIC)
+        if name not in sets:
+            continue
+        hr = Image.fromarray(photograph[top : top + side, left : left + side])
+        bicubic = hr.resize((64, 64), Image.Resampling.BICUBIC).resize(hr.size, Image.Resampling.BICUBIC)
         fp32 = Image.blend(bicubic, hr, 0.5)
         int8 = Image.fromarray((np.asarray(fp32) // 4 * 4).astype(np.uint8))
-        place = folder / f"{name}_{image}_x3"
+        place = folder / f"{name}_{image}_x{scale}"
         place.mkdir(parents=True)
         for variant, pixels in {"hr": hr, "bicubic": bicubic, "fp32": fp32, "ptq": int8, "qat": int8}.items():
             pixels.save(place / f"{variant}.png")
 
 
-@pytest.fixture(scope="session")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with params.yaml and the benchmarks of two systems, and of a third that params no longer has."""
+def write_root(root: Path, systems: dict[str, dict[str, object]], sets: tuple[str, ...]) -> None:
+    """params.yaml, with ``systems`` (what of abpn_x3's entry each changes) and evaluation ``sets``."""
     import yaml
 
-    root = tmp_path_factory.mktemp("original")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["sets"] = {"samples": {"role": "training"}} | {name: {"role": "evaluation"} for name in SETS}
-    params["systems"] = {name: params["systems"]["abpn_x3"] | {"net": net} for name, net in PARAMS.items()}
+    params["sets"] = {"samples": {"role": "training"}} | {name: {"role": "evaluation"} for name in sets}
+    params["systems"] = {name: params["systems"]["abpn_x3"] | changes for name, changes in systems.items()}
     params["report"] = {"title": "Super-resolution <at> the edge", "crops": 4}
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def write_benchmark(root: Path, system: str, rows: list[dict[str, object]]) -> Path:
     machine = {
         "cpu": "Model <9> & Co @ 2.10GHz",
         "cores": 2,
@@ -84,13 +125,34 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "versions": {"onnxruntime": "1.23.0", "ai-edge-litert": "2.0.3"},
         "measured": "2026-01-02T03:04:05+00:00",
     }
+    folder = root / "results" / "benchmark" / system
+    folder.mkdir(parents=True)
+    pd.DataFrame(rows).to_csv(folder / "benchmark.csv", index=False)
+    (folder / "machine.json").write_text(json.dumps(machine))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with params.yaml and the benchmarks of two systems, and of a third that params no longer has."""
+    root = tmp_path_factory.mktemp("original")
+    write_root(root, {name: {"net": net} for name, net in PARAMS.items()}, SETS)
     for system in GAINS:
-        folder = root / "results" / "benchmark" / system
-        folder.mkdir(parents=True)
-        pd.DataFrame(benchmark_rows(system)).to_csv(folder / "benchmark.csv", index=False)
-        (folder / "machine.json").write_text(json.dumps(machine))
+        folder = write_benchmark(root, system, benchmark_rows(system))
         write_crops(folder / "crops")
     shutil.copytree(folder, folder.with_name("gone_x3"))
+    return root
+
+
+@pytest.fixture(scope="session")
+def full_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of as many systems, scales and sets as the pipeline can have."""
+    root = tmp_path_factory.mktemp("full")
+    write_root(root, {name: {"scales": scales} for name, (scales, *_) in MANY.items()}, tuple(MANY_SETS))
+    for system, (scales, *_) in MANY.items():
+        folder = write_benchmark(root, system, many_rows(system))
+        for scale in scales:
+            write_crops(folder / "crops", scale, tuple(MANY_SETS))
     return root
 
 

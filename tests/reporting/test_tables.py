@@ -6,7 +6,7 @@ import pytest
 
 from pipeline_src import params as settings
 from pipeline_src.errors import UserError
-from pipeline_src.reporting import tables, verdict
+from pipeline_src.reporting import tables, texts, verdict
 from pipeline_src.stages import report as stage
 
 SYSTEMS = ["abpn_x3", "small_x3"]
@@ -54,49 +54,57 @@ def test_gain_is_over_bicubic_and_loss_is_against_fp32_of_the_same_runtime(repos
     assert onnx["loss_db"] == pytest.approx(-0.34)
 
 
-def test_headline_is_tflite_and_whatever_file_is_faster_than_it(table: pd.DataFrame) -> None:
+def test_headline_is_one_file_of_each_net_and_says_what_is_faster_still(table: pd.DataFrame) -> None:
     mine = tables.headline(table).query("system == 'abpn_x3' and set == 'Set5'")
-    found = list(mine[["variant", "runtime"]].itertuples(index=False, name=None))
-    assert found == [
-        ("fp32", "tflite"), ("fp32", "openvino"), ("ptq", "tflite"), ("ptq", "openvino"), ("qat", "tflite"),
+    assert list(mine[["variant", "runtime", "faster"]].itertuples(index=False, name=None)) == [
+        ("fp32", "tflite", "OpenVINO 58.4"), ("ptq", "tflite", "OpenVINO 24.0"), ("qat", "tflite", ""),
     ]  # fmt: skip
     assert "torch" not in set(tables.headline(table)["runtime"])
     assert (tables.headline(table)["variant"] == "bicubic").sum() == 2
 
 
-def test_published_figures_stand_in_their_own_column_with_their_source(table: pd.DataFrame) -> None:
-    fp32 = pick(table, system="abpn_x3", variant="fp32", runtime="tflite", set="Set5")
-    assert fp32["published"] == "33.54 (Y); 31.53 (RGB, shave 1)"
-    assert fp32["published_source"] == "authors' released weights, measured by us"
-    assert fp32["psnr_y"] == pytest.approx(31.35)
-    assert pick(table, system="abpn_x3", variant="fp32", runtime="tflite", set="samples_heldout")["published"] == ""
+def test_latency_can_be_compared_across_sizes(repository: Path) -> None:
+    def timed_small(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.assign(lr_height=rows["lr_height"] / 2, lr_width=rows["lr_width"] / 4)
 
-
-def test_every_published_figure_can_be_shown_and_names_its_source() -> None:
-    published = tables.published()
-    assert set(published["metric"]) <= set(tables.METRICS)
-    assert not published.isna().any().any()
-    assert not published.duplicated(["system", "variant", "set", "scale", "metric"]).any()
+    change("small_x3", timed_small)
+    table = tables.read(MEASURED, SYSTEMS, SETS)
+    large, small = (pick(table, system=s, variant="fp32", runtime="tflite", set="Set5") for s in SYSTEMS)
+    assert (large["lr_size"], small["lr_size"]) == ("640×360", "160×180")
+    assert large["ms_per_mp"] == pytest.approx(78.2 / (640 * 360 * 9 / 1e6))
+    assert small["ms_per_mp"] == pytest.approx(0.4 * 78.2 / (160 * 180 * 9 / 1e6))
+    assert verdict.timed(table) == (
+        "Medians (p50) on 640×360 LR pixels with 2 threads (abpn_x3) and 160×180 LR pixels with 2 threads (small_x3)."
+    )
 
 
 def test_the_written_tables_agree(table: pd.DataFrame, tmp_path: Path) -> None:
-    tables.write(table, tmp_path)
+    texts.write(table, tmp_path)
     rows = pd.read_csv(tmp_path / "table.csv")
     assert len(rows) == len(table)
     assert pick(rows, system="small_x3", variant="ptq", runtime="tflite", set="Set5")["gain_db"] == -0.12
+    fp32 = pick(rows, system="abpn_x3", variant="fp32", runtime="tflite", set="Set5")
+    assert (fp32["psnr_y"], fp32["published_psnr_y"], fp32["difference_db"]) == (31.35, 33.54, -2.19)
+    assert fp32["published_source"] == "authors' released weights, measured by us"
+    assert rows.query("set == 'samples_heldout'")["published_psnr_y"].isna().all()
 
+    measured, beside = 1 + len(tables.headline(table)), 1 + 4  # lines; abpn_x3's variants and bicubic were published
     markdown = (tmp_path / "table.md").read_text()
-    lines = [line for line in markdown.splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + len(tables.headline(table))
-    assert {line.count("|") for line in lines} == {len(tables.COLUMNS) + 1}
-    assert "| small_x3 | int8 PTQ | TFLite | ×3 | Set5 | 30.28 | 0.8076 | −0.12 |" in markdown
-    assert "[1] authors' released weights, measured by us" in markdown
+    lines = [line.count("|") for line in markdown.splitlines() if line.startswith("|")]
+    assert lines == [len(tables.COLUMNS)] * (1 + measured) + [3 + 3 + 1] * (1 + beside), "one table per scale"
+    assert "**×3**" in markdown
+    assert (
+        "| small_x3 | int8 PTQ | TFLite | Set5 | 30.28 | 0.8076 | −0.12 | 0.43 | 4.8 | 10.0 | 10.8 | 640×360 |"
+        in markdown
+    )
+    assert "| abpn_x3 | fp32 | [2] | 31.35 / 0.8290 | 33.54 | −2.19 |" in markdown
+    assert "[2] authors' released weights, measured by us" in markdown
 
     latex = (tmp_path / "table.tex").read_text()
-    body = [line for line in latex.splitlines() if line.endswith(r"\\")]
-    assert len(body) == 1 + len(tables.headline(table))
-    assert all(line.count(" & ") == len(tables.COLUMNS) - 1 for line in body)
-    assert r"small\_x3 & int8 PTQ & TFLite & $\times$3 & Set5 & 30.28 & 0.8076 & $-$0.12 &" in latex
+    body = [line.count(" & ") for line in latex.splitlines() if line.endswith(r"\\")]
+    assert body == [len(tables.COLUMNS) - 2] * measured + [5] * beside
+    assert r"small\_x3 & int8 PTQ & TFLite & Set5 & 30.28 & 0.8076 & $-$0.12 &" in latex
+    assert r"abpn\_x3 & fp32 & [2] & 31.35 / 0.8290 & 33.54 & $-$2.19 \\" in latex
     assert "×" not in latex
 
 
@@ -106,12 +114,12 @@ def test_names_are_escaped(repository: Path) -> None:
         change(system, lambda rows: rows.replace({"set": {"Set5": name}}))
     table = tables.read(MEASURED, SYSTEMS, ["samples_heldout", name])
     escaped = r"a\&b\_50\%|\#\{1\}\$\textasciitilde{}\textasciicircum{}\textbackslash{}c"
-    assert escaped in tables.latex(table)
-    assert "a&b_50%\\|#" in tables.markdown(table)
+    assert escaped in texts.latex(table)
+    assert "a&b_50%\\|#" in texts.markdown(table)
 
 
-def test_no_published_column_where_nobody_published(table: pd.DataFrame) -> None:
-    assert "Published" not in tables.markdown(table[table["set"] == "samples_heldout"])
+def test_nothing_beside_published_where_nobody_published(table: pd.DataFrame) -> None:
+    assert "published" not in texts.markdown(table[table["set"] == "samples_heldout"])
 
 
 @pytest.mark.parametrize(
@@ -127,19 +135,30 @@ def test_cells(column: str, value: object, shown: str) -> None:
 
 
 def test_the_verdict_says_who_beats_bicubic_and_who_does_not(table: pd.DataFrame) -> None:
-    told = {one.text: one.good for one in verdict.quality(table)}
+    told = {one.text: one.good for one in verdict.quality(table[table["set"] == "Set5"])}
     assert told == {
-        f"abpn_x3 ×3 on {name} beats bicubic ({psnr} dB) by 0.95 dB as fp32, by 0.71 dB as int8 PTQ and by 0.89 dB "
-        "as int8 QAT.": True
-        for name, psnr in (("samples_heldout", "27.31"), ("Set5", "30.40"))
-    } | {
-        f"small_x3 ×3 on {name} beats bicubic ({psnr} dB) by 0.31 dB as fp32.": True
-        for name, psnr in (("samples_heldout", "27.31"), ("Set5", "30.40"))
-    } | {
-        f"small_x3 ×3 on {name} does not beat bicubic ({psnr} dB): it is 0.12 dB behind as int8 PTQ and level with it "
-        "as int8 QAT.": False
-        for name, psnr in (("samples_heldout", "27.31"), ("Set5", "30.40"))
-    }  # fmt: skip
+        "abpn_x3 ×3 on Set5 beats bicubic (30.40 dB) by 0.95 dB as fp32, by 0.71 dB as int8 PTQ and by 0.89 dB "
+        "as int8 QAT.": True,
+        "small_x3 ×3 on Set5 beats bicubic (30.40 dB) by 0.31 dB as fp32.": True,
+        "small_x3 ×3 on Set5 does not beat bicubic (30.40 dB): it is 0.12 dB behind as int8 PTQ and level with it "
+        "as int8 QAT.": False,
+    }
+
+
+def test_the_verdict_has_one_sentence_for_all_sets_of_a_system(repository: Path) -> None:
+    def better_on_set5(rows: pd.DataFrame) -> pd.DataFrame:
+        rows.loc[(rows["variant"] == "ptq") & (rows["set"] == "Set5"), "psnr_y"] += 0.5
+        return rows
+
+    change("small_x3", better_on_set5)
+    told = {one.text: one.good for one in verdict.quality(tables.read(MEASURED, SYSTEMS, SETS))}
+    assert told == {
+        "abpn_x3 ×3 on both sets beats bicubic by 0.95 dB as fp32, by 0.71 dB as int8 PTQ and by 0.89 dB as int8 "
+        "QAT.": True,
+        "small_x3 ×3 on both sets beats bicubic by 0.31 dB as fp32 and by 0.38 dB as int8 PTQ in 1 of 2 cases.": True,
+        "small_x3 ×3 on both sets does not beat bicubic: it is up to 0.12 dB behind (×3, samples_heldout) as int8 PTQ "
+        "in 1 of 2 cases and level with it as int8 QAT.": False,
+    }
 
 
 def test_a_speed_up_is_claimed_only_where_the_spreads_are_apart(repository: Path) -> None:
@@ -148,24 +167,46 @@ def test_a_speed_up_is_claimed_only_where_the_spreads_are_apart(repository: Path
         return rows
 
     change("abpn_x3", spread)
-    told = [one for one in verdict.speed(tables.read(MEASURED, SYSTEMS, SETS)) if one.text.startswith("abpn_x3")]
-    assert [(one.good, one.text) for one in told] == [
-        (True, "abpn_x3 ×3 in TFLite is faster than fp32 (78.2 ms): int8 PTQ (25.1 ms) 3.12 times."),
+    table = tables.read(MEASURED, SYSTEMS, SETS)
+    alone = verdict.speed(table[table["system"] != "small_x3"])
+    assert [(one.good, one.text) for one in alone] == [
+        (True, "In TFLite, int8 PTQ is faster than fp32: 3.12 times (abpn_x3, 25.1 instead of 78.2 ms)."),
+        (False, "In TFLite, int8 QAT is not faster than fp32: within the spread of the timings (abpn_x3)."),
+        (True, "In OpenVINO, int8 PTQ is faster than fp32: 2.43 times (abpn_x3, 24.0 instead of 58.4 ms)."),
+        (True, "In OpenVINO, int8 QAT is faster than fp32: 1.88 times (abpn_x3, 31.0 instead of 58.4 ms)."),
+        (False, "In ONNX, int8 PTQ is not faster than fp32: within the spread of the timings (abpn_x3)."),
         (
             False,
-            "abpn_x3 ×3 in TFLite is not faster than fp32 (78.2 ms): "
-            "int8 QAT (24.9 ms) is within the spread of the timings.",
+            "In ONNX, int8 QAT is not faster than fp32: it takes 1.18 times as long (abpn_x3, 72.0 instead of 61.0 "
+            "ms).",
         ),
+    ]
+    both = verdict.speed(table)
+    assert [(one.good, one.text) for one in both if "TFLite" in one.text and "QAT" in one.text] == [
         (
             True,
-            "abpn_x3 ×3 in OpenVINO is faster than fp32 (58.4 ms): "
-            "int8 PTQ (24.0 ms) 2.43 times and int8 QAT (31.0 ms) 1.88 times.",
+            "In TFLite, int8 QAT is faster than fp32 for 1 of 2 nets: 3.14 times (small_x3, 10.0 instead of 31.3 ms).",
         ),
         (
             False,
-            "abpn_x3 ×3 in ONNX is not faster than fp32 (61.0 ms): "
-            "int8 PTQ (59.5 ms) is within the spread of the timings and int8 QAT (72.0 ms) takes 1.18 times as long.",
+            "In TFLite, int8 QAT is not faster than fp32 for 1 of 2 nets: within the spread of the timings (abpn_x3).",
         ),
+    ]
+
+
+def test_of_many_nets_the_verdict_names_the_extremes(full_house: Path) -> None:
+    from conftest import MANY, MANY_SETS
+
+    table = tables.read(full_house / "results/benchmark", list(MANY), list(MANY_SETS))
+    told = {one.text: one.good for one in verdict.speed(table)}
+    assert told["In TFLite, int8 PTQ is faster than fp32 for 21 of 21 nets: 2.00 (abpn_x3) to 3.20 times "
+                "(edsr_baseline_x4)."]  # fmt: skip
+    assert len(told) == 6
+    quality = verdict.quality(table)
+    assert len(quality) == len(MANY) + 1
+    assert [one.text for one in quality if not one.good] == [
+        "ecdn_m ×2, ×3 and ×4 on both sets does not beat bicubic: it is up to 0.20 dB behind (×3, samples_heldout) as "
+        "int8 PTQ in 2 of 6 cases."
     ]
 
 
@@ -184,6 +225,7 @@ def test_metrics_hold_the_deployed_files_numbers(table: pd.DataFrame) -> None:
     assert x3["Set5"]["psnr_y_qat"] == 31.29
     assert x3["Set5"]["gain_db_ptq"] == 0.71
     assert x3["p50_ms"] == {"fp32": 78.2, "ptq": 25.1, "qat": 24.9}
+    assert x3["p50_ms_per_mp"]["fp32"] == pytest.approx(78.2 / 2.0736, abs=1e-3)
     assert x3["fp32_p50_over"]["qat"] == pytest.approx(78.2 / 24.9, abs=1e-3)
     assert "NaN" not in json.dumps(stage.metrics(table))
 
