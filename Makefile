@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 report: $(READY) ## the pipeline, to results/report/index.html
 	python -m pipeline_src.params
-	dvc repro
+	snakemake report
 
 test: $(READY) ## slow files first, as tests/conftest.py puts them, not those of the most tests
 	pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -23,7 +23,7 @@ bench: $(READY) ## side-by-side speed measurements
 
 paper: $(READY) ## the published lengths, on sets that it downloads: days without a GPU
 	python -m pipeline_src.params workflow/presets/paper.yaml
-	dvc repro
+	snakemake report
 
 ui: $(READY) ## what MLflow remembers, in the browser
 	mlflow ui --workers 1 --host 127.0.0.1 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"

@@ -46,6 +46,8 @@ class BuildH5(Section):
 
 class Train(Section):
     device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "fp32", "bf16"]
+    compile: bool
     checkpoint_every: Count
     validate_every: Count
     validation_crop: Annotated[int, Field(ge=16)]
@@ -56,14 +58,12 @@ class Quantize(Section):
     calibration_crop: Annotated[int, Field(ge=16)]
 
 
-class Export(Section):
-    timing_size: Annotated[list[Count], Field(min_length=2, max_length=2)]
-
-
 class Benchmark(Section):
+    threads: Count
     warmup: Count
     runs: Count
     min_seconds: Annotated[float, Field(ge=0)]
+    max_seconds: Annotated[float, Field(gt=0)]
     crops: Annotated[int, Field(ge=0)]
     crop_size: Annotated[int, Field(ge=16)]
 
@@ -74,17 +74,46 @@ class Report(Section):
 
 
 class Recipe(Section):
-    """How a net is trained; patches are in LR pixels, ``warmup`` (linear, from 0) and ``decay_every`` in steps."""
+    """How a net is trained.
 
-    steps: Count
+    ``patch`` is in LR pixels, or with ``patch_of: hr`` in HR pixels, whatever the scale. The rate ``lr`` rises linearly
+    over ``warmup`` steps and is multiplied by ``decay`` every ``decay_every`` steps, or follows half a cosine to 0
+    (``decay: cosine``). Losses are of images in 0..1. ``momentum`` is SGD's, or Adam's β₁. ``clip`` limits the global
+    norm of the gradients, or each of their elements to ±clip/rate (``clip_by: element``). Each batch is computed in
+    ``accumulate`` parts. ``ema`` is the share that the running average of the weights keeps per step (0: no average).
+    ``start`` names weights of the same net (safetensors) to begin with; with 0 ``steps`` they are taken as they are.
+    """
+
+    steps: Annotated[int, Field(ge=0)]
     batch: Count
     patch: Annotated[int, Field(ge=8)]
+    patch_of: Literal["lr", "hr"] = "lr"
+    augment: list[Literal["hflip", "vflip", "transpose"]]
+    loss: Literal["l1", "smooth_l1", "mse", "sse"]
+    optimiser: Literal["adam", "sgd"] = "adam"
     lr: Annotated[float, Field(gt=0)]
     warmup: Annotated[int, Field(ge=0)]
-    decay_every: Count
-    decay: Annotated[float, Field(gt=0, le=1)]
-    loss: Literal["l1", "smooth_l1", "mse"]
-    augment: list[Literal["hflip", "vflip", "transpose"]]
+    decay: Annotated[float, Field(gt=0, le=1)] | Literal["cosine"]
+    decay_every: Count | None = None
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip: Annotated[float, Field(gt=0)] | None = None
+    clip_by: Literal["norm", "element"] = "norm"
+    accumulate: Count = 1
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    start: str | None = None
+
+    @model_validator(mode="after")
+    def _its_parts_fit_together(self) -> "Recipe":
+        if (self.decay == "cosine") == (self.decay_every is not None):
+            raise ValueError("decay_every goes with a decay that is a number, and only with that")
+        if not self.steps and not self.start:
+            raise ValueError("steps is 0, so there must be a start: weights to take as they are")
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate is {self.accumulate}, which does not divide the batch, {self.batch}")
+        if self.patch_of == "hr" and self.patch < 32:
+            raise ValueError(f"patch is {self.patch} HR pixels, but must be 32 or more, which are 8 LR pixels at ×4")
+        return self
 
 
 class System(Section):
@@ -93,6 +122,7 @@ class System(Section):
     model: str
     scales: Annotated[list[Scale], Field(min_length=1)]
     net: dict[str, Any]
+    timing_size: Annotated[list[Count], Field(min_length=2, max_length=2)]
     train: Recipe
     qat: Recipe
 
@@ -116,7 +146,6 @@ class Params(Section):
     build_h5: BuildH5
     train: Train
     quantize: Quantize
-    export: Export
     benchmark: Benchmark
     report: Report
     systems: Annotated[dict[Name, System], Field(min_length=1)]

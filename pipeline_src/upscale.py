@@ -1,7 +1,7 @@
 """Upscale photographs with an exported model: one file, several, or whole folders.
 
     upscale photo.png -o large.png --model abpn_x3
-    upscale holiday/ -o large/ --model abpn_x3 --runtime tflite --variant qat
+    upscale holiday/ -o large/ --model carn --scale 2 --runtime tflite --variant qat
 
 The image is upright (EXIF) and of any size; it goes through the net in overlapping tiles, so that beside the two images
 themselves memory does not grow with it. Greyscale stays greyscale; transparency is upscaled with bicubic; 16-bit images
@@ -93,16 +93,21 @@ def upscale_image(upscale: "Callable[[np.ndarray], np.ndarray]", image: "Image",
     return result
 
 
-def model_file(model: str, runtime: str, variant: str) -> Path:
-    """The file of a model: ``model`` itself if it is a path, else the exported (or torch) file of that system."""
+def model_file(model: str, runtime: str, variant: str, scale: int | None) -> Path:
+    """The file of a model: ``model`` itself if it is a path, else the exported (or torch) file of that system.
+
+    UserError if the system has several scales and ``scale`` is None, if it has not this one, or if there is no file.
+    """
+    from pipeline_src.deployment.runtimes import chosen_scale
+
     if Path(model).suffix:
         return Path(model)
+    if runtime == "torch" and variant != "fp32":
+        raise UserError("torch runs the variant fp32 only; choose another --runtime or --variant fp32")
+    scale = chosen_scale(model, settings.load().system(model).scales, scale)
     if runtime == "torch":
-        if variant != "fp32":
-            raise UserError("torch runs the variant fp32 only; choose another --runtime or --variant fp32")
         file = settings.results("train", model) / "weights.safetensors"
     else:
-        scale = settings.load().system(model).scales[0]
         file = settings.results("export", model) / f"{variant}_x{scale}{SUFFIX[runtime]}"
     if not file.is_file():
         raise UserError(f"{file} does not exist; run `make report` (or `dvc repro export@{model}`) to make it")
@@ -126,8 +131,19 @@ def _jobs(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
     return jobs
 
 
-def upscale_files(inputs: list[Path], output: Path, file: Path, tile: int, overlap: int, threads: int) -> None:
-    """Upscale images and folders of images to ``output``: a file, or a folder of PNGs when there are several."""
+def upscale_files(
+    inputs: list[Path],
+    output: Path,
+    file: Path,
+    tile: int,
+    overlap: int,
+    threads: int,
+    scale: int | None = None,
+) -> None:
+    """Upscale images and folders of images to ``output``: a file, or a folder of PNGs when there are several.
+
+    ``scale`` chooses among those of a ``file`` that has several.
+    """
     from tqdm import tqdm
 
     from pipeline_src.data.images import decode
@@ -137,7 +153,7 @@ def upscale_files(inputs: list[Path], output: Path, file: Path, tile: int, overl
     if not 0 <= overlap < tile:
         raise UserError(f"--overlap is {overlap} and --tile is {tile}; the overlap must be smaller than the tile")
     jobs = _jobs(inputs, output)
-    runner = runtimes.load(file, threads)
+    runner = runtimes.load(file, threads, scale=scale)
     for source, target in tqdm(jobs, "upscale", unit="image", disable=len(jobs) == 1):
         image = decode(source)
         if image.has_transparency_data and target.suffix.lower() in WITHOUT_ALPHA:
@@ -167,6 +183,7 @@ def main() -> None:
         "-o", "--output", required=True, type=Path, help="a file, or a folder if there are several images"
     )
     parser.add_argument("--model", required=True, help="a system of params.yaml, or an exported file")
+    parser.add_argument("--scale", type=int, help="needed where the model has several")
     parser.add_argument("--runtime", choices=("torch", *SUFFIX), default="onnx", help="default: onnx")
     parser.add_argument("--variant", choices=("fp32", "ptq", "qat"), default="fp32", help="default: fp32")
     parser.add_argument("--tile", type=int, default=256, help="LR pixels a side of a tile (default 256)")
@@ -177,8 +194,8 @@ def main() -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    file = model_file(args.model, args.runtime, args.variant)
-    upscale_files(args.inputs, args.output, file, args.tile, args.overlap, args.threads)
+    file = model_file(args.model, args.runtime, args.variant, args.scale)
+    upscale_files(args.inputs, args.output, file, args.tile, args.overlap, args.threads, args.scale)
 
 
 if __name__ == "__main__":

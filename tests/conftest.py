@@ -19,10 +19,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Callable[..., Path]:
-    """Make a folder with the repository's params.yaml, with tiny lengths and the changes given."""
+    """Make a folder with the repository's params.yaml, of abpn_x3 alone, with tiny lengths and the changes given."""
 
     def make(changes: dict[str, Any] | None = None) -> Path:
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
+        params["systems"] = {"abpn_x3": params["systems"]["abpn_x3"]}
         params = merged(params, {"train": {"checkpoint_every": 4, "validate_every": 6, "validation_crop": 32}})
         params = merged(params, {"systems": {"abpn_x3": {"train": TINY, "qat": TINY}}})
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(merged(params, changes or {}), sort_keys=False))

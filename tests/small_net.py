@@ -1,4 +1,4 @@
-"""A small ABPN that has learnt a little, so that its ranges are those of a net and not of noise."""
+"""Small nets that have learnt a little, so that their ranges are those of a net and not of noise."""
 
 import functools
 from typing import Any
@@ -9,22 +9,43 @@ from shared import photograph
 from torch import Tensor, nn
 
 from pipeline_src.compression import quantization
+from pipeline_src.compression.calibration import calibrate
+from pipeline_src.compression.folding import GraphNet, fold
 from pipeline_src.models import Description, build
-from pipeline_src.models.layers import DepthToSpace
+from pipeline_src.models.layers import DepthToSpace, add_mean, subtract_mean
+
+# Every kind of net: model, scales, arguments. ×4 upscales in two steps, and in ECDN-M with a stride between them.
+NETS: dict[str, tuple[str, list[int], dict[str, Any]]] = {
+    "abpn": ("abpn", [3], {"channels": 12, "depth": 2}),
+    "vdsr": ("vdsr", [2, 3], {"channels": 12, "depth": 4}),
+    "carn_m": ("carn", [2], {"mobile": True, "groups": 4}),
+    "ecdn_m": ("ecdn", [4], {"mobile": True}),
+    "edsr": ("edsr", [2], {"channels": 12, "blocks": 2, "residual_scale": 0.1}),
+}
+PATCH = 12  # LR pixels
+
+torch.set_num_threads(1)  # for layers this small, several wait for each other more than they compute
+
+
+def trained_net() -> Any:
+    """ABPN ×3 of 12 channels."""
+    return trained("abpn")
 
 
 @functools.cache
-def trained_net() -> Any:
-    """ABPN ×3 of 12 channels after 30 steps on one photograph whose LR is its mean over 3×3 pixels."""
+def trained(name: str) -> Any:
+    """A net of ``NETS`` in eval mode after 30 steps on one photograph whose LR is its mean over scale×scale pixels."""
     torch.manual_seed(0)
-    hr = torch.tensor(photograph("chelsea.png")[:297, :450]).permute(2, 0, 1)[None].float()
-    lr = nn.functional.avg_pool2d(hr, 3).round()
-    net = build("abpn", [3], {"channels": 12, "depth": 2})
-    optimiser = torch.optim.Adam(net.parameters(), 2e-3)
+    model, scales, arguments = NETS[name]
+    net = build(model, scales, arguments)
+    whole = torch.tensor(photograph("chelsea.png")[:300, :450]).permute(2, 0, 1)[None].float()
+    optimiser = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], 2e-3)
     for step in range(30):
-        y, x = 7 * step % 67, 11 * step % 118
-        target = hr[..., 3 * y : 3 * y + 96, 3 * x : 3 * x + 96]
-        loss = nn.functional.l1_loss(net(lr[..., y : y + 32, x : x + 32]), target)
+        scale = scales[step % len(scales)]
+        y, x = 7 * step % 251, 11 * step % 401
+        hr = whole[..., y : y + PATCH * scale, x : x + PATCH * scale]
+        lr = nn.functional.avg_pool2d(hr, scale).round()
+        loss = nn.functional.l1_loss(net.at_scale(scale).train()(lr), hr)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -55,6 +76,7 @@ class Cascade(nn.Module):
         return self
 
 
+@functools.cache
 def cascade() -> Cascade:
     torch.manual_seed(1)
     return Cascade().eval()
@@ -63,14 +85,47 @@ def cascade() -> Cascade:
 def images() -> list[np.ndarray]:
     """Four LR images, uint8 H×W×3."""
     pixels = photograph("coffee.png")
-    return [np.ascontiguousarray(pixels[y : y + 64, x : x + 80]) for y in (100, 200) for x in (150, 300)]
+    return [np.ascontiguousarray(pixels[y : y + 40, x : x + 48]) for y in (100, 200) for x in (150, 300)]
 
 
 def tensor(image: np.ndarray) -> Tensor:
     return torch.tensor(image).permute(2, 0, 1)[None].float().contiguous()
 
 
-def calibrated(net: nn.Module) -> Any:
-    prepared = quantization.prepare(net)
-    quantization.calibrate(prepared, images())
-    return prepared
+class OneScale(nn.Module):
+    """A net of one scale of any module."""
+
+    def __init__(self, net: nn.Module, scale: int) -> None:
+        super().__init__()
+        self.net = net
+        self.description = Description(scales=(scale,))
+
+    def at_scale(self, scale: int) -> nn.Module:
+        return self.net
+
+
+class Identity(nn.Module):
+    """What all nets of the CARN family begin and end with, and a convolution between that gives its own input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = subtract_mean()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        nn.init.dirac_(self.conv.weight)
+        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+        self.shift_back = add_mean()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.clamp(self.shift_back(self.conv(self.shift(x))), 0, 255)
+
+
+def prepared(net: Any) -> GraphNet:
+    return quantization.prepare(fold(net))
+
+
+@functools.cache
+def calibrated(net: Any) -> GraphNet:
+    """Int8 by :func:`images`; for those who leave it as it is."""
+    graphs = prepared(net)
+    calibrate(graphs, {scale: images() for scale in net.description.scales})
+    return graphs

@@ -8,38 +8,43 @@ runtime has to rescale between two operators.
 from typing import Any
 
 import torch
-from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer
-from litert_torch.quantize.pt2e_quantizer_utils import QuantizationConfig
-from torch import fx
+from torch import Tensor, fx
 from torchao.quantization.pt2e.fake_quantize import FakeQuantize
 from torchao.quantization.pt2e.observer import MovingAverageMinMaxObserver, MovingAveragePerChannelMinMaxObserver
 from torchao.quantization.pt2e.quantizer import (
     FixedQParamsQuantizationSpec,
     QuantizationAnnotation,
     QuantizationSpec,
+    Quantizer,
     SharedQuantizationSpec,
 )
 
+from pipeline_src.compression.folding import RELUS, STEP, Convolution
+from pipeline_src.compression.ranges import LARGEST_WEIGHT, sum_keeping_step
+
 aten = torch.ops.aten
+own = torch.ops.super_resolution
 
-CONVOLUTIONS = (aten.conv2d.default, aten.convolution.default)
 SUMS = (aten.add.Tensor, aten.add_.Tensor)
-RELUS = (aten.relu.default, aten.relu_.default)
-CONCATENATIONS = (aten.cat.default,)
-MOVES = (torch.ops.super_resolution.depth_to_space.default,)  # operators that only move values
+MOVES = (own.depth_to_space.default, own.mirror_pad.default)  # operators that only move values
 
-# The smallest scale an activation or a weight channel may get. torchao's default, the float32 epsilon, is far from any
-# scale of a net that works on 0..255, so a channel of zeros is all it decides.
+# The smallest scale an activation or a weight channel may get. torchao's default, the float32 epsilon, is too close to
+# the weights of a net that takes 0..255; so a channel of zeros is all this one decides.
 EPS = 2.0**-24
 
-# An 8-bit image: its values are the quantised values (less 128), so that it enters the net exactly, and what a net
-# gives saturates to 0..255 and is rounded once.
-PIXELS = FixedQParamsQuantizationSpec(
-    dtype=torch.int8, scale=1.0, zero_point=-128, quant_min=-128, quant_max=127, qscheme=torch.per_tensor_affine
-)
 
-# The plain FakeQuantize, not the fused one of litert_torch's own configuration: that one rounds otherwise than the
-# converted net does, by up to 5 levels on a quarter of the pixels.
+def pixels(step: float = 1.0) -> FixedQParamsQuantizationSpec:
+    """An 8-bit image: its values, 0..255 times ``step``, are the quantised values (less 128).
+
+    So it enters the net exactly, and what a net gives saturates to 0..255 and is rounded once.
+    """
+    return FixedQParamsQuantizationSpec(
+        dtype=torch.int8, scale=step, zero_point=-128, quant_min=-128, quant_max=127, qscheme=torch.per_tensor_affine
+    )
+
+
+# The plain FakeQuantize, not the fused one: that one rounds otherwise than the converted net does, by up to 5 levels on
+# a quarter of the pixels.
 ACTIVATION = QuantizationSpec(
     dtype=torch.int8,
     quant_min=-128,
@@ -48,65 +53,93 @@ ACTIVATION = QuantizationSpec(
     observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=MovingAverageMinMaxObserver, eps=EPS),
 )
 
+
+class SumKeepingObserver(MovingAveragePerChannelMinMaxObserver):
+    """Per output channel, the range in which the weights keep their sum: for weights that are never trained."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if not self.min_val.numel():
+            steps = [sum_keeping_step(channel.flatten().double().numpy()) for channel in weight.detach().cpu()]
+            largest = LARGEST_WEIGHT * torch.tensor(steps, device=weight.device)
+            for bound, value in ((self.min_val, -largest), (self.max_val, largest)):
+                bound.resize_(value.shape)
+                bound.copy_(value)
+        return weight
+
+
+def _weights(observer: Any, **arguments: Any) -> QuantizationSpec:
+    return QuantizationSpec(
+        dtype=torch.int8,
+        quant_min=-LARGEST_WEIGHT,
+        quant_max=LARGEST_WEIGHT,
+        qscheme=torch.per_channel_symmetric,
+        ch_axis=0,
+        observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=observer, eps=EPS, **arguments),
+    )
+
+
 # averaging_constant=1: the range of a channel is that of its weights now, not a mean over the steps that led there.
-WEIGHT = QuantizationSpec(
-    dtype=torch.int8,
-    quant_min=-127,
-    quant_max=127,
-    qscheme=torch.per_channel_symmetric,
-    ch_axis=0,
-    observer_or_fake_quant_ctr=FakeQuantize.with_args(
-        observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0, eps=EPS
-    ),
-)
+TRAINED_WEIGHT = _weights(MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0)
+GIVEN_WEIGHT = _weights(SumKeepingObserver)
 
 
-class SuperResolutionQuantizer(PT2EQuantizer):
-    """Annotates convolutions, sums, concatenations, ReLU and depth-to-space of a net from an 8-bit image to another."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.set_global(QuantizationConfig(ACTIVATION, ACTIVATION, WEIGHT, None, None, is_qat=True))
-
-    def transform_for_annotation(self, model: fx.GraphModule) -> fx.GraphModule:
-        return model
+class SuperResolutionQuantizer(Quantizer):
+    """Annotates the operators of a graph of :func:`folding.fold`, without its clamp."""
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
-        last: Any = model.graph.output_node().args[0]
-        (last,) = last
-        while last.target in MOVES:
-            last = last.args[0]
+        fixed = _images(model)
+        trained = {name for name, _ in model.named_parameters()}
         node: Any
         for node in model.graph.nodes:
             if node.op != "call_function" or "quantization_annotation" in node.meta:
                 continue
-            if node.target in CONVOLUTIONS:
-                _annotate_with_relu(node, {node.args[0]: _as_produced(node.args[0]), node.args[1]: WEIGHT}, last)
-            elif node.target in SUMS:
-                _annotate_with_relu(node, {term: _as_produced(term) for term in node.args[:2]}, last)
+            if node.target is aten.conv2d.default:
+                conv = Convolution(*node.args)
+                weight = TRAINED_WEIGHT if conv.weight.target in trained else GIVEN_WEIGHT
+                _annotate_with_relu(node, {conv.x: _as_produced(conv.x), conv.weight: weight}, fixed)
+            elif node.target in SUMS and all(isinstance(term, fx.Node) for term in node.args[:2]):
+                _annotate_with_relu(node, {term: _as_produced(term) for term in node.args[:2]}, fixed)
             elif node.target in RELUS:
-                _annotate(node, {node.args[0]: _as_produced(node.args[0])}, _output(node, last))
-            elif node.target in CONCATENATIONS:
+                _annotate(node, {node.args[0]: _as_produced(node.args[0])}, fixed.get(node, ACTIVATION))
+            elif node.target is aten.cat.default:
                 _annotate_concatenation(node)
             elif node.target in MOVES:
-                _annotate(node, {node.args[0]: _as_produced(node.args[0])}, SharedQuantizationSpec(node.args[0]))
+                _annotate(node, {node.args[0]: _as_produced(node.args[0])}, _as_produced(node.args[0]))
+            elif node in fixed and node.target is aten.mul.Tensor:  # the factor at the end
+                _annotate(node, {node.args[0]: _as_produced(node.args[0])}, fixed[node])
             else:
                 raise NotImplementedError(f"the quantizer does not know the operator {node.target}; annotate it here")
         return model
+
+    def validate(self, model: fx.GraphModule) -> None:
+        """Nothing: what is unknown, ``annotate`` refuses."""
+
+
+def _images(model: fx.GraphModule) -> dict[fx.Node, FixedQParamsQuantizationSpec]:
+    """The nodes that give an image, whose parameters are therefore known."""
+    images = {node: pixels(node.meta[STEP]) for node in model.graph.nodes if STEP in node.meta}
+    last: Any = model.graph.output_node().args[0]
+    (last,) = last
+    while last.target in MOVES:
+        last = last.args[0]
+    images[last] = pixels()
+    if last.target is aten.mul.Tensor and isinstance(last.args[1], float):
+        images[last.args[0]] = pixels(1 / last.args[1])
+    return images
 
 
 def _annotate(node: fx.Node, inputs: dict[fx.Node, Any], output: Any) -> None:
     node.meta["quantization_annotation"] = QuantizationAnnotation(inputs, output, _annotated=True)
 
 
-def _annotate_with_relu(node: fx.Node, inputs: dict[fx.Node, Any], last: fx.Node) -> None:
+def _annotate_with_relu(node: fx.Node, inputs: dict[fx.Node, Any], fixed: dict[fx.Node, Any]) -> None:
     """A ReLU behind a convolution or a sum is part of it: only what leaves the ReLU is quantised."""
     user = next(iter(node.users))
     if len(node.users) == 1 and user.target in RELUS:
         _annotate(node, inputs, None)
-        _annotate(user, {}, _output(user, last))
+        _annotate(user, {}, fixed.get(user, ACTIVATION))
     else:
-        _annotate(node, inputs, _output(node, last))
+        _annotate(node, inputs, fixed.get(node, ACTIVATION))
 
 
 def _annotate_concatenation(node: Any) -> None:
@@ -117,8 +150,4 @@ def _annotate_concatenation(node: Any) -> None:
 
 def _as_produced(producer: fx.Node) -> Any:
     """The spec of an edge: the parameters its producer gave it."""
-    return PIXELS if producer.op == "placeholder" else SharedQuantizationSpec(producer)
-
-
-def _output(node: fx.Node, last: fx.Node) -> Any:
-    return PIXELS if node is last else ACTIVATION
+    return pixels() if producer.op == "placeholder" else SharedQuantizationSpec(producer)

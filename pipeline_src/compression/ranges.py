@@ -1,4 +1,4 @@
-"""The range an 8-bit activation should have."""
+"""The range an 8-bit activation should have, and the step of weights that are given."""
 
 import numpy as np
 from torch import Tensor
@@ -6,6 +6,7 @@ from torch import Tensor
 BINS = 4096
 SHRINKS = [i / 40 for i in range(12, 41)]  # the share of an extreme value that a range may keep
 LEVELS = 256
+LARGEST_WEIGHT = 127
 
 
 def least_error_range(values: Tensor) -> tuple[float, float]:
@@ -30,3 +31,22 @@ def _squared_error(values: np.ndarray, counts: np.ndarray, low: float, high: flo
     zero = round(-low / step)  # 0 must be a level: convolutions pad with it
     rounded = (np.clip(np.rint(values / step) + zero, 0, LEVELS - 1) - zero) * step
     return float(np.sum(counts * (rounded - values) ** 2))
+
+
+def sum_keeping_step(weights: np.ndarray) -> float:
+    """The step in which ``weights``, rounded to whole steps of −127..127, still have the sum they had.
+
+    For a filter that must not change an even area (interpolation, a colour transform). Of the steps up to twice the
+    smallest the one of least squared error; the smallest where the sum is 0, or where no step keeps it.
+    """
+    smallest = float(np.abs(weights).max()) / LARGEST_WEIGHT
+    total = float(weights.sum())
+    best, least = smallest, np.inf
+    most = int(abs(total) / smallest * (1 + 1e-9)) if smallest else 0
+    for count in range(most, most // 2, -1):
+        step = abs(total) / count
+        rounded = np.rint(weights / step)
+        error = float(np.square(rounded * step - weights).sum())
+        if abs(rounded.sum()) == count and np.abs(rounded).max() <= LARGEST_WEIGHT and error < least:
+            best, least = step, error
+    return best

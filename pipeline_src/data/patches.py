@@ -1,6 +1,8 @@
 """Random training patches from ``train.h5``, a pure function of (seed, step): resuming needs no state."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -8,50 +10,80 @@ from pipeline_src.data.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
 
 
-class Patches:
-    """Batches of LR patches and the HR patches they came from.
+@dataclass(frozen=True)
+class Batch:
+    """LR patches, uint8 N×p×p×3, and the HR patches they came from, uint8 N×sp×sp×3, both C-contiguous."""
 
+    scale: int
+    lr: np.ndarray
+    hr: np.ndarray
+
+
+class Patches:
+    """Batches of LR patches and the HR patches they came from, of one of ``scales`` per step.
+
+    A patch has ``patch`` LR pixels a side, or with ``patch_of="hr"`` as many as ``patch`` HR pixels have room for.
     Every image is equally likely, as in the papers, and then every position in it. An image smaller than a patch is
     mirrored at its right and bottom edge up to one patch, so none is lost. Augmentations are drawn per patch with
-    p = 0.5 each: ``hflip``, ``vflip``, ``transpose``.
+    p = 0.5 each: ``hflip``, ``vflip``, ``transpose``; all three make the eight flips and turns.
+
+    Raises UserError if ``images`` has not one of the scales, or fewer different patches than a batch.
     """
 
     def __init__(
-        self, images: ImagePairs, scale: int, *, patch: int, batch: int, seed: int, augment: Sequence[str] = ()
+        self,
+        images: ImagePairs,
+        scales: Sequence[int],
+        *,
+        patch: int,
+        batch: int,
+        seed: int,
+        patch_of: Literal["lr", "hr"] = "lr",
+        augment: Sequence[str] = (),
     ) -> None:
-        self.scale, self.patch, self.batch, self.seed, self.augment = scale, patch, batch, seed, tuple(augment)
-        if not images.names:
-            raise UserError(f"{images.path} holds no {images.part} image; give a larger set and run build_h5 again")
-        self._pairs = [_at_least(images.lr(name, scale), images.hr(name), scale, patch) for name in images.names]
-        self._room = np.array([[lr.shape[0] - patch + 1, lr.shape[1] - patch + 1] for lr, _ in self._pairs])
+        self.scales, self.batch, self.seed, self.augment = tuple(scales), batch, seed, tuple(augment)
+        self._sides = {scale: patch if patch_of == "lr" else patch // scale for scale in scales}
+        self._images, self._names = images, images.names
+        self._room: dict[int, np.ndarray] = {}  # per scale and image: the positions of a patch, down and across
+        for scale, side in self._sides.items():
+            shapes = np.array([images.lr(name, scale).shape[:2] for name in self._names]).reshape(-1, 2)
+            self._room[scale] = np.maximum(shapes - side, 0) + 1
+            positions = int(self._room[scale].prod(axis=1).sum())
+            if positions < batch:
+                raise UserError(
+                    f"{images.path} has {positions} different {images.part} patches of {side} LR pixels at ×{scale}, "
+                    f"fewer than a batch of {batch}; lower the batch or the patch, or add images"
+                )
 
-    def at(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """The batch of one step: LR uint8 N×3×p×p and HR uint8 N×3×sp×sp, C-contiguous."""
+    def at(self, step: int, rank: int = 0, of: int = 1) -> Batch:
+        """The batch of one step, or of its ``of`` equal shares the one of number ``rank``."""
         random = np.random.default_rng([self.seed, step])
-        p, s = self.patch, self.scale
-        lr = np.empty((self.batch, p, p, 3), np.uint8)
-        hr = np.empty((self.batch, p * s, p * s, 3), np.uint8)
-        chosen = random.integers(len(self._pairs), size=self.batch)
-        corners = random.integers(self._room[chosen])
+        scale = self.scales[random.integers(len(self.scales))]
+        side, room = self._sides[scale], self._room[scale]
+        chosen = random.integers(len(self._names), size=self.batch)
+        corners = random.integers(room[chosen])
         draws = random.random((self.batch, 3)) < 0.5
-        for i, (image, (y, x), (hflip, vflip, transpose)) in enumerate(zip(chosen, corners, draws, strict=True)):
-            small, large = self._pairs[image]
-            a = small[y : y + p, x : x + p]
-            b = large[s * y : s * (y + p), s * x : s * (x + p)]
+        mine = range(self.batch)[rank * self.batch // of : (rank + 1) * self.batch // of]
+        lr = np.empty((len(mine), side, side, 3), np.uint8)
+        hr = np.empty((len(mine), side * scale, side * scale, 3), np.uint8)
+        for place, i in enumerate(mine):
+            a, b = self._cut(self._names[chosen[i]], scale, *corners[i])
+            hflip, vflip, transpose = draws[i]
             if hflip and "hflip" in self.augment:
                 a, b = a[:, ::-1], b[:, ::-1]
             if vflip and "vflip" in self.augment:
                 a, b = a[::-1], b[::-1]
             if transpose and "transpose" in self.augment:
                 a, b = a.swapaxes(0, 1), b.swapaxes(0, 1)
-            lr[i], hr[i] = a, b
-        return np.ascontiguousarray(lr.transpose(0, 3, 1, 2)), np.ascontiguousarray(hr.transpose(0, 3, 1, 2))
+            lr[place], hr[place] = a, b
+        return Batch(scale, lr, hr)
 
-
-def _at_least(lr: np.ndarray, hr: np.ndarray, scale: int, patch: int) -> tuple[np.ndarray, np.ndarray]:
-    short = [max(0, patch - side) for side in lr.shape[:2]]
-    if not any(short):
-        return lr, hr
-    hr = hr[: lr.shape[0] * scale, : lr.shape[1] * scale]
-    grow = [[(0, short[0] * s), (0, short[1] * s), (0, 0)] for s in (1, scale)]
-    return np.pad(lr, grow[0], "symmetric"), np.pad(hr, grow[1], "symmetric")
+    def _cut(self, name: str, scale: int, y: int, x: int) -> tuple[np.ndarray, np.ndarray]:
+        side, s = self._sides[scale], scale
+        lr = self._images.lr(name, scale)[y : y + side, x : x + side]
+        height, width = lr.shape[:2]
+        hr = self._images.hr(name)[s * y : s * (y + height), s * x : s * (x + width)]
+        if height == width == side:
+            return lr, hr
+        grow = [[(0, t * (side - height)), (0, t * (side - width)), (0, 0)] for t in (1, s)]
+        return np.pad(lr, grow[0], "symmetric"), np.pad(hr, grow[1], "symmetric")

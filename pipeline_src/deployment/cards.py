@@ -12,9 +12,9 @@ from pipeline_src.files import sha256, write_json
 Format = Literal["onnx", "openvino", "tflite"]
 
 MAKERS = {
-    "onnx": ["torch", "torchao", "onnx", "onnxscript", "onnxruntime"],
-    "openvino": ["torch", "torchao", "onnx", "onnxscript", "openvino"],
-    "tflite": ["torch", "torchao", "litert-torch", "ai-edge-litert"],
+    "onnx": ["torch", "torchao", "onnx", "onnxruntime"],
+    "openvino": ["torch", "torchao", "onnx", "openvino"],
+    "tflite": ["torch", "torchao", "ai-edge-litert"],
 }
 
 
@@ -30,9 +30,8 @@ class Border:
 
 @dataclass(frozen=True)
 class Card:
-    """``size`` is [height, width] of the LR image where the file takes that size alone; ``colour``, ``takes`` and
-    ``multiple`` are the net's description; ``mult_adds`` are for a 1280×720 HR image; ``files`` and ``weights`` map
-    names to SHA-256."""
+    """``size`` is [height, width] of the LR image where the file takes that size alone; ``colour`` is what the net was
+    trained in, RGB or Y; ``mult_adds`` are for a 1280×720 HR image; ``files`` and ``weights`` map names to SHA-256."""
 
     system: str
     model: str
@@ -40,8 +39,6 @@ class Card:
     format: Format
     scale: int
     colour: str
-    takes: str
-    multiple: int
     parameters: int
     mult_adds: int
     size: list[int] | None

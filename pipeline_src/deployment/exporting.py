@@ -3,32 +3,23 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import fx, nn
+from torch import fx
 
-from pipeline_src.deployment import cards, onnx, openvino, tflite
+from pipeline_src.deployment import cards, onnx, openvino, operations, tflite
 
 Size = tuple[int, int]
 
 
-def export_float(net: nn.Module, folder: Path, stem: str, size: Size) -> None:
-    """Write ``<stem>.onnx``, ``.xml`` and ``.bin``, ``.tflite``, and ``<stem>_<H>x<W>.tflite`` of a float net."""
-    _write(folder, stem, size, onnx.export_float(net), tflite.export_float(net, size))
+def export(graph: fx.GraphModule, folder: Path, stem: str, size: Size) -> None:
+    """Write ``<stem>.onnx``, ``.xml`` and ``.bin``, ``.tflite``, and ``<stem>_<H>x<W>.tflite``, timed at that size.
 
-
-def export_int8(prepared: fx.GraphModule, folder: Path, stem: str, size: Size) -> None:
-    """The same of a prepared graph (``compression.quantization``), as int8."""
-    from pipeline_src.compression.quantization import convert
-
-    int8_onnx = onnx.export_int8(convert(prepared, fold=True))
-    _write(folder, stem, size, int8_onnx, tflite.export_int8(convert(prepared, fold=False), size))
-
-
-def _write(folder: Path, stem: str, size: Size, onnx_model: Any, fixed_tflite: bytes) -> None:
-    (folder / f"{stem}.onnx").write_bytes(onnx_model.SerializeToString())
+    ``graph`` is a float net's (``folding.fold``) or an int8 one (a scale of ``quantization.convert``).
+    """
+    net = operations.read(graph)
+    (folder / f"{stem}.onnx").write_bytes(onnx.write(net))
     openvino.export(folder / f"{stem}.onnx", folder / f"{stem}.xml")
-    openvino.try_compile(folder / f"{stem}.xml")
-    (folder / f"{stem}_{size[0]}x{size[1]}.tflite").write_bytes(fixed_tflite)
-    (folder / f"{stem}.tflite").write_bytes(tflite.with_any_size(fixed_tflite))
+    (folder / f"{stem}.tflite").write_bytes(tflite.write(net))
+    (folder / f"{stem}_{size[0]}x{size[1]}.tflite").write_bytes(tflite.write(net, size))
 
 
 def write_cards(folder: Path, stem: str, size: Size, **facts: Any) -> list[Path]:

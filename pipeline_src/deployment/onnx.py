@@ -1,100 +1,129 @@
-"""ONNX files: float, and int8 as QDQ with uint8 activations (opset 21, batch 1, any height and width)."""
+"""ONNX files: float, and int8 as QDQ with uint8 activations (batch 1, any height and width)."""
 
-import logging
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
-from torch.export import Dim
 
-from pipeline_src.compression.quantization import SIDES
+from pipeline_src.deployment.operations import Activation, Operation, Operations
 
-OPSET = 21  # the first with int8 and uint8 in every operator of a QDQ graph
+OPSET, IR_VERSION = 17, 8  # of 2022: phones' runtimes are not the newest
 
 
-def export_float(net: nn.Module) -> Any:
-    """ONNX model of a float net: ``lr`` float 1×3×H×W in 0..255 to ``sr`` float 1×3×sH×sW."""
-    return _export(net)
+def write(net: Operations) -> bytes:
+    """ONNX file of a net: ``lr`` 1×3×H×W to ``sr`` 1×3×sH×sW in 0..255, float32, of an int8 net uint8.
 
-
-def export_int8(folded: nn.Module) -> Any:
-    """ONNX model of a converted net (``quantization.convert(…, fold=True)``): uint8 NCHW in and out."""
-    return with_uint8_activations(_export(folded))
-
-
-def _export(net: nn.Module) -> Any:
-    from onnxscript import opset21
-
-    def depth_to_space(x: Any, block: int) -> Any:
-        return opset21.DepthToSpace(x, blocksize=block, mode="DCR")
-
-    sides = ({2: Dim("height", **SIDES), 3: Dim("width", **SIDES)},)
-    net.eval()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which these nets do not use
-    program = torch.onnx.export(
-        torch.export.export(net, (torch.zeros(1, 3, 24, 32),), dynamic_shapes=sides),
-        dynamo=True,
-        opset_version=OPSET,
-        custom_translation_table={torch.ops.super_resolution.depth_to_space.default: depth_to_space},
-        input_names=["lr"],
-        output_names=["sr"],
-        verbose=False,
-    )
-    assert program
-    return program.model_proto
-
-
-def with_uint8_activations(model: Any) -> Any:
-    """Rewrite int8 activations as uint8, zero points + 128: the same numbers, and uint8 NCHW images in and out.
-
-    OpenVINO takes int8 activations in a QDQ graph wrongly (16.6 dB against ONNX Runtime), uint8 ones rightly.
+    In an int8 net an activation is QuantizeLinear and DequantizeLinear around float operators, which is what ONNX
+    Runtime and OpenVINO take to run in 8 bits. It is uint8, its zero point that of int8 + 128: OpenVINO takes int8
+    activations wrongly (16.6 dB against ONNX Runtime).
     """
-    from onnx import TensorProto, numpy_helper
+    from onnx import TensorProto, helper
 
-    graph = model.graph
-    initial = {tensor.name: tensor for tensor in graph.initializer}
-    quantised = {output for node in graph.node if node.op_type == "QuantizeLinear" for output in node.output}
-
-    def as_uint8(zero_point: str) -> str:
-        name = f"{zero_point}_uint8"
-        if name not in initial:
-            zeros = numpy_helper.to_array(initial[zero_point]).astype(np.int16) + 128
-            initial[name] = numpy_helper.from_array(zeros.astype(np.uint8), name)
-            graph.initializer.append(initial[name])
-        return name
-
-    for node in graph.node:
-        if node.op_type == "QuantizeLinear" or (node.op_type == "DequantizeLinear" and node.input[0] in quantised):
-            node.input[2] = as_uint8(node.input[2])
-            kept = [attribute for attribute in node.attribute if attribute.name != "output_dtype"]
-            del node.attribute[:]
-            node.attribute.extend(kept)
-    for value in graph.value_info:
-        if value.name in quantised:
-            value.type.tensor_type.elem_type = TensorProto.UINT8
-    _drop_border(model)
-    return model
+    graph = _Graph(net)
+    quantised = net.lr.scale is not None
+    dtype = TensorProto.UINT8 if quantised else TensorProto.FLOAT
+    graph.names[net.lr], graph.names[net.sr] = "lr", "sr"
+    for step in net.steps:
+        graph.add(step)
+    ends = [
+        helper.make_tensor_value_info(name, dtype, [1, 3, *sides])
+        for name, sides in (("lr", ("height", "width")), ("sr", ("sr_height", "sr_width")))
+    ]
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "super_resolution", ends[:1], ends[1:], list(graph.constants.values())),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="super_resolution",
+    )
+    return bytes(model.SerializeToString())
 
 
-def _drop_border(model: Any) -> None:
-    """Take the quantised image itself in and out: quantising 0..255 at scale 1 and zero point 0 changes nothing."""
-    from onnx import TensorProto
+class _Graph:
+    def __init__(self, net: Operations) -> None:
+        self.nodes: list[Any] = []
+        self.constants: dict[tuple[bytes, str], Any] = {}
+        self.names: dict[Activation, str] = {}
+        self.net = net
 
-    graph = model.graph
-    (lr,), (sr,) = graph.input, graph.output
-    (first,) = (node for node in graph.node if lr.name in node.input)
-    (last,) = (node for node in graph.node if sr.name in node.output)
-    for node in graph.node:
-        node.input[:] = [lr.name if name == first.output[0] else name for name in node.input]
-        node.output[:] = [sr.name if name == last.input[0] else name for name in node.output]
-    graph.node.remove(first)
-    graph.node.remove(last)
-    for border in (lr, sr):
-        border.type.tensor_type.elem_type = TensorProto.UINT8
-    used = {name for node in graph.node for name in node.input}
-    made = {name for node in graph.node for name in node.output}
-    for entries, wanted in ((graph.initializer, used), (graph.value_info, made - {sr.name})):
-        kept = [entry for entry in entries if entry.name in wanted]
-        del entries[:]
-        entries.extend(kept)
+    def add(self, step: Operation) -> None:
+        if step.kind == "mirror_pad":  # moves values as they are
+            self._mirror_pad(self.names[step.inputs[0]], self._name(step.output), step.number)
+            return
+        inputs = [self._float_of(x) for x in step.inputs]
+        # a ReLU whose activation begins at 0 is done by quantising it
+        relu = step.relu and (step.output.scale is None or step.output.zero_point != -128)
+        node = {
+            "convolution": self._convolution,
+            "sum": lambda step, names: self._node("Add", names),
+            "relu": lambda step, names: self._node("Relu", names),
+            "concatenation": lambda step, names: self._node("Concat", names, axis=1),
+            "depth_to_space": lambda step, names: self._node("DepthToSpace", names, blocksize=step.number, mode="DCR"),
+            "clamp": lambda step, names: self._node(
+                "Clip", [*names, *(self._constant(np.float32(end)) for end in (0, 255))]
+            ),
+        }[step.kind](step, inputs)
+        result = self._node("Relu", [node.output[0]]) if relu else node
+        if step.output.scale is None:
+            result.output[0] = self._name(step.output)
+        else:
+            self._node("QuantizeLinear", [result.output[0], *self._parameters(step.output)], self._name(step.output))
+
+    def _convolution(self, step: Operation, inputs: list[str]) -> Any:
+        weights = step.weights
+        assert weights
+        weight = self._constant(weights.values)
+        if weights.scales is None:
+            bias = self._constant(weights.bias)
+        else:
+            values, steps = (self._constant(part) for part in weights.int32_bias(step.inputs[0]))
+            scales = self._constant(weights.scales.astype(np.float32))
+            weight = self._node("DequantizeLinear", [weight, scales], axis=0).output[0]
+            bias = self._node("DequantizeLinear", [values, steps], axis=0).output[0]
+        side = weights.values.shape[2]
+        return self._node(
+            "Conv",
+            [*inputs, weight, bias],
+            kernel_shape=[side, side],
+            strides=[weights.stride] * 2,
+            pads=[weights.padding] * 4,
+            group=weights.groups,
+        )
+
+    def _mirror_pad(self, name: str, output: str, pad: int) -> None:
+        for axis in (2, 3):
+            before = self._slice(name, pad - 1, -(2**31), axis)
+            after = self._slice(name, -1, -1 - pad, axis)
+            result = output if axis == 3 else ""
+            name = self._node("Concat", [before, name, after], result, axis=axis).output[0]
+
+    def _slice(self, name: str, start: int, end: int, axis: int) -> str:
+        """Backwards, from ``start`` to before ``end``."""
+        arguments = [self._constant(np.array([value], np.int64)) for value in (start, end, axis, -1)]
+        return str(self._node("Slice", [name, *arguments]).output[0])
+
+    def _float_of(self, x: Activation) -> str:
+        """The activation in float; of each use its own, because runtimes match operators with what is around them."""
+        if x.scale is None:
+            return self.names[x]
+        return str(self._node("DequantizeLinear", [self.names[x], *self._parameters(x)]).output[0])
+
+    def _parameters(self, x: Activation) -> list[str]:
+        return [self._constant(np.float32(x.scale)), self._constant(np.uint8(x.zero_point + 128))]
+
+    def _name(self, x: Activation) -> str:
+        return self.names.setdefault(x, f"activation_{len(self.names)}")
+
+    def _node(self, op: str, inputs: list[str], output: str = "", **attributes: Any) -> Any:
+        from onnx import helper
+
+        name = f"{op}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [output or name], name, **attributes))
+        return self.nodes[-1]
+
+    def _constant(self, value: Any) -> str:
+        from onnx import numpy_helper
+
+        value = np.asarray(value)
+        key = value.tobytes(), f"{value.dtype}{value.shape}"
+        if key not in self.constants:
+            self.constants[key] = numpy_helper.from_array(value, f"constant_{len(self.constants)}")
+        return str(self.constants[key].name)

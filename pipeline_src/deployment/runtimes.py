@@ -1,7 +1,7 @@
 """Every runtime as one callable: from an LR image, uint8 H×W×3, to an SR image, uint8 sH×sW×3."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,16 @@ from pipeline_src.deployment import cards, pixels
 from pipeline_src.deployment import openvino as ov
 from pipeline_src.errors import UserError
 
+SMALLEST = 8  # pixels a side of what the nets take
+
 
 @dataclass(frozen=True)
 class Runner:
     """An upscaler of RGB images: uint8 H×W×3 to uint8 sH×sW×3. For a grey image, stack it to three channels.
 
-    ``infer`` is the runtime's own call, on the tensor that ``to_input`` makes of an image; ``to_output`` makes an image
-    of what it gives. What ``infer`` gives is valid until the next ``infer``; the image of ``to_output`` is the
-    caller's.
+    An image smaller than the nets take is mirrored to that size first. ``infer`` is the runtime's own call, on the
+    tensor that ``to_input`` makes of an image; ``to_output`` makes an image of what it gives. What ``infer`` gives is
+    valid until the next ``infer``; the image of ``to_output`` is the caller's.
     """
 
     scale: int
@@ -28,22 +30,43 @@ class Runner:
     to_output: Callable[[Any], np.ndarray]
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        return self.to_output(self.infer(self.to_input(image)))
+        height, width = image.shape[:2]
+        if min(height, width) < SMALLEST:
+            grow = [(0, max(0, SMALLEST - side)) for side in (height, width)]
+            image = np.pad(image, [*grow, (0, 0)], "symmetric")
+        sr = self.to_output(self.infer(self.to_input(image)))
+        return sr[: height * self.scale, : width * self.scale]
 
 
 def load(path: Path, threads: int, *, scale: int | None = None) -> Runner:
     """Open a model by its suffix: ``.safetensors`` (the float net in torch), ``.onnx``, ``.xml`` or ``.tflite``.
 
-    ``scale`` chooses among the scales of a ``.safetensors`` net that has several. Raises UserError if the file is
-    missing or damaged, or if the runtime cannot open it. (The stage export has tried each OpenVINO file in a child
-    process, because its compiler has been seen to crash.)
+    ``scale`` chooses among the scales of a ``.safetensors`` net that has several; an exported file has one. Raises
+    UserError if the file is missing or damaged, has not that scale, or if the runtime cannot open it. (The stage export
+    has tried each OpenVINO file in a child process, because its compiler has been seen to crash.)
     """
-    loaders: dict[str, Callable[[Path, int], Runner]] = {".onnx": _onnx, ".xml": _openvino, ".tflite": _tflite}
+    loaders: dict[str, Callable[[Path, cards.Card, int], Runner]] = {
+        ".onnx": _onnx,
+        ".xml": _openvino,
+        ".tflite": _tflite,
+    }
     if path.suffix == ".safetensors":
         return _torch(path, threads, scale)
     if path.suffix not in loaders:
         raise UserError(f"{path} is no model file; give one that ends in .safetensors, {', '.join(loaders)}")
-    return loaders[path.suffix](path, threads)
+    card = cards.read(path)
+    chosen_scale(path, [card.scale], scale)
+    return loaders[path.suffix](path, card, threads)
+
+
+def chosen_scale(what: object, scales: Sequence[int], scale: int | None) -> int:
+    """``scale``, or the only one of ``scales`` if it is None; UserError if ``what`` has it not, or leaves a choice."""
+    known = ", ".join(f"×{one}" for one in scales)
+    if scale is None and len(scales) > 1:
+        raise UserError(f"{what} upscales {known}; choose one of them with --scale")
+    if scale is not None and scale not in scales:
+        raise UserError(f"{what} upscales {known}, not ×{scale}; choose another --scale")
+    return scale or scales[0]
 
 
 def import_for(path: Path) -> None:
@@ -53,13 +76,6 @@ def import_for(path: Path) -> None:
         ov.library()
     elif path.suffix in libraries:
         importlib.import_module(libraries[path.suffix])
-
-
-def _card(path: Path) -> cards.Card:
-    card = cards.read(path)
-    if (card.colour, card.takes, card.multiple) != ("RGB", "LR", 1):
-        raise UserError(f"{path} is no net from any RGB image to another, the one kind that can be run so far")
-    return card
 
 
 def _cannot_open(path: Path, runtime: str, error: Exception) -> UserError:
@@ -73,14 +89,9 @@ def _torch(path: Path, threads: int, scale: int | None) -> Runner:
 
     torch.set_num_threads(threads)
     whole, _ = load_net(path)
-    scales = whole.description.scales
-    if scale is None and len(scales) > 1:
-        raise UserError(f"{path} upscales by {' or '.join(map(str, scales))}; say by which")
-    if scale is not None and scale not in scales:
-        raise UserError(f"{path} upscales by {' or '.join(map(str, scales))}, not by {scale}")
-    factor = scale or scales[0]
+    factor = chosen_scale(path, whole.description.scales, scale)
     # Channels-last: the faster order for convolutions on a CPU, and then an image is the tensor itself.
-    net = whole.at_scale(factor).to(memory_format=torch.channels_last)
+    net = whole.at_scale(factor).eval().to(memory_format=torch.channels_last)
 
     def to_input(image: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(pixels.to_nhwc(image, "float32")).permute(0, 3, 1, 2)
@@ -95,10 +106,9 @@ def _torch(path: Path, threads: int, scale: int | None) -> Runner:
     return Runner(factor, to_input, infer, to_output)
 
 
-def _onnx(path: Path, threads: int) -> Runner:
+def _onnx(path: Path, card: cards.Card, threads: int) -> Runner:
     import onnxruntime
 
-    card = _card(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     try:
@@ -113,8 +123,7 @@ def _onnx(path: Path, threads: int) -> Runner:
     )
 
 
-def _openvino(path: Path, threads: int) -> Runner:
-    card = _card(path)
+def _openvino(path: Path, card: cards.Card, threads: int) -> Runner:
     requests: dict[tuple[int, int], Any] = {}
 
     def request_for(size: tuple[int, int]) -> Any:
@@ -135,14 +144,11 @@ def _openvino(path: Path, threads: int) -> Runner:
     return Runner(card.scale, lambda image: pixels.to_nchw(image, card.input.dtype), infer, pixels.from_nchw)
 
 
-def _tflite(path: Path, threads: int) -> Runner:
+def _tflite(path: Path, card: cards.Card, threads: int) -> Runner:
     from ai_edge_litert.interpreter import Interpreter
 
-    card = _card(path)
     try:
         interpreter = Interpreter(model_path=str(path), num_threads=threads)
-        if not card.size:  # memory for the image at hand, not for the size the file was made at
-            interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], (1, 8, 8, 3))
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise _cannot_open(path, "TFLite", error) from None

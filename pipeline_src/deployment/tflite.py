@@ -1,147 +1,38 @@
 """TFLite files: float and int8, with nothing in them but what a phone's accelerator takes.
 
-litert_torch knows no depth-to-space: left alone it writes chains of TRANSPOSE and RESHAPE, 1.9 times (float) to 3
-times (int8) slower on a CPU and unfit for an accelerator. :func:`_teach_depth_to_space` gives it the operator, through
-interfaces it does not publish; ``tests/deployment`` hold the operators of every exported file to a list, so that
-another release of litert_torch cannot undo this unseen.
+Written from the list of operations, one operator for each, in TFLite's own order (NHWC). General converters put chains
+of TRANSPOSE and RESHAPE in their place, 1.9 times (float) to 3 times (int8) slower on a CPU and unfit for an
+accelerator, and take seconds for each file.
 """
 
-import copy
-import functools
+from collections import Counter
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, fx, nn
 
-from pipeline_src.models.layers import depth_to_space
+from pipeline_src.deployment.operations import Activation, Operation, Operations
 
-
-@torch.library.custom_op("super_resolution::depth_to_space_nhwc", mutates_args=())
-def depth_to_space_nhwc(x: Tensor, block: int) -> Tensor:
-    """:func:`~pipeline_src.models.layers.depth_to_space` on N×H×W×C."""
-    return depth_to_space(x.permute(0, 3, 1, 2).contiguous(), block).permute(0, 2, 3, 1).contiguous()
-
-
-@depth_to_space_nhwc.register_fake
-def _(x: Tensor, block: int) -> Tensor:
-    n, h, w, c = x.shape
-    return x.new_empty(n, h * block, w * block, c // block**2)
+ANY_SIZE = (8, 8)  # what a file of any size is declared for until it is given a size
+SAME, VALID = 0, 1
+SYMMETRIC = 1  # of MIRROR_PAD: the border pixel is repeated
+# The versions of the operators that first had what is used of them: for float, for int8, and for grouped convolutions.
+VERSIONS = {"CONV_2D": (1, 3), "DEPTHWISE_CONV_2D": (1, 3), "ADD": (1, 2), "CONCATENATION": (1, 2), "RELU": (1, 2)}
+VERSIONS |= {"DEPTH_TO_SPACE": (1, 2), "MIRROR_PAD": (1, 2), "PAD": (1, 2), "MINIMUM": (1, 2), "QUANTIZE": (1, 1)}
+GROUPED = 6
 
 
-class ChannelsLast(nn.Module):
-    """A net on float NHWC instead of NCHW."""
+def write(net: Operations, size: tuple[int, int] | None = None) -> bytes:
+    """TFLite file of a net: image 1×H×W×3 to 1×sH×sW×3 in 0..255, float32, of an int8 net uint8.
 
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-
-
-@functools.cache
-def _teach_depth_to_space() -> None:
-    """Let litert_torch keep depth-to-space in NHWC and lower it to TFLite's DEPTH_TO_SPACE (idempotent)."""
-    from litert_converter.mlir import ir
-    from litert_converter.mlir.dialects import stablehlo
-    from litert_torch._convert.fx_passes.optimize_layout_transposes_pass import layout_check, layout_rewrite
-    from litert_torch.backend.lowerings import registry, utils
-
-    nchw = torch.ops.super_resolution.depth_to_space.default
-    nhwc = torch.ops.super_resolution.depth_to_space_nhwc.default
-
-    @layout_check.nhwcable_node_checkers.register(nchw)
-    def _(node: fx.Node) -> Any:
-        four_sided = layout_check.is_4d(node)
-        return layout_check.NHWCable(can_be=four_sided, must_be=four_sided)
-
-    @layout_rewrite.rewriters.register(nchw)
-    def _(node: fx.Node) -> None:
-        node.target = nhwc
-
-    @registry.lower(nhwc)
-    def _(context: Any, x: Any, block: int) -> Any:
-        block_size = ir.IntegerAttr.get(ir.IntegerType.get_signless(32), block)
-        return stablehlo.custom_call(
-            result=utils.node_meta_to_ir_types(context.node),
-            inputs=[x],
-            call_target_name=ir.StringAttr.get("tfl.depth_to_space"),
-            has_side_effect=ir.BoolAttr.get(False),
-            backend_config=ir.StringAttr.get(str(ir.DictAttr.get({"block_size": block_size}))),
-        )
-
-
-def export_float(net: nn.Module, size: tuple[int, int]) -> bytes:
-    """TFLite file of a float net (NCHW, 0..255) for LR images of one size (height, width): float NHWC in and out."""
-    return _convert(net, size, quantizer=None)
-
-
-def export_int8(converted: nn.Module, size: tuple[int, int]) -> bytes:
-    """TFLite file of a converted net (``quantization.convert(…, fold=False)``): uint8 NHWC in and out, int8 inside."""
-    from pipeline_src.compression.quantizer import SuperResolutionQuantizer
-
-    return with_uint8_border(_convert(converted, size, SuperResolutionQuantizer()))
-
-
-def _convert(net: nn.Module, size: tuple[int, int], quantizer: Any) -> bytes:
-    import litert_torch
-    from litert_torch.quantize.quant_config import QuantConfig
-
-    _teach_depth_to_space()
-    litert_torch.config.show_progress = False
-    config = QuantConfig(pt2e_quantizer=quantizer) if quantizer else None
-    # Never through dynamic_shapes: litert_torch 0.10 silently loses the CONCATENATION and the ADD of an anchor so.
-    edge = litert_torch.convert(ChannelsLast(net).eval(), (torch.zeros(1, *size, 3),), quant_config=config)
-    return bytes(edge.model_content())
-
-
-def with_any_size(model: bytes) -> bytes:
-    """Declare height and width of every activation as unknown (shape signature [1, -1, -1, C]).
-
-    The operators of these nets hold no shape, so the same file serves every size after ``resize_tensor_input``.
+    For LR images of one ``size`` (height, width), or of any: none of the operators holds a size, so that the same
+    file serves every one after ``resize_tensor_input``.
     """
-    net = parse(model)
-    graph = net.subgraphs[0]
-    for index in {*graph.inputs, *(output for op in graph.operators for output in op.outputs)}:
-        tensor = graph.tensors[index]
-        tensor.shapeSignature = np.array([1, -1, -1, tensor.shape[3]], np.int32)
-    return pack(net)
+    import flatbuffers  # type: ignore[import-untyped]
 
-
-def with_uint8_border(model: bytes) -> bytes:
-    """Put QUANTIZE uint8 → int8 before an int8 net and int8 → uint8 behind it: the same scale, the zero point + 128."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    net = parse(model)
-    graph = net.subgraphs[0]
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.QUANTIZE
-    code.version = 1
-    net.operatorCodes.append(code)
-
-    def as_uint8(index: int, name: str) -> int:
-        tensor = copy.deepcopy(graph.tensors[index])
-        tensor.name, tensor.buffer, tensor.type = name.encode(), 0, schema.TensorType.UINT8
-        tensor.quantization.zeroPoint = [int(zero) + 128 for zero in tensor.quantization.zeroPoint]
-        graph.tensors.append(tensor)
-        return len(graph.tensors) - 1
-
-    def quantize(source: int, target: int) -> Any:
-        op = schema.OperatorT()
-        op.opcodeIndex = len(net.operatorCodes) - 1
-        op.inputs, op.outputs = np.array([source], np.int32), np.array([target], np.int32)
-        op.builtinOptionsType, op.builtinOptions = schema.BuiltinOptions.QuantizeOptions, schema.QuantizeOptionsT()
-        return op
-
-    inner_input, inner_output = int(graph.inputs[0]), int(graph.outputs[0])
-    lr, sr = as_uint8(inner_input, "lr"), as_uint8(inner_output, "sr")
-    graph.operators = [quantize(lr, inner_input), *graph.operators, quantize(inner_output, sr)]
-    graph.inputs, graph.outputs = np.array([lr], np.int32), np.array([sr], np.int32)
-    for signature in net.signatureDefs or []:
-        for border in [*signature.inputs, *signature.outputs]:
-            border.tensorIndex = {inner_input: lr, inner_output: sr}.get(border.tensorIndex, border.tensorIndex)
-    return pack(net)
+    writer = _Writer(net, size)
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(writer.model().Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
 
 
 def parse(model: bytes) -> Any:
@@ -151,10 +42,207 @@ def parse(model: bytes) -> Any:
     return schema.ModelT.InitFromPackedBuf(model, 0)
 
 
-def pack(net: Any) -> bytes:
-    """The flatbuffer of an object tree."""
-    import flatbuffers  # type: ignore[import-untyped]
+class _Writer:
+    """``indices``: of the tensors of activations; ``sides``: their height and width."""
 
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(net.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    def __init__(self, net: Operations, size: tuple[int, int] | None) -> None:
+        from ai_edge_litert import schema_py_generated as schema
+
+        self.schema: Any = schema
+        self.net, self.any_size = net, size is None
+        self.buffers: dict[bytes, int] = {b"": 0}
+        self.codes: dict[tuple[str, int], int] = {}
+        self.tensors: list[Any] = []
+        self.operators: list[Any] = []
+        self.indices: dict[Activation, int] = {}
+        self.sides: dict[Activation, tuple[int, int]] = {net.lr: size or ANY_SIZE}
+        self.quantised = net.lr.scale is not None
+        clamped = {step.inputs[0] for step in net.steps if step.kind == "clamp"}
+        uses = Counter(x for step in net.steps for x in step.inputs)
+        makers = [step for step in net.steps if step.kind in ("convolution", "sum") and uses[step.output] == 1]
+        self.above_zero = {step.output for step in makers if step.relu or step.output in clamped}
+
+    def model(self) -> Any:
+        inner_lr = self._activation(self.net.lr, "lr")
+        lr = self._image(self.net.lr, "lr_uint8") if self.quantised else inner_lr
+        if self.quantised:
+            self._operator("QUANTIZE", [lr], [inner_lr], "QuantizeOptions")
+        for step in self.net.steps:
+            self._add(step)
+        inner_sr = self.indices[self.net.sr]
+        sr = self._image(self.net.sr, "sr_uint8") if self.quantised else inner_sr
+        if self.quantised:
+            self._operator("QUANTIZE", [inner_sr], [sr], "QuantizeOptions")
+        graph = self._new("SubGraphT", name=b"main", tensors=self.tensors, operators=self.operators)
+        graph.inputs, graph.outputs = _indices([lr]), _indices([sr])
+        ends = [self._new("TensorMapT", name=name, tensorIndex=index) for name, index in ((b"lr", lr), (b"sr", sr))]
+        signature = self._new("SignatureDefT", signatureKey=b"serving_default", inputs=ends[:1], outputs=ends[1:])
+        buffers = [self._new("BufferT", data=np.frombuffer(data, np.uint8) if data else None) for data in self.buffers]
+        codes = [self._code(name, version) for name, version in self.codes]
+        return self._new(
+            "ModelT",
+            version=3,
+            description=b"super_resolution",
+            operatorCodes=codes,
+            subgraphs=[graph],
+            buffers=buffers,
+            signatureDefs=[signature],
+        )
+
+    def _add(self, step: Operation) -> None:
+        inputs = [self.indices[x] for x in step.inputs]
+        height, width = self.sides[step.inputs[0]]
+        if step.kind == "convolution":
+            self._convolution(step)
+        elif step.kind == "sum":
+            self._place(step.output, (height, width))
+            self._operator(
+                "ADD", inputs, [self.indices[step.output]], "AddOptions", fusedActivationFunction=self._relu(step)
+            )
+        elif step.kind == "concatenation":
+            self._place(step.output, (height, width))
+            self._operator("CONCATENATION", inputs, [self.indices[step.output]], "ConcatenationOptions", axis=3)
+        elif step.kind == "depth_to_space":
+            self._place(step.output, (height * step.number, width * step.number))
+            self._operator(
+                "DEPTH_TO_SPACE", inputs, [self.indices[step.output]], "DepthToSpaceOptions", blockSize=step.number
+            )
+        elif step.kind == "mirror_pad":
+            self._place(step.output, (height + 2 * step.number, width + 2 * step.number))
+            self._operator(
+                "MIRROR_PAD",
+                [*inputs, self._pads(step.number)],
+                [self.indices[step.output]],
+                "MirrorPadOptions",
+                mode=SYMMETRIC,
+            )
+        elif step.kind == "relu":
+            self._rectify(inputs, step.output, (height, width))
+        elif step.kind == "clamp":
+            if step.inputs[0] not in self.above_zero:
+                rectified = Activation(step.output.channels)
+                self._rectify(inputs, rectified, (height, width))
+                inputs = [self.indices[rectified]]
+            self._place(step.output, (height, width))
+            inputs = [*inputs, self._constant(np.array([255], np.float32), "white")]
+            self._operator("MINIMUM", inputs, [self.indices[step.output]], "MaximumMinimumOptions")
+
+    def _rectify(self, inputs: list[int], output: Activation, sides: tuple[int, int]) -> None:
+        self._place(output, sides)
+        self._operator("RELU", inputs, [self.indices[output]])
+
+    def _convolution(self, step: Operation) -> None:
+        weights, x = step.weights, step.inputs[0]
+        assert weights
+        outputs, per_group, kernel, _ = weights.values.shape
+        depthwise = per_group == 1 and weights.groups == outputs > 1
+        source = self.indices[x]
+        same = weights.stride == 1 and weights.padding == kernel // 2 and kernel % 2
+        height, width = (side + 2 * weights.padding for side in self.sides[x])
+        if weights.padding and not same:  # with a stride, TFLite's SAME is to put more zeros behind than before
+            padded = Activation(x.channels, x.scale, x.zero_point)
+            self._place(padded, (height, width))
+            self._operator("PAD", [source, self._pads(weights.padding)], [self.indices[padded]], "PadOptions")
+            source = self.indices[padded]
+        self._place(step.output, ((height - kernel) // weights.stride + 1, (width - kernel) // weights.stride + 1))
+        order = (1, 2, 3, 0) if depthwise else (0, 2, 3, 1)
+        name = f"{self.tensors[self.indices[step.output]].name.decode()}/"
+        weight = self._constant(weights.values.transpose(order), f"{name}weight", weights.scales, order.index(0))
+        if weights.scales is None:
+            bias = self._constant(weights.bias, f"{name}bias")
+        else:
+            values, steps = weights.int32_bias(x)
+            bias = self._constant(values, f"{name}bias", steps)
+        options: dict[str, Any] = {
+            "padding": SAME if same else VALID,
+            "strideW": weights.stride,
+            "strideH": weights.stride,
+            "fusedActivationFunction": self._relu(step),
+        }
+        ends = [source, weight, bias], [self.indices[step.output]]
+        if depthwise:
+            self._operator("DEPTHWISE_CONV_2D", *ends, "DepthwiseConv2DOptions", depthMultiplier=1, **options)
+        else:
+            version = GROUPED if weights.groups > 1 else None
+            self._operator("CONV_2D", *ends, "Conv2DOptions", version, **options)
+
+    def _relu(self, step: Operation) -> int:
+        return int(step.relu or step.output in self.above_zero)
+
+    def _operator(
+        self,
+        name: str,
+        inputs: list[int],
+        outputs: list[int],
+        options: str = "",
+        version: int | None = None,
+        **fields: Any,
+    ) -> None:
+        key = name, version or VERSIONS[name][self.quantised]
+        code = self.codes.setdefault(key, len(self.codes))
+        operator = self._new("OperatorT", opcodeIndex=code, inputs=_indices(inputs), outputs=_indices(outputs))
+        if options:
+            operator.builtinOptionsType = getattr(self.schema.BuiltinOptions, options)
+            operator.builtinOptions = self._new(f"{options}T", **fields)
+        self.operators.append(operator)
+
+    def _code(self, name: str, version: int) -> Any:
+        number = getattr(self.schema.BuiltinOperator, name)
+        # the old field for the old codes: it has one byte, and readers take the greater of the two
+        return self._new("OperatorCodeT", builtinCode=number, deprecatedBuiltinCode=min(number, 127), version=version)
+
+    def _place(self, activation: Activation, sides: tuple[int, int]) -> None:
+        self.sides[activation] = sides
+        self._activation(activation, f"activation_{len(self.indices)}")
+
+    def _activation(self, activation: Activation, name: str) -> int:
+        dtype = self.schema.TensorType.INT8 if self.quantised else self.schema.TensorType.FLOAT32
+        self.indices[activation] = self._tensor(activation, name, dtype, activation.zero_point)
+        return self.indices[activation]
+
+    def _image(self, activation: Activation, name: str) -> int:
+        return self._tensor(activation, name, self.schema.TensorType.UINT8, activation.zero_point + 128)
+
+    def _tensor(self, activation: Activation, name: str, dtype: int, zero_point: int) -> int:
+        shape = [1, *self.sides[activation], activation.channels]
+        tensor = self._new("TensorT", name=name.encode(), shape=_indices(shape), type=dtype, buffer=0)
+        if self.any_size:
+            tensor.shapeSignature = _indices([1, -1, -1, activation.channels])
+        if activation.scale is not None:
+            tensor.quantization = self._new(
+                "QuantizationParametersT",
+                scale=np.array([activation.scale], np.float32),
+                zeroPoint=np.array([zero_point]),
+            )
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def _pads(self, pad: int) -> int:
+        return self._constant(np.array([[0, 0], [pad, pad], [pad, pad], [0, 0]], np.int32), f"pad_{pad}")
+
+    def _constant(self, values: np.ndarray, name: str, scales: np.ndarray | None = None, axis: int = 0) -> int:
+        data = np.ascontiguousarray(values).tobytes()
+        buffer = self.buffers.setdefault(data, len(self.buffers))  # weights that several convolutions share, once
+        dtype = getattr(self.schema.TensorType, values.dtype.name.upper())
+        tensor = self._new("TensorT", name=name.encode(), shape=_indices(values.shape), type=dtype, buffer=buffer)
+        if scales is not None:
+            tensor.quantization = self._new(
+                "QuantizationParametersT",
+                scale=scales.astype(np.float32),
+                zeroPoint=np.zeros(len(scales), np.int64),
+                quantizedDimension=axis,
+            )
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def _new(self, kind: str, **fields: Any) -> Any:
+        """A table of the flatbuffer."""
+        table = getattr(self.schema, kind)()
+        for name, value in fields.items():
+            assert hasattr(table, name), f"{kind} has no {name}"
+            setattr(table, name, value)
+        return table
+
+
+def _indices(values: Any) -> np.ndarray:
+    return np.array(values, np.int32)

@@ -1,7 +1,7 @@
 """Latency by the rules of MLPerf, TFLite's benchmark_model and OpenVINO's benchmark_app.
 
-Pinned threads, warm-up, at least 50 runs and a minimum duration, p50, p90 and IQR instead of a mean, and the variants
-in turns (A B C, A B C, …), so that whatever else the machine does falls on all of them alike.
+Pinned threads, warm-up, 50 runs or more and a minimum duration (fewer of what is slow), p50, p90 and IQR instead of a
+mean, and the variants in turns (A B C, A B C, …), so that whatever else the machine does falls on all of them alike.
 """
 
 import os
@@ -37,25 +37,30 @@ def summary(milliseconds: list[float]) -> Latency:
 
 
 def in_turns(
-    calls: dict[str, Callable[[], dict[str, float]]], *, warmup: int, runs: int, min_seconds: float
+    calls: dict[str, Callable[[], dict[str, float]]], *, warmup: int, runs: int, min_seconds: float, max_seconds: float
 ) -> dict[str, dict[str, Latency]]:
     """Time variants in turns; each call returns the milliseconds of its parts, each part is summarised apart.
 
     Every variant runs ``warmup`` + ``runs`` times, and on until the fastest of them has run for ``min_seconds`` in all.
+    A slow one ends sooner: its warm-up and its runs when they have taken ``max_seconds`` each, after one at the least.
     """
     for call in calls.values():
+        start = time.perf_counter()
         for _ in range(warmup):
             call()
+            if time.perf_counter() - start >= max_seconds:
+                break
     times: dict[str, dict[str, list[float]]] = {name: {} for name in calls}
     busy = dict.fromkeys(calls, 0.0)
-    done = 0
-    while done < runs or min(busy.values()) < min_seconds:
-        for name, call in calls.items():
+    going, done = list(calls), 0
+    while going and (done < runs or min(busy.values()) < min_seconds):
+        for name in going:
             time.sleep(PAUSE)
             start = time.perf_counter()
-            parts = call()
+            parts = calls[name]()
             busy[name] += time.perf_counter() - start
             for part, milliseconds in parts.items():
                 times[name].setdefault(part, []).append(milliseconds)
+        going = [name for name in going if busy[name] < max_seconds]
         done += 1
     return {name: {part: summary(ms) for part, ms in parts.items()} for name, parts in times.items()}

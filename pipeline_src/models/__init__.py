@@ -3,8 +3,11 @@
 A model is one file with a function ``build(scales, **net)`` that returns a torch module with
 
 * ``description``: a :class:`Description`;
-* ``at_scale(scale)``: a module that maps a batch of LR images, float NCHW in 0..255, to SR images of ``scale`` times
-  the height and width, float NCHW, clamped to 0..255 in eval mode.
+* ``at_scale(scale)``: the net of that one scale, from a batch of RGB LR images, float NCHW in 0..255, to the RGB SR
+  images of ``scale`` times their height and width, float NCHW, clamped to 0..255 in eval mode alone. Its parameters and
+  buffers are those of the whole net that the scale uses, and no copies. ValueError if the net lacks the scale.
+
+``state_dict()`` of the whole net has every parameter once.
 """
 
 import importlib
@@ -16,12 +19,10 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Description:
-    """What a net takes and gives."""
+    """The scales of a net, and the colour in which it is trained: with "Y" the loss is taken on luma alone."""
 
     scales: tuple[int, ...]
     colour: Literal["RGB", "Y"] = "RGB"
-    takes: Literal["LR", "upscaled"] = "LR"  # "upscaled": the bicubic-upscaled LR image
-    multiple: int = 1  # both sides of what the net takes must be a multiple of this
 
 
 def build(model: str, scales: list[int], net: dict[str, Any]) -> Any:

@@ -4,9 +4,12 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pipeline_src.models import Description
-from pipeline_src.models.layers import DepthToSpace
+from pipeline_src.models.layers import DepthToSpace, one_scale
+
+RESIDUALS = ("anchor", "nearest", "bilinear", "feature", "none")
 
 
 class ABPN(nn.Module):
@@ -15,38 +18,63 @@ class ABPN(nn.Module):
     Float NCHW RGB in 0..255 on both sides, no mean shift, any height and width. The anchor is the input repeated
     scale² times on the channels, which after depth-to-space is nearest-neighbour upscaling: one CONCATENATION, where a
     resize would cost a mobile NPU its real time.
+
+    The paper's other residuals: to the ``nearest`` or ``bilinear`` resize of the input; of the features, from the first
+    convolution over the inner ones (``feature``); or ``none``.
     """
 
-    def __init__(self, scale: int, channels: int, depth: int) -> None:
+    def __init__(self, scale: int, channels: int, depth: int, residual: str, image_conv: bool) -> None:
         super().__init__()
         self.description = Description(scales=(scale,))
         self.scale = scale
+        self.residual = residual
         image = 3 * scale**2
-        widths = [3, *[channels] * (depth + 1), image, image]
+        widths = [3, *[channels] * (depth + 1), image if image_conv else channels, image]
         convs = [nn.Conv2d(i, o, 3, padding=1) for i, o in pairwise(widths)]
         for conv in convs:
             nn.init.xavier_normal_(conv.weight)
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-        # Start at the anchor itself. With Glorot's weights here the first steps have to unlearn a random image; that
-        # drives the activations before it to zero, from where some seeds never come back.
-        nn.init.zeros_(convs[-1].weight)
+        if residual in ("anchor", "nearest", "bilinear"):
+            # Start at the upscaled input itself. With Glorot's weights here the first steps have to unlearn a random
+            # image; that drives the activations before it to zero, from where some seeds never come back.
+            nn.init.zeros_(convs[-1].weight)
         self.body = nn.Sequential(*[layer for conv in convs[:-1] for layer in (conv, nn.ReLU())], convs[-1])
+        self.tail = 2 * (depth + 1)  # where in the body the features become an image
         self.upscale = DepthToSpace(scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        pixels = self.body(x) + torch.cat([x] * self.scale**2, dim=1)
+        if self.residual == "feature":
+            first = self.body[:2](x)
+            pixels = self.body[self.tail :](first + self.body[2 : self.tail](first))
+        else:
+            pixels = self.body(x)
+        if self.residual == "anchor":
+            pixels = pixels + torch.cat([x] * self.scale**2, dim=1)
+        elif self.residual in ("nearest", "bilinear"):
+            return self.clamp(
+                self.upscale(pixels) + functional.interpolate(x, scale_factor=self.scale, mode=self.residual)
+            )
+        return self.upscale(self.clamp(pixels))
+
+    def clamp(self, pixels: Tensor) -> Tensor:
         # Not in training: a clamped pixel has no gradient, and a net that has once saturated would stay so for ever.
-        return self.upscale(pixels if self.training else torch.clamp(pixels, 0, 255))
+        return pixels if self.training else torch.clamp(pixels, 0, 255)
 
     def at_scale(self, scale: int) -> nn.Module:
-        """The net itself: it has one scale."""
-        if scale != self.scale:
-            raise ValueError(f"this net upscales ×{self.scale}, not ×{scale}")
-        return self
+        """The net, which has one scale."""
+        return one_scale(self, scale)
 
 
-def build(scales: list[int], channels: int = 28, depth: int = 4) -> ABPN:
-    """ABPN for the one scale of ``scales``: ``depth`` inner convolutions of ``channels`` filters."""
+def build(
+    scales: list[int], channels: int = 28, depth: int = 4, residual: str = "anchor", image_conv: bool = True
+) -> ABPN:
+    """ABPN for the one scale of ``scales``: ``depth`` inner convolutions of ``channels`` filters.
+
+    Before the last convolution stands one more, in image space (3·scale² channels) or in feature space. ``residual`` is
+    one of anchor, nearest, bilinear, feature, none.
+    """
     if len(scales) != 1:
         raise ValueError(f"ABPN has one scale, not {scales}")
-    return ABPN(scales[0], channels, depth)
+    if residual not in RESIDUALS:
+        raise ValueError(f"ABPN's residual is one of {', '.join(RESIDUALS)}, not {residual!r}")
+    return ABPN(scales[0], channels, depth, residual, image_conv)

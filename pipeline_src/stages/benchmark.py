@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,13 +30,13 @@ def benchmark(system: str) -> None:
     from pipeline_src.evaluation.latency import pin
     from pipeline_src.files import whole_folder, write_json
 
-    spec, sets, threads = params.benchmark, params.sets_for("evaluation"), params.threads
+    spec, sets, threads = params.benchmark, params.sets_for("evaluation"), params.benchmark.threads
     files = cards.of_folder(settings.results("export", system))
     pin(threads)
     # Before the run is recorded: MLflow's sampling of the system would be timed along.
-    costs = pd.DataFrame(_costs(files, params.export.timing_size, spec, threads))
+    costs = pd.DataFrame(_costs(files, spec, threads))
     with (
-        tracking.stage_run("benchmark", system, {"sets": sets, "threads": threads, **spec.model_dump()}) as run,
+        tracking.stage_run("benchmark", system, {"sets": sets, **spec.model_dump()}) as run,
         whole_folder(settings.results("benchmark", system)) as out,
     ):
         images = pd.DataFrame(_quality(system, files, sets, spec, threads, out / "crops"))
@@ -97,11 +98,23 @@ def _scores(
                     write_png(folder / "hr.png", image.hr[window])
 
 
-def _costs(files: dict[Path, "Card"], size: list[int], spec: settings.Benchmark, threads: int) -> list[dict[str, Any]]:
-    """One row per variant × runtime × scale: latency in turns, peak memory and file size, at the timing size.
+def _costs(files: dict[Path, "Card"], spec: settings.Benchmark, threads: int) -> Iterator[dict[str, Any]]:
+    """One row per variant × runtime × scale: latency in turns, peak memory and file size, all at one size of LR image.
 
-    Where a format has a file of fixed size, that is the file timed; quality was measured on its twin of any size.
+    It is the size of the files of fixed size. Where a format has one of those, that is the file timed; quality was
+    measured on its twin of any size. The files of one scale take turns, so that only they are in memory.
     """
+    fixed = {(card.variant, card.format, card.scale) for card in files.values() if card.size}
+    for scale in sorted({card.scale for card in files.values()}):
+        here = {file: card for file, card in files.items() if card.scale == scale}
+        size = next(card.size for card in here.values() if card.size)
+        timed = {f: card for f, card in here.items() if card.size or (card.variant, card.format, scale) not in fixed}
+        yield from _costs_at_scale(timed, size, spec, threads)
+
+
+def _costs_at_scale(
+    files: dict[Path, "Card"], size: list[int], spec: settings.Benchmark, threads: int
+) -> Iterator[dict[str, Any]]:
     import numpy as np
 
     from pipeline_src.deployment import runtimes
@@ -109,26 +122,22 @@ def _costs(files: dict[Path, "Card"], size: list[int], spec: settings.Benchmark,
     from pipeline_src.evaluation.latency import in_turns
     from pipeline_src.evaluation.memory import peak_memory_mb
 
-    fixed = {(card.variant, card.format, card.scale) for card in files.values() if card.size}
-    timed = {
-        file: card for file, card in files.items() if card.size or (card.variant, card.format, card.scale) not in fixed
-    }
     lr = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    calls = {file.name: _timed(runtimes.load(file, threads), lr) for file in timed}
-    latency = in_turns(calls, warmup=spec.warmup, runs=spec.runs, min_seconds=spec.min_seconds)
-    return [
-        {"variant": card.variant, "runtime": card.format, "scale": card.scale}
-        | {"lr_height": size[0], "lr_width": size[1], "threads": threads, "runs": latency[file.name]["whole"].runs}
-        | {
-            f"{prefix}{key}": getattr(latency[file.name][part], key)
-            for prefix, part in (("", "whole"), ("infer_", "infer"))
-            for key in ("p50_ms", "p90_ms", "iqr_ms")
-        }
-        | {"file": file.name, "file_bytes": sum(part.stat().st_size for part in parts_of(file))}
-        | {"peak_memory_mb": peak_memory_mb(file, size[0], size[1], threads)}
-        | {"params": card.parameters, "mult_adds": card.mult_adds}
-        for file, card in timed.items()
-    ]
+    limits = {key: getattr(spec, key) for key in ("warmup", "runs", "min_seconds", "max_seconds")}
+    latency = in_turns({file.name: _timed(runtimes.load(file, threads), lr) for file in files}, **limits)
+    with ThreadPoolExecutor(2) as pool:  # what is measured is each process's own
+        memory = dict(zip(files, pool.map(lambda file: peak_memory_mb(file, size[0], size[1], threads), files), strict=True))
+    for file, card in files.items():
+        whole, infer = latency[file.name]["whole"], latency[file.name]["infer"]
+        yield (
+            {"variant": card.variant, "runtime": card.format, "scale": card.scale}
+            | {"lr_height": size[0], "lr_width": size[1], "threads": threads, "runs": whole.runs}
+            | {key: getattr(whole, key) for key in ("p50_ms", "p90_ms", "iqr_ms")}
+            | {f"infer_{key}": getattr(infer, key) for key in ("p50_ms", "p90_ms", "iqr_ms")}
+            | {"file": file.name, "file_bytes": sum(part.stat().st_size for part in parts_of(file))}
+            | {"peak_memory_mb": memory[file]}
+            | {"params": card.parameters, "mult_adds": card.mult_adds}
+        )
 
 
 def _timed(runner: "Runner", lr: "np.ndarray") -> Callable[[], dict[str, float]]:

@@ -13,43 +13,47 @@ def export(system: str) -> None:
     import torch
 
     from pipeline_src.compression import quantization
-    from pipeline_src.deployment import exporting, inventory
+    from pipeline_src.compression.folding import fold
+    from pipeline_src.deployment import exporting, inventory, openvino
     from pipeline_src.evaluation.complexity import mult_adds, parameters
     from pipeline_src.training.weights import load_net
 
     torch.set_num_threads(params.threads)
-    height, width = params.export.timing_size
+    height, width = params.system(system).timing_size
     weights = {
         "fp32": settings.results("train", system) / "weights.safetensors",
         **{variant: settings.results("quantize", system) / f"{variant}.safetensors" for variant in ("ptq", "qat")},
     }
     net, made_from = load_net(weights["fp32"])
+    folded = fold(net)
+    prepared = quantization.prepare(folded)
+    counts = {
+        scale: {"parameters": parameters(net.at_scale(scale)), "mult_adds": mult_adds(net.at_scale(scale), scale)}
+        for scale in net.description.scales
+    }
     with (
-        tracking.stage_run("export", system, params.export.model_dump()) as run,
+        tracking.stage_run("export", system, {"timing_size": [height, width]}) as run,
         whole_folder(settings.results("export", system)) as out,
     ):
         files = []
         for variant, source in weights.items():
-            prepared = quantization.load(source, net) if variant != "fp32" else {}
+            if variant != "fp32":
+                quantization.load(source, prepared)
+            graphs = folded if variant == "fp32" else quantization.convert(prepared)
             for scale in net.description.scales:
-                stem, float_net = f"{variant}_x{scale}", net.at_scale(scale)
-                if variant == "fp32":
-                    exporting.export_float(float_net, out, stem, (height, width))
-                else:
-                    exporting.export_int8(prepared[scale], out, stem, (height, width))
+                stem = f"{variant}_x{scale}"
+                exporting.export(graphs.at_scale(scale), out, stem, (height, width))
                 facts: dict[str, Any] = {
                     "system": system,
                     "model": made_from["model"],
                     "variant": variant,
                     "scale": scale,
                     "colour": net.description.colour,
-                    "takes": net.description.takes,
-                    "multiple": net.description.multiple,
-                    "parameters": parameters(float_net),
-                    "mult_adds": mult_adds(float_net, scale, net.description.takes),
                     "weights": {source.name: sha256(source)},
+                    **counts[scale],
                 }
                 files += exporting.write_cards(out, stem, (height, width), **facts)
+        openvino.try_compile(out)
         table = pd.DataFrame([row for file in files for row in inventory.rows(file)])
         table.to_csv(out / "inventory.csv", index=False)
         run.log_artifact(out / "inventory.csv")

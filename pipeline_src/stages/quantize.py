@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 def quantize(system: str) -> None:
     params = settings.load()
+    import torch
+
     from pipeline_src.compression import quantization
+    from pipeline_src.compression.calibration import calibrate
+    from pipeline_src.compression.folding import fold
     from pipeline_src.data.hdf5 import ImagePairs
     from pipeline_src.data.patches import Patches
     from pipeline_src.training.loop import checkpoint_path, fit
@@ -29,8 +34,17 @@ def quantize(system: str) -> None:
     training, validation = (ImagePairs(settings.TRAIN_H5, part) for part in ("training", "validation"))
     device = torch_device(params.train.device, params.threads)
     net, made_from = load_net(weights)
-    (scale,) = net.description.scales
-    validate = validator(validation, scale, params.train.validation_crop, device)
+    scales = net.description.scales
+    validate = validator(validation, scales, params.train.validation_crop, device)
+    patches = Patches(
+        training,
+        scales,
+        patch=recipe.patch,
+        patch_of=recipe.patch_of,
+        batch=recipe.batch,
+        seed=params.seed,
+        augment=recipe.augment,
+    )
     identity = {
         "weights": sha256(weights),
         "train_h5": sha256(settings.TRAIN_H5),
@@ -43,35 +57,33 @@ def quantize(system: str) -> None:
     how = params.train.model_dump(exclude={"checkpoint_every"})
     checkpoint = checkpoint_path(f"{system}-qat", identity | machine | {"train": how})
     with tracking.stage_run("quantize", system, identity | {"train": params.train.model_dump()}) as run:
-        calibration = _calibration_images(training, scale, **params.quantize.model_dump())
+        calibration = _calibration_images(training, scales, **params.quantize.model_dump())
         _write_manifest(out / "calibration.csv", calibration)
 
-        prepared = quantization.prepare(net.at_scale(scale))
-        quantization.calibrate(prepared, [image for _, image in calibration])
-        quantization.save(out / "ptq.safetensors", {scale: prepared}, metadata | {"variant": "ptq"})
-        metrics = {
-            "fp32": validate(net.at_scale(scale).to(device)),
-            "ptq": validate(quantization.convert(prepared, fold=False).to(device)),
-        }
+        def validate_prepared(prepared: Any) -> dict[str, float]:
+            with quantization.observers_off(prepared):
+                return validate(prepared)
 
-        def validate_prepared(graph: Any) -> dict[str, float]:
-            with quantization.observers_off(graph):
-                return validate(graph)
-
+        prepared = quantization.prepare(fold(net))
+        calibrate(prepared, {scale: list(images.values()) for scale, images in calibration.items()})
+        quantization.save(out / "ptq.safetensors", prepared, metadata | {"variant": "ptq"})
+        metrics = {"fp32": validate(net.to(device)), "ptq": validate_prepared(prepared.to(device))}
         curve = fit(
             prepared,
-            Patches(training, scale, patch=recipe.patch, batch=recipe.batch, seed=params.seed, augment=recipe.augment),
+            patches,
             recipe,
             name=f"quantize@{system}",
             device=device,
+            precision=torch.float32,  # bfloat16 has no more steps than int8, and would blur what is to be learnt
+            compiled=False,  # a graph of fake quantisations compiles for longer than it trains
             checkpoint=checkpoint,
             checkpoint_every=params.train.checkpoint_every,
             validate=validate_prepared,
             validate_every=params.train.validate_every,
             before_step=quantization.freeze_ranges(prepared, after=recipe.steps * 3 // 4),
         )
-        quantization.save(out / "qat.safetensors", {scale: prepared}, metadata | {"variant": "qat"})
-        metrics["qat"] = validate(quantization.convert(prepared, fold=False).to(device))
+        quantization.save(out / "qat.safetensors", prepared, metadata | {"variant": "qat"})
+        metrics["qat"] = {key: curve[-1][key] for key in metrics["ptq"]}
         write_curve(out / "curve.csv", curve)
         write_json(out / "metrics.json", metrics)
         checkpoint.unlink(missing_ok=True)
@@ -83,21 +95,23 @@ def quantize(system: str) -> None:
 
 
 def _calibration_images(
-    training: "ImagePairs", scale: int, calibration_images: int, calibration_crop: int
-) -> "list[tuple[str, np.ndarray]]":
-    """The middles of training images spread evenly over the set, with their names: never an evaluation image."""
+    training: "ImagePairs", scales: Sequence[int], calibration_images: int, calibration_crop: int
+) -> "dict[int, dict[str, np.ndarray]]":
+    """The middles of training images spread evenly over the set, by scale and name: never an evaluation image."""
     names = training.names
     count = min(calibration_images, len(names))
     chosen = [names[i * len(names) // count] for i in range(count)]
-    return [(name, training.middle(name, scale, calibration_crop)[0]) for name in chosen]
+    return {scale: {name: training.middle(name, scale, calibration_crop)[0] for name in chosen} for scale in scales}
 
 
-def _write_manifest(path: Path, calibration: "list[tuple[str, np.ndarray]]") -> None:
+def _write_manifest(path: Path, calibration: "dict[int, dict[str, np.ndarray]]") -> None:
     with whole_file(path) as aside, aside.open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["set", "file", "height", "width", "sha256_pixels"])
-        for name, image in calibration:
-            rows.writerow([*name.split("/", 1), *image.shape[:2], hashlib.sha256(image.tobytes()).hexdigest()])
+        rows.writerow(["set", "file", "scale", "height", "width", "sha256_pixels"])
+        for scale, images in calibration.items():
+            for name, image in images.items():
+                digest = hashlib.sha256(image.tobytes()).hexdigest()
+                rows.writerow([*name.split("/", 1), scale, *image.shape[:2], digest])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,13 @@
-"""Train one system on train.h5. A training that was stopped goes on where it was, to the same weights."""
+"""Train one system on train.h5. A training that was stopped goes on where it was, to the same weights.
+
+Several processes: torchrun --nproc-per-node 2 -m pipeline_src.stages.train SYSTEM, then dvc commit train@SYSTEM.
+"""
+
+from functools import partial
+from pathlib import Path
 
 from pipeline_src import command, tracking
 from pipeline_src import params as settings
-from pipeline_src.errors import UserError
 from pipeline_src.files import sha256, write_json
 
 
@@ -13,46 +18,66 @@ def train(system: str) -> None:
     from pipeline_src.data.hdf5 import ImagePairs
     from pipeline_src.data.patches import Patches
     from pipeline_src.models import build
+    from pipeline_src.training import workers as processes
     from pipeline_src.training.loop import checkpoint_path, fit
-    from pipeline_src.training.setup import torch_device, validator, write_curve
-    from pipeline_src.training.weights import save_net
+    from pipeline_src.training.setup import compiles, precision_of, torch_device, validator, write_curve
+    from pipeline_src.training.weights import load_into, save_net
 
     spec, out = params.system(system), settings.results("train", system)
-    if len(spec.scales) > 1:
-        raise UserError(f"systems.{system}.scales names {len(spec.scales)} scales; a net is trained for one: keep one")
-    scale = spec.scales[0]
-    training, validation = (ImagePairs(settings.TRAIN_H5, part) for part in ("training", "validation"))
+    recipe = spec.train
     device = torch_device(params.train.device, params.threads)
+    precision = precision_of(params.train.precision, device)
+    workers = processes.join(device)
     torch.manual_seed(params.seed)
     net = build(spec.model, spec.scales, spec.net)
+    if recipe.start:
+        load_into(net, Path(recipe.start))
+    training, validation = (ImagePairs(settings.TRAIN_H5, part) for part in ("training", "validation"))
+    patches = Patches(
+        training,
+        spec.scales,
+        patch=recipe.patch,
+        patch_of=recipe.patch_of,
+        batch=recipe.batch,
+        seed=params.seed,
+        augment=recipe.augment,
+    )
     made_from = {
         "model": spec.model,
         "scales": spec.scales,
         "net": spec.net,
-        "recipe": spec.train.model_dump(),
+        "recipe": recipe.model_dump(),
+        "start": sha256(Path(recipe.start)) if recipe.start else None,
         "seed": params.seed,
         "train_h5": sha256(settings.TRAIN_H5),
     }
-    recipe = spec.train
-    patches = Patches(training, scale, patch=recipe.patch, batch=recipe.batch, seed=params.seed, augment=recipe.augment)
     identity = made_from | {
         "train": params.train.model_dump(exclude={"checkpoint_every"}),
         "threads": params.threads,
         "device": device.type,
+        "precision": str(precision),
+        "processes": workers.size,
     }
     checkpoint = checkpoint_path(system, identity)
+    run_training = partial(
+        fit,
+        net,
+        patches,
+        recipe,
+        name=f"train@{system}",
+        device=device,
+        precision=precision,
+        compiled=compiles(params.train.compile, device),
+        checkpoint=checkpoint,
+        checkpoint_every=params.train.checkpoint_every,
+        validate=validator(validation, spec.scales, params.train.validation_crop, device),
+        validate_every=params.train.validate_every,
+    )
+    if not workers.first:
+        run_training()
+        return
     with tracking.stage_run("train", system, made_from | {"train": params.train.model_dump()}) as run:
-        curve = fit(
-            net.at_scale(scale),
-            patches,
-            recipe,
-            name=f"train@{system}",
-            device=device,
-            checkpoint=checkpoint,
-            checkpoint_every=params.train.checkpoint_every,
-            validate=validator(validation, scale, params.train.validation_crop, device),
-            validate_every=params.train.validate_every,
-        )
+        curve = run_training()
         save_net(out / "weights.safetensors", net, {"system": system, **made_from})
         write_curve(out / "curve.csv", curve)
         write_json(out / "metrics.json", curve[-1])

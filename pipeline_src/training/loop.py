@@ -1,34 +1,33 @@
-"""The one training loop: any net, any recipe, exact resume."""
+"""The one training loop: any net, any recipe, one process or several, exact resume."""
 
 import hashlib
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.nn import functional
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from pipeline_src.data.patches import Patches
+from pipeline_src.data.patches import Batch, Patches
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256
 from pipeline_src.params import SCRATCH, Recipe
+from pipeline_src.training import workers as processes
+from pipeline_src.training.optimisation import clip_gradients, loss_between, optimiser_of, rate_at
 from pipeline_src.training.weights import load_tensors, save_tensors
-
-LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "l1": functional.l1_loss,
-    "smooth_l1": functional.smooth_l1_loss,
-    "mse": functional.mse_loss,
-}
 
 Row = dict[str, float]
 
 PACKAGE = Path(__file__).parents[1]
 CODE = ("compression", "data", "models", "training")  # what a half-trained net must not outlive
+LOOK_EVERY = 10  # steps between looks at the loss: each look waits for the GPU
 
 
 def checkpoint_path(name: str, identity: dict[str, Any]) -> Path:
@@ -39,13 +38,24 @@ def checkpoint_path(name: str, identity: dict[str, Any]) -> Path:
     return SCRATCH / "train" / f"{name}-{digest}.safetensors"
 
 
+@dataclass
+class Progress:
+    """All of a training that is not in its net or its optimiser."""
+
+    step: int = 0
+    curve: list[Row] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)  # since the last validation
+
+
 def fit(
-    net: nn.Module,
+    net: Any,
     patches: Patches,
     recipe: Recipe,
     *,
     name: str,
     device: torch.device,
+    precision: torch.dtype,
+    compiled: bool,
     checkpoint: Path,
     checkpoint_every: int,
     validate: Callable[[nn.Module], Row],
@@ -54,77 +64,174 @@ def fit(
 ) -> list[Row]:
     """Train ``net`` in place and return its curve: one row per validation with ``step``, ``loss`` and the metrics.
 
-    ``net`` maps LR batches to SR batches, float NCHW in 0..255. The batch of a step depends on the seed and the step
-    alone and the learning rate on the step alone, so weights, optimiser moments and the curve are the whole state. It
-    is written to ``checkpoint`` every ``checkpoint_every`` steps and at the end; a training that was killed goes on
-    from there to the very same weights. The caller removes the checkpoint when the weights are safe. ``net`` is in
-    train mode at each step, whatever ``validate`` did. ``before_step`` is called with each step's number, after a
-    resume too.
+    ``net`` has ``description`` and ``at_scale(scale)``, a module from LR batches to SR batches, float NCHW in 0..255.
+    The scale and the patches of a step depend on the seed and the step alone and the learning rate on the step alone,
+    so weights, optimiser moments, the average of the weights and the curve are the whole state. It is written to
+    ``checkpoint`` every ``checkpoint_every`` steps and at the end; a training that was killed goes on from there to the
+    very same weights. The caller removes the checkpoint when the weights are safe. ``net`` is in train mode at each
+    step, whatever ``validate`` did. ``before_step`` is called with each step's number, after a resume too.
 
-    A net that has collapsed (its activations died, so that it gives its anchor for ever) is told on stderr at the first
-    validation that repeats the one before. Raises UserError when the loss is not finite, or the checkpoint is corrupt.
+    With ``recipe.ema`` it is the average of the weights that is validated, and that ``net`` holds in the end.
+    Convolutions compute in ``precision``, the loss and the weights stay float32. Under ``torchrun`` every process takes
+    its share of each batch; the first one validates and writes.
+
+    A net that does not learn is told of on stderr: one that gives bicubic to four digits, or whose validation repeats
+    the one before. Raises UserError when the loss is not finite, or the checkpoint is corrupt or of another net.
     """
+    workers = processes.join(device)
+    if recipe.batch % (workers.size * recipe.accumulate):
+        raise UserError(
+            f"the batch of {name} is {recipe.batch}, which {workers.size} processes × accumulate {recipe.accumulate} "
+            "cannot share evenly; choose a multiple"
+        )
     # Channels-last: 1.4 times the speed of NCHW for these nets on a CPU, and what tensor cores want on a GPU.
-    net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.Adam(net.parameters(), lr=recipe.lr)
-    loss_of = LOSSES[recipe.loss]
-    start, curve, losses = _resume(checkpoint, net, optimiser) if checkpoint.exists() else (0, [], [])
-    net.train()
-    progress = tqdm(range(start, recipe.steps), name, initial=start, total=recipe.steps, unit="step", mininterval=1)
-    for step in progress:
+    net.to(device, memory_format=torch.channels_last)
+    parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    optimiser = optimiser_of(parameters, recipe)
+    average = AveragedModel(net, multi_avg_fn=_moving_average(recipe.ema)) if recipe.ema else None
+    progress = _resume(checkpoint, net, optimiser, average) if checkpoint.exists() else Progress()
+    workers.wait()  # until all have read the checkpoint that the first may now replace
+    at_scale: dict[int, Any] = {scale: net.at_scale(scale) for scale in patches.scales}
+    if compiled:
+        at_scale = {scale: torch.compile(module) for scale, module in at_scale.items()}
+    _to_train_mode(net, at_scale)
+    steps = range(progress.step, recipe.steps)
+    bar = tqdm(
+        steps, name, initial=progress.step, total=recipe.steps, unit="step", mininterval=1, disable=not workers.first
+    )
+    recent: list[Tensor] = []
+    for step, batch in zip(bar, _ahead(patches, steps, workers), strict=True):
         before_step(step)
+        rate = rate_at(step, recipe)
         for group in optimiser.param_groups:
-            warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
-            group["lr"] = warm * recipe.lr * recipe.decay ** (step // recipe.decay_every)
-        lr, hr = (_to_batch(part, device) for part in patches.at(step))
-        loss = loss_of(net(lr), hr)
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
-            raise UserError(f"the loss of {name} is {losses[-1]} at step {step}; lower its lr ({recipe.lr:g})")
+            group["lr"] = rate
         optimiser.zero_grad()
-        loss.backward()
+        recent.append(torch.zeros((), device=device))
+        share = 1.0 if recipe.loss == "sse" else 1 / (recipe.accumulate * workers.size)
+        for lr, hr in _parts(batch, recipe.accumulate, device):
+            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+                sr = at_scale[batch.scale](lr)
+            loss = share * loss_between(sr, hr, recipe.loss, net.description.colour)
+            loss.backward()
+            recent[-1] += loss.detach()
+        workers.sum_gradients(parameters)
+        clip_gradients(parameters, recipe, rate)
         optimiser.step()
+        if average:
+            average.update_parameters(net)
         done = step + 1
-        if done % validate_every == 0 or done == recipe.steps:
-            metrics = validate(net)
-            net.train()
-            if curve and curve[-1]["step"] > recipe.warmup and metrics.items() <= curve[-1].items():
-                progress.write(
-                    f"{name} does not learn: its validation at step {done} is that of step {curve[-1]['step']:g} to "
-                    "the last digit; if that goes on, its activations have died: lower its lr, or raise its warmup",
-                    file=sys.stderr,
-                )
-            curve.append({"step": done, "loss": sum(losses) / len(losses), **metrics})
-            losses.clear()
-            progress.set_postfix({key: f"{value:.2f}" for key, value in curve[-1].items() if key != "step"})
-        if done % checkpoint_every == 0 or done == recipe.steps:
-            _save(checkpoint, net, optimiser, done, curve, losses)
-    return curve
+        last = done == recipe.steps
+        validating, saving = done % validate_every == 0 or last, done % checkpoint_every == 0 or last
+        if len(recent) == LOOK_EVERY or validating or saving:
+            progress.losses += _finite(workers.sum(torch.stack(recent)).tolist(), name, done, recipe)
+            recent.clear()
+        if validating or saving:
+            workers.average_buffers(net)
+        if validating and workers.first:
+            metrics = validate(_final(net, average))
+            _to_train_mode(net, at_scale)
+            _tell_if_collapsed(bar, name, done, metrics, progress.curve, recipe)
+            progress.curve.append({"step": done, "loss": sum(progress.losses) / len(progress.losses), **metrics})
+            bar.set_postfix({key: f"{metrics[key]:.2f}" for key in ("psnr_y", "over_bicubic")})
+        if validating:
+            progress.losses.clear()
+        if saving and workers.first:
+            progress.step = done
+            _save(checkpoint, net, optimiser, average, progress)
+    if average:
+        net.load_state_dict(_final(net, average).state_dict())
+    if not progress.curve and workers.first:  # no step at all: the weights of recipe.start as they are
+        progress.curve.append({"step": recipe.steps, **validate(net)})
+    workers.wait()
+    return progress.curve
 
 
-def _to_batch(pixels: Any, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(pixels).to(device).float().contiguous(memory_format=torch.channels_last)
+def _moving_average(share: float) -> Callable[[Any, Any, Tensor | int], None]:
+    def update(averages: Any, weights: Any, count: Tensor | int) -> None:
+        steps = int(count)
+        kept = min(share, (1 + steps) / (10 + steps))  # short at first, or it would be of the first, random weights
+        torch._foreach_lerp_(averages, weights, 1 - kept)
+
+    return update
+
+
+def _ahead(patches: Patches, steps: range, workers: processes.Workers) -> Iterator[Batch]:
+    """The share of this process in the batches of ``steps``, made by a thread while the step before is computed."""
+    with ThreadPoolExecutor(1) as maker:
+        waiting = [maker.submit(patches.at, step, workers.rank, workers.size) for step in steps[:2]]
+        for step in steps:
+            yield waiting.pop(0).result()
+            if step + 2 in steps:
+                waiting.append(maker.submit(patches.at, step + 2, workers.rank, workers.size))
+
+
+def _to_train_mode(net: nn.Module, at_scale: dict[int, Any]) -> None:
+    for module in (net, *at_scale.values()):  # what at_scale made is not part of the net
+        module.train()
+
+
+def _parts(batch: Batch, parts: int, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
+    """LR and HR of each of ``parts`` equal parts of a batch, float NCHW in channels-last order, which NHWC is."""
+    whole = [torch.from_numpy(pixels) for pixels in (batch.lr, batch.hr)]
+    if device.type == "cuda":
+        whole = [pixels.pin_memory().to(device, non_blocking=True) for pixels in whole]
+    for pair in zip(*(pixels.chunk(parts) for pixels in whole), strict=True):
+        yield tuple(pixels.permute(0, 3, 1, 2).float() for pixels in pair)
+
+
+def _finite(losses: list[float], name: str, done: int, recipe: Recipe) -> list[float]:
+    for index, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            step = done - len(losses) + index
+            raise UserError(f"the loss of {name} is {loss} at step {step}; lower its lr ({recipe.lr:g})")
+    return losses
+
+
+def _final(net: nn.Module, average: AveragedModel | None) -> nn.Module:
+    """What the training is for: the average of the weights if there is one, with the statistics of the net itself."""
+    if average is None:
+        return net
+    for mine, its in zip(average.module.buffers(), net.buffers(), strict=True):
+        mine.copy_(its)
+    return average.module
+
+
+def _tell_if_collapsed(bar: Any, name: str, done: int, metrics: Row, curve: list[Row], recipe: Recipe) -> None:
+    trouble = ""
+    if abs(metrics["over_bicubic"]) < 0.005:
+        trouble = f"its validation at step {done} is bicubic's to four digits: its residual has collapsed to zero"
+    elif curve and curve[-1]["step"] > recipe.warmup and metrics.items() <= curve[-1].items():
+        trouble = f"its validation at step {done} is that of step {curve[-1]['step']:g} to the last digit"
+    if trouble:
+        bar.write(
+            f"{name} does not learn: {trouble}; if that goes on, lower its lr, or raise its warmup", file=sys.stderr
+        )
 
 
 def _save(
-    path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, step: int, curve: list[Row], losses: list[float]
+    path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, average: AveragedModel | None, progress: Progress
 ) -> None:
     tensors = {f"net.{key}": value for key, value in net.state_dict().items()}
+    if average:
+        tensors |= {f"average.{key}": value for key, value in average.state_dict().items()}
     for index, moments in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{key}": value for key, value in moments.items()}
-    save_tensors(path, tensors, {"step": step, "curve": curve, "losses": losses})
+        tensors |= {f"optimiser.{index}.{key}": value for key, value in moments.items() if value is not None}
+    save_tensors(path, tensors, vars(progress))
 
 
-def _resume(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, list[Row], list[float]]:
-    tensors, state = load_tensors(path)
-    moments: dict[int, dict[str, torch.Tensor]] = {}
+def _resume(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, average: AveragedModel | None) -> Progress:
+    tensors, progress = load_tensors(path)
+    moments: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimiser."):
             _, index, name = key.split(".")
             moments.setdefault(int(index), {})[name] = value
     try:
         net.load_state_dict({key.removeprefix("net."): v for key, v in tensors.items() if key.startswith("net.")})
+        if average:
+            prefix = "average."
+            average.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
         optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
-        return state["step"], state["curve"], state["losses"]
-    except (KeyError, RuntimeError, ValueError) as error:
+        return Progress(**progress)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"{path} is a checkpoint of another net ({error}); delete it to start again") from None

@@ -1,13 +1,16 @@
 """What every training stage sets up alike."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import nn
 
 from pipeline_src.data.hdf5 import ImagePairs
+from pipeline_src.data.imresize import imresize_float, round_to_uint8
 from pipeline_src.errors import UserError
 from pipeline_src.evaluation.metrics import quality
 from pipeline_src.files import whole_file
@@ -23,6 +26,33 @@ def torch_device(device: str, threads: int) -> torch.device:
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def precision_of(precision: str, device: torch.device) -> torch.dtype:
+    """The dtype that convolutions compute in for ``train.precision``: auto is bfloat16 where the hardware has it.
+
+    A CPU that has to emulate bfloat16 is several times slower with it.
+    """
+    if precision == "fp32":
+        return torch.float32
+    if precision == "bf16":
+        return torch.bfloat16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    able = torch.cpu.get_capabilities()
+    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16") else torch.float32
+
+
+def compiles(wanted: bool, device: torch.device) -> bool:
+    """Whether torch.compile is wanted and works here (a CPU needs a C++ compiler for it); tells on stderr if not."""
+    if wanted:
+        try:
+            torch.compile(torch.relu)(torch.zeros(8, device=device))
+        except Exception as error:  # whatever a compiler, its headers or its backend may raise
+            reason = str(error).strip().splitlines()[0]
+            print(f"torch.compile does not work here, so the training runs without it: {reason}", file=sys.stderr)
+            return False
+    return wanted
+
+
 def upscale(net: nn.Module, lr: torch.Tensor) -> torch.Tensor:
     """SR image, uint8 H×W×3, of an LR image, uint8 H×W×3, by a net that maps float NCHW to float NCHW in 0..255."""
     with torch.inference_mode():
@@ -30,18 +60,38 @@ def upscale(net: nn.Module, lr: torch.Tensor) -> torch.Tensor:
     return sr[0].permute(1, 2, 0).clamp(0, 255).round().to(torch.uint8)
 
 
-def validator(images: ImagePairs, scale: int, crop: int, device: torch.device) -> Callable[[nn.Module], Row]:
-    """A function from a net to its mean ``psnr_y`` and ``psnr_rgb`` (dB), in eval mode, on the images' middle crops."""
-    pairs = [images.middle(name, scale, crop) for name in images.names]
-    if not pairs:
-        raise UserError(f"{images.path} holds no validation image; lower build_h5.validation_every")
+def validator(images: ImagePairs, scales: Sequence[int], crop: int, device: torch.device) -> Callable[[Any], Row]:
+    """A function from a net with ``at_scale`` to its figures on the images' middle crops, in eval mode.
 
-    def validate(net: nn.Module) -> Row:
+    Mean ``psnr_y`` and ``psnr_rgb`` and ``over_bicubic`` (by how much ``psnr_y`` beats bicubic's), all in dB, over the
+    images and scales; of several scales ``psnr_y_x2`` … too.
+    """
+    if not images.names:
+        raise UserError(f"{images.path} holds no validation image; lower build_h5.validation_every")
+    pairs = {scale: [images.middle(name, scale, crop) for name in images.names] for scale in scales}
+    # Rounded once, as the output of a net is, so that a net whose residual is zero is level with it to the last digits.
+    upscaled = [(hr, round_to_uint8(imresize_float(lr, s)), s) for s in scales for lr, hr in pairs[s]]
+    bicubic = _mean([quality(*images).psnr_y for images in upscaled])
+
+    def validate(net: Any) -> Row:
         net.eval()
-        scores = [quality(hr, upscale(net, torch.tensor(lr, device=device)).cpu().numpy(), scale) for lr, hr in pairs]
-        return {key: sum(getattr(score, key) for score in scores) / len(scores) for key in ("psnr_y", "psnr_rgb")}
+        rows = {}
+        for scale in scales:
+            at_scale = net.at_scale(scale).eval()
+            found = [
+                quality(hr, upscale(at_scale, torch.tensor(lr, device=device)).cpu().numpy(), scale)
+                for lr, hr in pairs[scale]
+            ]
+            rows[scale] = {key: _mean([getattr(one, key) for one in found]) for key in ("psnr_y", "psnr_rgb")}
+        whole = {key: _mean([row[key] for row in rows.values()]) for key in ("psnr_y", "psnr_rgb")}
+        whole["over_bicubic"] = whole["psnr_y"] - bicubic
+        return whole | ({f"psnr_y_x{s}": row["psnr_y"] for s, row in rows.items()} if len(rows) > 1 else {})
 
     return validate
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
 def write_curve(path: Path, curve: list[Row]) -> None:

@@ -46,9 +46,20 @@ def load_net(path: Path) -> tuple[Any, dict[str, Any]]:
     if missing:
         raise UserError(f"{path} does not say its {', '.join(missing)}; give a file that the stage train wrote")
     net = build(metadata["model"], metadata["scales"], metadata["net"])
+    _load(net, tensors, f"{path} does not fit the net {metadata['model']} that it names")
+    return net.eval(), metadata
+
+
+def load_into(net: torch.nn.Module, path: Path) -> None:
+    """Give ``net`` the weights of a file; UserError if they are of another architecture or scale."""
+    tensors, metadata = load_tensors(path)
+    scales = " ".join(f"×{scale}" for scale in metadata.get("scales", []))
+    theirs = " ".join(str(part) for part in (metadata.get("model", "another net"), scales) if part)
+    _load(net, tensors, f"{path} holds weights of {theirs}, which do not fit this system")
+
+
+def _load(net: torch.nn.Module, tensors: dict[str, torch.Tensor], trouble: str) -> None:
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise UserError(f"{path} does not fit the net {metadata['model']} that it names: {first}") from None
-    return net.eval(), metadata
+        raise UserError(f"{trouble}: {str(error).splitlines()[-1].strip()}") from None

@@ -1,9 +1,11 @@
-"""The range of an 8-bit activation."""
+"""The range of an 8-bit activation, and the step of given weights."""
 
+import numpy as np
 import pytest
 import torch
 
-from pipeline_src.compression.ranges import least_error_range
+from pipeline_src.compression.ranges import least_error_range, sum_keeping_step
+from pipeline_src.models.layers import BicubicUpscale
 
 
 def squared_error(values: torch.Tensor, low: float, high: float) -> float:
@@ -33,3 +35,25 @@ def test_zero_is_always_inside() -> None:
 
 def test_a_dead_activation_has_the_range_zero() -> None:
     assert least_error_range(torch.zeros(100)) == (0, 0)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_rounded_bicubic_weights_keep_their_sum(scale: int) -> None:
+    weights = BicubicUpscale(scale).pixels.weight.double().numpy()
+    naive = 0.0
+    for row in weights.reshape(len(weights), -1):
+        assert row.sum() == pytest.approx(1, abs=1e-6)
+        step = sum_keeping_step(row)
+        rounded = np.rint(row / step)
+        assert rounded.sum() * step == pytest.approx(1, abs=1e-6)
+        assert abs(rounded).max() <= 127
+        assert abs(rounded * step - row).max() <= step / 2
+        smallest = abs(row).max() / 127
+        assert smallest <= step < 2 * smallest
+        naive = max(naive, abs(np.rint(row / smallest).sum() * smallest - 1))
+    assert naive > 1e-4, "there was nothing to keep"
+
+
+def test_weights_without_a_sum_have_the_smallest_step() -> None:
+    assert sum_keeping_step(np.array([0.5, -0.5, 0.25, -0.25])) == pytest.approx(0.5 / 127)
+    assert sum_keeping_step(np.zeros(5)) == 0

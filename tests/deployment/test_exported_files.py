@@ -3,18 +3,18 @@
 import copy
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from exported import assert_close, by_torch, export, lr_images
 from shared import photograph
-from small_net import calibrated, cascade, tensor, trained_net
+from small_net import calibrated, trained_net
 
-from pipeline_src.deployment import cards, exporting, inventory, openvino, runtimes, tflite
+from pipeline_src.compression import quantization
+from pipeline_src.deployment import cards, inventory, openvino, runtimes, tflite
 from pipeline_src.errors import UserError
-from pipeline_src.evaluation.complexity import mult_adds, parameters
 from pipeline_src.training.weights import save_net
 
 SIZE = (360, 640)
@@ -25,65 +25,22 @@ INT8_OPS = {"CONV_2D", "CONCATENATION", "ADD", "DEPTH_TO_SPACE"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """fp32 and ptq of the small net, as the stage export writes them, and the weights."""
-    import torch
-
-    torch.set_num_threads(2)
+    """fp32 and ptq of the small ABPN, as the stage export writes them, and the weights."""
     folder, net = tmp_path_factory.mktemp("export"), trained_net()
-    exporting.export_float(net, folder, "fp32_x3", SIZE)
-    exporting.export_int8(calibrated(net), folder, "ptq_x3", SIZE)
-    for variant in ("fp32", "ptq"):
-        exporting.write_cards(
-            folder,
-            f"{variant}_x3",
-            SIZE,
-            system="small",
-            model="abpn",
-            variant=variant,
-            scale=3,
-            colour="RGB",
-            takes="LR",
-            multiple=1,
-            parameters=parameters(net),
-            mult_adds=mult_adds(net, 3),
-            weights={"weights.safetensors": "0" * 64},
-        )
+    export("abpn", folder, SIZE)
     save_net(folder / "weights.safetensors", net, {"model": "abpn", "scales": [3], "net": {"channels": 12, "depth": 2}})
     return folder
 
 
 @pytest.fixture(scope="module")
 def converted() -> Any:
-    from pipeline_src.compression.quantization import convert
-
-    return convert(calibrated(trained_net()), fold=False)
+    return quantization.convert(calibrated(trained_net())).at_scale(3)
 
 
 @pytest.fixture
 def apart(folder: Path, tmp_path: Path) -> Path:
     """A copy of the folder to damage."""
     return Path(shutil.copytree(folder, tmp_path / "export"))
-
-
-def lr_images() -> Iterator[np.ndarray]:
-    pixels = photograph("rocket.jpg")
-    for y, x, height, width in ((50, 250, 64, 96), (120, 300, 37, 51), (200, 200, 51, 37)):
-        yield np.ascontiguousarray(pixels[y : y + height, x : x + width])
-
-
-def by_torch(net: Any, lr: np.ndarray) -> np.ndarray:
-    import torch
-
-    with torch.no_grad():
-        return net(tensor(lr))[0].permute(1, 2, 0).clamp(0, 255).round().to(torch.uint8).numpy()
-
-
-def assert_close(one: np.ndarray, other: np.ndarray, levels: int, decibels: float) -> None:
-    assert one.shape == other.shape
-    assert one.dtype == other.dtype == np.uint8
-    difference = one.astype(float) - other
-    assert abs(difference).max() <= levels
-    assert 10 * np.log10(255**2 / max((difference**2).mean(), 1e-10)) >= decibels
 
 
 # --- what is in the files
@@ -113,21 +70,6 @@ def test_int8_tflite_is_int8_from_border_to_border(folder: Path, name: str) -> N
     assert {op.constants for op in inner if op.name == "CONV_2D"} == {("int32", "int8")}  # bias, weights
 
 
-def test_a_net_of_grouped_convolutions_sums_and_concatenations_is_clean_too() -> None:
-    from pipeline_src.compression.quantization import convert
-
-    model = tflite.parse(tflite.export_int8(convert(calibrated(cascade()), fold=False), (24, 32)))
-    from ai_edge_litert import schema_py_generated as schema
-
-    codes = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-    (graph,) = model.subgraphs
-    names = [codes[model.operatorCodes[op.opcodeIndex].builtinCode] for op in graph.operators]
-    assert names[0] == names[-1] == "QUANTIZE"
-    assert sorted(names[1:-1]) == ["ADD", "CONCATENATION", *["CONV_2D"] * 5, "DEPTH_TO_SPACE"]
-    inner = [graph.tensors[index] for op in graph.operators[:-1] for index in op.outputs]
-    assert {tensor.type for tensor in inner} == {schema.TensorType.INT8}
-
-
 def test_onnx_int8_is_qdq_with_uint8_activations_and_int8_weights(folder: Path) -> None:
     import onnx
 
@@ -136,8 +78,9 @@ def test_onnx_int8_is_qdq_with_uint8_activations_and_int8_weights(folder: Path) 
     assert quantize
     assert {op.activations for op in quantize} == {("float32", "uint8")}
     assert {op.constants for op in operators if op.name == "DequantizeLinear"} == {
-        ("float32", "uint8"),
-        ("float32", "int8"),
+        ("float32", "uint8"),  # activations
+        ("float32", "int8"),  # weights
+        ("float32", "int32"),  # biases
     }
     graph = onnx.load(folder / "ptq_x3.onnx").graph
     assert {end.type.tensor_type.elem_type for end in (*graph.input, *graph.output)} == {onnx.TensorProto.UINT8}
@@ -254,10 +197,10 @@ def test_a_file_that_its_runtime_cannot_open_is_named(apart: Path, suffix: str) 
 
 
 def test_a_model_that_openvino_cannot_compile_is_named_by_the_child(apart: Path) -> None:
-    openvino.try_compile(apart / "ptq_x3.xml")
+    openvino.try_compile(apart)
     (apart / "ptq_x3.xml").write_text("<net/>")
     with pytest.raises(UserError, match=r"OpenVINO cannot run .*ptq_x3\.xml"):
-        openvino.try_compile(apart / "ptq_x3.xml")
+        openvino.try_compile(apart)
 
 
 def test_missing_cards_and_strange_suffixes_are_named(apart: Path) -> None:
@@ -266,6 +209,13 @@ def test_missing_cards_and_strange_suffixes_are_named(apart: Path) -> None:
         runtimes.load(apart / "ptq_x3.onnx", 1)
     with pytest.raises(UserError, match=r"photo\.png is no model file"):
         runtimes.load(apart / "photo.png", 1)
+
+
+@pytest.mark.parametrize("name", ["fp32_x3.onnx", "weights.safetensors"])
+def test_a_scale_that_a_file_has_not_is_named(folder: Path, name: str) -> None:
+    with pytest.raises(UserError, match=f"{name} upscales ×3, not ×2; choose another --scale"):
+        runtimes.load(folder / name, 1, scale=2)
+    assert runtimes.load(folder / name, 1, scale=3).scale == 3
 
 
 def test_uint8_border_and_any_size_leave_the_rest_alone(folder: Path) -> None:

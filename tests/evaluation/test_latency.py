@@ -1,5 +1,9 @@
 """Latency in turns, and the crop that shows an image."""
 
+import time
+from collections import Counter
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -19,7 +23,9 @@ def test_variants_run_in_turns_after_their_warm_up() -> None:
         order.append(name)
         return {"whole": len(order), "part": 1.0}
 
-    times = in_turns({name: lambda name=name: call(name) for name in "ab"}, warmup=2, runs=3, min_seconds=0)  # type: ignore[misc]
+    times = in_turns(
+        {name: lambda name=name: call(name) for name in "ab"}, warmup=2, runs=3, min_seconds=0, max_seconds=9
+    )  # type: ignore[misc]
     assert order == [*"aabb", *"ababab"]
     assert times["a"]["whole"].p50_ms == 7.0
     assert times["b"]["whole"].p50_ms == 8.0
@@ -27,8 +33,23 @@ def test_variants_run_in_turns_after_their_warm_up() -> None:
 
 
 def test_runs_go_on_for_the_minimum_duration() -> None:
-    times = in_turns({"a": lambda: {"whole": 1.0}}, warmup=1, runs=1, min_seconds=1e-5)
+    times = in_turns({"a": lambda: {"whole": 1.0}}, warmup=1, runs=1, min_seconds=1e-5, max_seconds=9)
     assert times["a"]["whole"].runs > 1
+
+
+def test_a_slow_variant_ends_sooner_and_the_fast_one_goes_on() -> None:
+    calls = Counter[str]()
+
+    def call(name: str, seconds: float) -> dict[str, float]:
+        calls[name] += 1
+        time.sleep(seconds)
+        return {"whole": 1e3 * seconds}
+
+    variants = {"slow": partial(call, "slow", 0.03), "fast": partial(call, "fast", 0)}
+    times = in_turns(variants, warmup=2, runs=4, min_seconds=0, max_seconds=0.02)
+    assert times["slow"]["whole"].runs == 1
+    assert times["fast"]["whole"].runs == 4
+    assert calls == {"slow": 1 + 1, "fast": 2 + 4}
 
 
 @pytest.mark.parametrize("grey", [False, True])

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from pipeline_src.evaluation.complexity import mult_adds, parameters
 from pipeline_src.models import build
+from pipeline_src.models.abpn import RESIDUALS
 from pipeline_src.models.layers import depth_to_space, space_to_depth
 
 
@@ -31,6 +32,50 @@ def test_without_weights_the_anchor_is_nearest_neighbour_upscaling(scale: int) -
         torch.nn.init.zeros_(parameter)
     lr = torch.rand(2, 3, 5, 7) * 255
     assert torch.equal(net(lr), functional.interpolate(lr, scale_factor=scale, mode="nearest"))
+
+
+def without_weights(residual: str) -> torch.nn.Module:
+    net = build("abpn", [3], {"residual": residual})
+    for parameter in net.parameters():
+        torch.nn.init.zeros_(parameter)
+    return net  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("residual", ["nearest", "bilinear"])
+def test_without_weights_a_residual_in_image_space_is_the_resize(residual: str) -> None:
+    lr = torch.rand(2, 3, 5, 7) * 255
+    assert torch.equal(without_weights(residual)(lr), functional.interpolate(lr, scale_factor=3, mode=residual))
+
+
+@pytest.mark.parametrize("residual", ["feature", "none"])
+def test_without_weights_and_without_an_image_residual_nothing_is_left(residual: str) -> None:
+    assert not without_weights(residual)(torch.rand(2, 3, 5, 7) * 255).any()
+
+
+@torch.no_grad()
+def test_the_residual_of_features_goes_over_the_inner_convolutions() -> None:
+    net = build("abpn", [3], {"residual": "feature"})
+    convs = [layer for layer in net.body if isinstance(layer, torch.nn.Conv2d)]
+    for conv in convs[1:5]:
+        torch.nn.init.zeros_(conv.weight)
+    lr = torch.rand(1, 3, 6, 5) * 255
+    image = convs[6](torch.relu(convs[5](torch.relu(convs[0](lr)))))
+    assert torch.equal(net(lr), depth_to_space(image, 3))
+
+
+@pytest.mark.parametrize("residual", RESIDUALS)
+@pytest.mark.parametrize(("image_conv", "count"), [(True, 42_539), (False, 43_035)])
+def test_the_extra_convolution_is_in_image_space_or_one_more_of_features(
+    residual: str, image_conv: bool, count: int
+) -> None:
+    net = build("abpn", [3], {"residual": residual, "image_conv": image_conv})
+    assert parameters(net) == count
+    assert list(net.state_dict()) == [f"body.{2 * i}.{key}" for i in range(7) for key in ("weight", "bias")]
+
+
+def test_an_unknown_residual_is_named() -> None:
+    with pytest.raises(ValueError, match="one of anchor, nearest, bilinear, feature, none, not 'bicubic'"):
+        build("abpn", [3], {"residual": "bicubic"})
 
 
 def test_depth_to_space_is_pixel_shuffle_in_the_other_channel_order() -> None:

@@ -165,7 +165,7 @@ def train(system):
     recipe = spec.train
     if system not in params.systems:
         raise UserError(f"{settings.PARAMS} has {params.report}")
-    fit(recipe.steps, spec.net, threads, params.sets_for("training"), **params.export.model_dump())
+    fit(recipe.steps, spec.net, threads, params.sets_for("training"), **params.quantize.model_dump())
     one = params.sets[system]
     use(one.role)
 """
@@ -174,7 +174,7 @@ def train(system):
         ("systems", "abpn_x3", "net"),
         ("threads",),
         ("sets",),
-        ("export",),
+        ("quantize",),
         ("sets", "abpn_x3", "role"),
     }
     assert list(reads("def f():\n    log(settings.load().model_dump())", "")) == [()]

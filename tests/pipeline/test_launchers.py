@@ -23,13 +23,16 @@ COPIED = [
     "profiles",
     "workflow",
 ]
-RECIPE = "{steps: 4, batch: 2, patch: 16, decay_every: 2}"
+RECIPE = "{steps: 4, batch: 2, patch: 16}"
+OTHERS = [name for name in yaml.safe_load((ROOT / "params.yaml").read_text())["systems"] if name != "abpn_x3"]
 TINY = f"""
 train: {{checkpoint_every: 2, validate_every: 2, validation_crop: 16}}
 quantize: {{calibration_images: 2, calibration_crop: 32}}
 export: {{timing_size: [24, 32]}}
 benchmark: {{warmup: 1, runs: 3, min_seconds: 0.0, crops: 1, crop_size: 16}}
-systems: {{abpn_x3: {{train: {RECIPE}, qat: {RECIPE}}}}}
+systems:
+  abpn_x3: {{train: {RECIPE}, qat: {RECIPE}}}
+  {"".join(f"{name}: ~{chr(10)}  " for name in OTHERS)}
 """
 STAGES = 8
 SAME_ANYWHERE = ["fetch@samples", "fetch@samples_heldout", "build_h5", "train@abpn_x3", "quantize@abpn_x3"]

@@ -1,73 +1,163 @@
-"""The stages quantize and export, run as their commands on a net of a few steps."""
+"""The stages quantize, export and benchmark, run as their commands on a net of two scales and a few steps."""
 
 import csv
 import hashlib
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from conftest import TINY
+from PIL import Image
 from safetensors.numpy import load_file
+from shared import photograph, stage_environment
 
+from pipeline_src.data.hdf5 import ImagePairs
 from pipeline_src.deployment import cards
 from pipeline_src.files import sha256
 
 Make = Callable[..., Path]
 Stage = Callable[..., subprocess.CompletedProcess[str]]
 
+RECIPE = TINY | {"augment": ["hflip"], "loss": "l1", "lr": 1e-4, "decay": "cosine"}
+SMALL = {
+    "model": "vdsr",
+    "scales": [2, 3],
+    "net": {"channels": 6, "depth": 3},
+    "timing_size": [24, 32],
+    "train": RECIPE | {"steps": 80, "lr": 3e-3},  # down from the random residual that it begins with
+    "qat": RECIPE,
+}
+VARIANTS = ("fp32", "ptq", "qat")
+
 
 @pytest.fixture
 def trained(workspace: Make, train_h5: Path, stage: Stage) -> Path:
     """A workspace whose stage train is done."""
-    folder = workspace({"quantize": {"calibration_images": 2, "calibration_crop": 32}})
+    folder = workspace(
+        {
+            "systems": {"small": SMALL},
+            "quantize": {"calibration_images": 2, "calibration_crop": 32},
+            "benchmark": {"threads": 1, "warmup": 1, "runs": 2, "min_seconds": 0, "crops": 1, "crop_size": 16},
+        }
+    )
     (folder / "results/build_h5").mkdir(parents=True)
     shutil.copy(train_h5, folder / "results/build_h5/train.h5")
-    done = stage(folder, "train", "abpn_x3")
+    done = stage(folder, "train", "small")
     assert done.returncode == 0, done.stderr
     return folder
 
 
-def test_quantize_then_export(trained: Path, stage: Stage) -> None:
+@pytest.mark.slow
+def test_quantize_export_benchmark_and_upscale_at_two_scales(trained: Path, stage: Stage) -> None:
+    heldout = trained / "results/fetch/evaluation/samples_heldout"
+    heldout.mkdir(parents=True)
+    colours = Image.fromarray(photograph("astronaut.png")[60:120, 200:272])
+    colours.save(heldout / "a.png")
+    colours.convert("L").save(heldout / "grey.png")
+    exported = trained / "results/export/small"
     for name in ("quantize", "export"):
-        done = stage(trained, name, "abpn_x3")
+        done = stage(trained, name, "small")
         assert done.returncode == 0, done.stderr
-    out = trained / "results/quantize/abpn_x3"
+    assert_quantized(trained / "results/quantize/small", trained / "results/build_h5/train.h5")
+    assert_exported(exported, trained / "results/quantize/small")
+    for card in exported.glob("*.json"):  # two kinds of files are enough to measure
+        if not card.name.startswith("qat") or card.name.endswith(".xml.json"):
+            card.unlink()
+    done = stage(trained, "benchmark", "small")
+    assert done.returncode == 0, done.stderr
+    assert_measured(trained / "results/benchmark/small")
+    assert_upscaled(trained, heldout)
+
+
+def assert_quantized(out: Path, train_h5: Path) -> None:
     metrics = json.loads((out / "metrics.json").read_text())
-    assert set(metrics) == {"fp32", "ptq", "qat"}
-    assert all(set(row) == {"psnr_y", "psnr_rgb"} for row in metrics.values())
+    assert set(metrics) == set(VARIANTS)
+    for row in metrics.values():
+        assert set(row) == {"psnr_y", "psnr_rgb", "over_bicubic", "psnr_y_x2", "psnr_y_x3"}
+        assert row["psnr_y"] == pytest.approx((row["psnr_y_x2"] + row["psnr_y_x3"]) / 2)
     assert metrics["ptq"]["psnr_rgb"] == pytest.approx(metrics["fp32"]["psnr_rgb"], abs=0.3)
 
-    from pipeline_src.data.hdf5 import ImagePairs
-
-    images = ImagePairs(trained / "results/build_h5/train.h5", "training")
+    images = ImagePairs(train_h5, "training")
     rows = list(csv.DictReader((out / "calibration.csv").open()))
-    assert len(rows) == 2
+    assert [row["scale"] for row in rows] == ["2", "2", "3", "3"]
     for row in rows:
-        lr, _ = images.middle(f"{row['set']}/{row['file']}", 3, 32)
+        lr, _ = images.middle(f"{row['set']}/{row['file']}", int(row["scale"]), 32)
         assert hashlib.sha256(lr.tobytes()).hexdigest() == row["sha256_pixels"]
 
     ptq, qat = (load_file(out / f"{variant}.safetensors") for variant in ("ptq", "qat"))
-    assert any((ptq[key] != qat[key]).any() for key in ptq if key.endswith("weight")), "QAT trained nothing"
+    for scale in ("x2.", "x3."):
+        weights = [key for key in ptq if key.startswith(scale) and key.endswith("weight")]
+        assert weights
+        assert any((ptq[key] != qat[key]).any() for key in weights), f"QAT trained nothing at {scale}"
     assert not any(value.any() for key, value in qat.items() if key.endswith("observer_enabled")), "ranges still move"
 
-    exported = trained / "results/export/abpn_x3"
+
+def assert_exported(exported: Path, quantized: Path) -> None:
     found = cards.of_folder(exported)
-    assert {(card.variant, card.format, card.size is None) for card in found.values()} == {
-        (variant, made_as, any_size)
-        for variant in ("fp32", "ptq", "qat")
+    assert {(card.variant, card.format, card.scale, card.size is None) for card in found.values()} == {
+        (variant, made_as, scale, any_size)
+        for variant in VARIANTS
+        for scale in (2, 3)
         for made_as, any_size in (("onnx", True), ("openvino", True), ("tflite", True), ("tflite", False))
     }
-    assert found[exported / "qat_x3.onnx"].weights == {"qat.safetensors": sha256(out / "qat.safetensors")}
+    card = found[exported / "qat_x3.onnx"]
+    assert card.weights == {"qat.safetensors": sha256(quantized / "qat.safetensors")}
+    assert (card.colour, card.parameters) == ("Y", 9 * (6 + 36 + 6))
     inventory = list(csv.DictReader((exported / "inventory.csv").open()))
     assert {row["file"] for row in inventory} == {file.name for file in found}
     assert list(inventory[0]) == ["file", "op", "count", "activations", "constants"]
 
 
+def assert_measured(out: Path) -> None:
+    rows = list(csv.DictReader((out / "benchmark.csv").open()))
+    measured = {(row["variant"], row["runtime"], row["scale"]): row for row in rows}
+    assert set(measured) == {
+        *(("bicubic", "", scale) for scale in "23"),
+        *(("qat", runtime, scale) for runtime in ("onnx", "tflite") for scale in "23"),
+    }
+    for (_, runtime, scale), row in measured.items():
+        assert row["images"] == "2"
+        if runtime:
+            bicubic = float(measured["bicubic", "", scale]["psnr_y"])
+            assert float(row["psnr_y"]) == pytest.approx(bicubic, abs=8)
+            assert float(row["psnr_y"]) == pytest.approx(float(measured["qat", "onnx", scale]["psnr_y"]), abs=0.1)
+            assert [float(row[key]) for key in ("lr_height", "lr_width", "threads", "runs")] == [24, 32, 1, 2]
+            assert 0 < float(row["infer_p50_ms"]) <= float(row["p50_ms"])
+            assert float(row["peak_memory_mb"]) > 0
+    assert {folder.name for folder in (out / "crops").iterdir()} == {"samples_heldout_a_x2", "samples_heldout_a_x3"}
+
+
+def assert_upscaled(folder: Path, heldout: Path) -> None:
+    def upscale(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pipeline_src.upscale", str(heldout / "grey.png"), "-o", "sr.png", "--model"]
+        return subprocess.run(
+            [*command, "small", *arguments], cwd=folder, env=stage_environment(), capture_output=True, text=True
+        )
+
+    done = upscale("--scale", "3", "--runtime", "tflite", "--variant", "qat")
+    assert done.returncode == 0, done.stderr
+    grey = Image.open(folder / "sr.png")
+    assert (grey.mode, grey.size) == ("L", (216, 180))
+    lr = np.asarray(Image.open(heldout / "grey.png")).astype(float)
+    assert abs(np.asarray(grey).astype(float).reshape(60, 3, 72, 3).mean(axis=(1, 3)) - lr).mean() < 12
+    for arguments, sentence in (
+        ((), "small upscales ×2, ×3; choose one of them with --scale"),
+        (("--scale", "4"), "small upscales ×2, ×3, not ×4; choose another --scale"),
+        (("--scale", "4", "--runtime", "torch"), "small upscales ×2, ×3, not ×4; choose another --scale"),
+    ):
+        done = upscale(*arguments)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1] == f"error: {sentence}"
+
+
 def test_export_without_the_quantised_nets_says_what_to_run(trained: Path, stage: Stage) -> None:
-    done = stage(trained, "export", "abpn_x3")
+    done = stage(trained, "export", "small")
     assert done.returncode == 1
     assert "ptq.safetensors does not exist; run the stage that makes it first" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (trained / "results/export/abpn_x3").exists()
+    assert not (trained / "results/export/small").exists()

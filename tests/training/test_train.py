@@ -1,14 +1,22 @@
 """The stage train, run as its command: killed and resumed, and its errors."""
 
+import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import torch
+import yaml
 from shared import stage_command, stage_environment
+
+from pipeline_src.models import build
+from pipeline_src.training.weights import save_net
 
 Make = Callable[..., Path]
 Stage = Callable[..., subprocess.CompletedProcess[str]]
@@ -85,6 +93,66 @@ def test_another_recipe_does_not_resume_this_checkpoint(ready: Make) -> None:
 
     assert checkpoint_path("a", {"seed": 1, "lr": 0.1}) == checkpoint_path("a", {"lr": 0.1, "seed": 1})
     assert checkpoint_path("a", {"seed": 1}) != checkpoint_path("a", {"seed": 2})
+
+
+def test_two_processes_train_as_one_does(ready: Make, stage: Stage) -> None:
+    folder = ready(steps=12, batch=4, optimiser="sgd", lr=1e-3, ema=0.0)
+    assert stage(folder, "train", "abpn_x3").returncode == 0
+    alone = pd.read_csv((folder / WEIGHTS).with_name("curve.csv"))
+    shutil.rmtree(folder / WEIGHTS.parent)
+    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "pipeline_src.stages.train", "abpn_x3"]
+    done = subprocess.run(command, cwd=folder, env=stage_environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    together = pd.read_csv((folder / WEIGHTS).with_name("curve.csv"))
+    pd.testing.assert_frame_equal(together, alone, rtol=1e-4)
+    assert list(together["step"]) == [6, 12]
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused(ready: Make) -> None:
+    folder = ready(batch=3)
+    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "pipeline_src.stages.train", "abpn_x3"]
+    done = subprocess.run(command, cwd=folder, env=stage_environment(), capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "the batch of train@abpn_x3 is 3, which 2 processes × accumulate 1 cannot share evenly" in done.stderr
+
+
+def test_a_training_can_start_from_weights_or_take_them_as_they_are(ready: Make, stage: Stage) -> None:
+    folder = ready()
+    assert stage(folder, "train", "abpn_x3").returncode == 0
+    first = json.loads((folder / WEIGHTS).with_name("metrics.json").read_text())
+    shutil.copy(folder / WEIGHTS, folder / "start.safetensors")
+    change(folder, start="start.safetensors", steps=0)
+    assert stage(folder, "train", "abpn_x3").returncode == 0
+    taken = json.loads((folder / WEIGHTS).with_name("metrics.json").read_text())
+    assert taken == {"step": 0} | {key: first[key] for key in ("psnr_y", "psnr_rgb", "over_bicubic")}
+    change(folder, steps=12, lr=1e-12)
+    assert stage(folder, "train", "abpn_x3").returncode == 0
+    further = json.loads((folder / WEIGHTS).with_name("metrics.json").read_text())
+    assert further["psnr_y"] == pytest.approx(first["psnr_y"], abs=1e-3)
+
+
+def test_weights_of_another_net_are_no_start(ready: Make, stage: Stage) -> None:
+    folder = ready()
+    torch.manual_seed(0)
+    net = build("abpn", [2], {})
+    save_net(folder / "x2.safetensors", net, {"model": "abpn", "scales": [2], "net": {}})
+    change(folder, start="x2.safetensors")
+    result = stage(folder, "train", "abpn_x3")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: x2.safetensors holds weights of abpn ×2, which do not fit this system:")
+    (folder / "x2.safetensors").write_bytes(b"no safetensors")
+    result = stage(folder, "train", "abpn_x3")
+    assert result.returncode == 1
+    assert "x2.safetensors is corrupt" in result.stderr
+
+
+def change(folder: Path, **recipe: object) -> None:
+    """Change the recipe of abpn_x3 in the folder's params.yaml."""
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["systems"]["abpn_x3"]["train"] |= recipe
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
 def test_an_unknown_system_is_named(ready: Make, stage: Stage) -> None:

@@ -1,0 +1,58 @@
+"""What a recipe says, as torch has it: the loss, the optimiser, its rate at each step, the clipping of gradients."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline_src.params import Recipe
+
+# Of images in 0..1, as the papers have them, so that their rates and their clipping mean what they meant there.
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": functional.l1_loss,
+    "smooth_l1": functional.smooth_l1_loss,
+    "mse": functional.mse_loss,
+    "sse": lambda sr, hr: functional.mse_loss(sr, hr, reduction="sum"),  # VDSR's: summed over the whole batch
+}
+LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # BT.601, of RGB in 0..1, without the offset that a difference loses
+
+
+def loss_between(sr: Tensor, hr: Tensor, loss: str, colour: str) -> Tensor:
+    """The loss of SR against HR, float N×3×H×W in 0..255, on RGB or on Y alone, as a scalar for images in 0..1."""
+    sr, hr = sr.float() / 255, hr / 255
+    if colour == "Y":
+        weights = sr.new_tensor(LUMA).view(1, 3, 1, 1)
+        sr, hr = (sr * weights).sum(1), (hr * weights).sum(1)
+    return LOSSES[loss](sr, hr)
+
+
+def optimiser_of(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """Adam, or SGD with momentum; a weight decay is part of the gradient in both, as in the papers' code."""
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(parameters, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    return torch.optim.Adam(
+        parameters, recipe.lr, betas=(recipe.momentum, 0.999), weight_decay=recipe.weight_decay, foreach=True
+    )
+
+
+def rate_at(step: int, recipe: Recipe) -> float:
+    """Learning rate of a step: linear warm-up from 0, then a decay in steps or along half a cosine to 0."""
+    warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
+    if recipe.decay == "cosine":
+        return warm * recipe.lr * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
+    return warm * recipe.lr * recipe.decay ** (step // recipe.decay_every if recipe.decay_every else 0)
+
+
+def clip_gradients(parameters: Sequence[nn.Parameter], recipe: Recipe, rate: float) -> None:
+    """Limit gradients in place: their global norm to ``clip``, or each element to ±clip/rate (VDSR's adjustable form).
+
+    The adjustable form bounds what a step can change, so the limit widens as the rate falls.
+    """
+    if recipe.clip is None:
+        return
+    if recipe.clip_by == "norm":
+        nn.utils.clip_grad_norm_(parameters, recipe.clip)
+    else:
+        nn.utils.clip_grad_value_(parameters, recipe.clip / rate)

@@ -1,0 +1,64 @@
+"""Several processes that train one net, as ``torchrun`` starts them: each takes its share of every batch.
+
+The gradients are summed by one all-reduce per step. Nothing is wrapped, so that a net that runs other parts at another
+scale needs no special case; for nets of this size there is nothing to gain from overlapping it with the backward pass.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import distributed, nn
+
+
+@dataclass(frozen=True)
+class Workers:
+    """This process is number ``rank`` of ``size``; the first one validates and writes."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Replace every gradient by its sum over the processes. All must call it with the same parameters."""
+        if self.size > 1:
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            flat = torch.cat([gradient.flatten() for gradient in gradients])
+            distributed.all_reduce(flat)
+            sums = flat.split([gradient.numel() for gradient in gradients])
+            for gradient, summed in zip(gradients, sums, strict=True):
+                gradient.copy_(summed.view_as(gradient))
+
+    def sum(self, value: torch.Tensor) -> torch.Tensor:
+        """The sum of a tensor over the processes."""
+        if self.size > 1:
+            distributed.all_reduce(value)
+        return value
+
+    def average_buffers(self, net: nn.Module) -> None:
+        """Give every process the mean of the floating-point buffers: the running statistics of batch norm."""
+        if self.size > 1:
+            for buffer in net.buffers():
+                if buffer.is_floating_point():
+                    distributed.all_reduce(buffer)
+                    buffer /= self.size
+
+    def wait(self) -> None:
+        """Go on when all are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+def join(device: torch.device) -> Workers:
+    """The processes of ``torchrun`` (NCCL on CUDA, else Gloo), or this one alone where it did not start us."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return Workers()
+    if not distributed.is_initialized():
+        if device.type == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Workers(distributed.get_rank(), distributed.get_world_size())

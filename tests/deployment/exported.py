@@ -1,0 +1,57 @@
+"""Small nets in files, as the stage export writes them, and how their images are compared."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from shared import photograph
+from small_net import calibrated, tensor, trained
+
+from pipeline_src.compression import quantization
+from pipeline_src.compression.folding import fold
+from pipeline_src.deployment import exporting
+
+
+def export(name: str, folder: Path, size: tuple[int, int]) -> None:
+    """fp32 and ptq of a net of ``small_net.NETS``, at its scales, with their cards."""
+    net = trained(name)
+    variants = {"fp32": fold(net), "ptq": quantization.convert(calibrated(net))}
+    for variant, graphs in variants.items():
+        for scale in net.description.scales:
+            stem = f"{variant}_x{scale}"
+            exporting.export(graphs.at_scale(scale), folder, stem, size)
+            exporting.write_cards(
+                folder,
+                stem,
+                size,
+                system="small",
+                model=name,
+                variant=variant,
+                scale=scale,
+                colour=net.description.colour,
+                parameters=1,
+                mult_adds=1,
+                weights={"weights.safetensors": "0" * 64},
+            )
+
+
+def lr_images() -> Iterator[np.ndarray]:
+    """Of three shapes, uint8 H×W×3."""
+    pixels = photograph("rocket.jpg")
+    for y, x, height, width in ((50, 250, 64, 96), (120, 300, 37, 51), (200, 200, 51, 37)):
+        yield np.ascontiguousarray(pixels[y : y + height, x : x + width])
+
+
+def by_torch(net: Any, lr: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return net(tensor(lr))[0].permute(1, 2, 0).clamp(0, 255).round().to(torch.uint8).numpy()
+
+
+def assert_close(one: np.ndarray, other: np.ndarray, levels: int, decibels: float) -> None:
+    assert one.shape == other.shape
+    assert one.dtype == other.dtype == np.uint8
+    difference = one.astype(float) - other
+    assert abs(difference).max() <= levels
+    assert 10 * np.log10(255**2 / max((difference**2).mean(), 1e-10)) >= decibels
