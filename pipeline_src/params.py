@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline_src.errors import UserError
 
@@ -73,6 +74,13 @@ class Report(Section):
     crops: Annotated[int, Field(ge=0)]
 
 
+class Start(Section):
+    """Weights (safetensors) to begin with, and how their SHA-256 begins: another content is a change of the params."""
+
+    file: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")]
+
+
 class Recipe(Section):
     """How a net is trained.
 
@@ -81,7 +89,7 @@ class Recipe(Section):
     (``decay: cosine``). Losses are of images in 0..1. ``momentum`` is SGD's, or Adam's β₁. ``clip`` limits the global
     norm of the gradients, or each of their elements to ±clip/rate (``clip_by: element``). Each batch is computed in
     ``accumulate`` parts. ``ema`` is the share that the running average of the weights keeps per step (0: no average).
-    ``start`` names weights of the same net (safetensors) to begin with; with 0 ``steps`` they are taken as they are.
+    ``start`` are weights of the same net to begin with; with 0 ``steps`` they are taken as they are.
     """
 
     steps: Annotated[int, Field(ge=0)]
@@ -101,7 +109,7 @@ class Recipe(Section):
     clip_by: Literal["norm", "element"] = "norm"
     accumulate: Count = 1
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    start: str | None = None
+    start: Start | None = None
 
     @model_validator(mode="after")
     def _its_parts_fit_together(self) -> "Recipe":
@@ -125,6 +133,12 @@ class System(Section):
     timing_size: Annotated[list[Count], Field(min_length=2, max_length=2)]
     train: Recipe
     qat: Recipe
+
+    @model_validator(mode="after")
+    def _qat_keeps_its_own_weights(self) -> "System":
+        if self.qat.ema:
+            raise ValueError("qat.ema must be 0: the int8 ranges of the weights are not those of their running average")
+        return self
 
     @model_validator(mode="after")
     def _net_fits_the_model(self) -> "System":
@@ -187,10 +201,10 @@ def net_arguments(model: str) -> dict[str, str]:
 def load(path: Path = PARAMS) -> Params:
     """Read and validate ``params.yaml``; UserError names the first wrong key."""
     try:
-        return Params.model_validate(yaml.safe_load(path.read_text()))
+        return Params.model_validate(YAML(typ="safe").load(path.read_text()))
     except FileNotFoundError:
         raise UserError(f"{path} is not in {Path.cwd()}; run the command from the root of the repository") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         raise UserError(f"{path}: {_first_problem(error)}") from None
@@ -216,9 +230,6 @@ def merge(preset: Path, path: Path = PARAMS) -> None:
     A preset may hold any part of the file. Lists and plain values replace what was there; under ``sets`` and
     ``systems`` new entries are added; a key whose value is ``~`` is removed.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     from pipeline_src.files import whole_file
 
     def into(old: Any, new: Any) -> None:

@@ -53,6 +53,7 @@ def test_the_params_of_the_repository_are_valid() -> None:
             3,
             "systems.abpn_x3.train: accumulate is 3, which does not divide the batch, 16",
         ),
+        ("systems.abpn_x3.qat.ema", 0.99, "systems.abpn_x3: qat.ema must be 0"),
         ("systems.abpn_x3.train.steps", 0, "systems.abpn_x3.train: steps is 0, so there must be a start"),
         ("seed", "1", "seed: Input should be a valid integer, not '1'"),
         ("seed", True, "seed: Input should be a valid integer, not True"),
@@ -84,6 +85,13 @@ def test_broken_yaml_and_a_missing_file_are_one_sentence(tmp_path: Path) -> None
         settings.load(path)
     path.write_text("seed: [1\ntrain: ]")
     with pytest.raises(UserError, match=r"is not valid YAML: [^\n]+$"):
+        settings.load(path)
+
+
+def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text() + "\nseed: 2\n")
+    with pytest.raises(UserError, match=r'is not valid YAML: .*found duplicate key "seed"'):
         settings.load(path)
 
 

@@ -21,6 +21,7 @@ from torchao.quantization.pt2e.quantizer import (
 
 from pipeline_src.compression.folding import RELUS, STEP, Convolution
 from pipeline_src.compression.ranges import LARGEST_WEIGHT, sum_keeping_step
+from pipeline_src.errors import UserError
 
 aten = torch.ops.aten
 own = torch.ops.super_resolution
@@ -108,7 +109,7 @@ class SuperResolutionQuantizer(Quantizer):
             elif node in fixed and node.target is aten.mul.Tensor:  # the factor at the end
                 _annotate(node, {node.args[0]: _as_produced(node.args[0])}, fixed[node])
             else:
-                raise NotImplementedError(f"the quantizer does not know the operator {node.target}; annotate it here")
+                raise UserError(f"the quantizer does not know the operator {node.target}; choose a net without it")
         return model
 
     def validate(self, model: fx.GraphModule) -> None:

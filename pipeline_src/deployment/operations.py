@@ -8,6 +8,7 @@ import torch
 from torch import fx
 
 from pipeline_src.compression.folding import RELUS, Convolution, constant
+from pipeline_src.errors import UserError
 
 aten = torch.ops.aten
 own = torch.ops.super_resolution
@@ -75,7 +76,7 @@ class Operations:
 def read(graph: fx.GraphModule) -> Operations:
     """The operations of a graph of ``folding.fold``, or of one that ``quantization.convert`` made int8.
 
-    Raises NotImplementedError, by name, for an operator that the files have no counterpart of.
+    Raises UserError, by name, for an operator that the files have no counterpart of.
     """
     return _Reader(graph).net
 
@@ -134,7 +135,7 @@ class _Reader:
         elif node.target is aten.mul.Tensor and isinstance(args[1], float):
             self._multiply(node, x, args[1])
         else:
-            raise NotImplementedError(f"no exported file has the operator {node.target} yet; teach deployment/ to it")
+            raise UserError(f"no exported file has the operator {node.target} so far; choose a net without it")
 
     def _add(self, node: fx.Node, operation: Operation) -> None:
         self.net.steps.append(operation)
@@ -146,7 +147,10 @@ class _Reader:
         values, scales = weight if isinstance(weight, tuple) else (weight, None)
         bias = np.zeros(len(values), np.float32) if conv.bias is None else self.constants[conv.bias].numpy()
         if list(conv.dilation) != [1, 1] or len({*conv.stride}) > 1 or len({*conv.padding}) > 1:
-            raise NotImplementedError(f"a convolution of stride {conv.stride}, padding {conv.padding}, dilated")
+            raise UserError(
+                f"a convolution of stride {conv.stride}, padding {conv.padding} and dilation {conv.dilation} "
+                "cannot be exported so far; choose a net without it"
+            )
         return Weights(
             np.ascontiguousarray(values.numpy()),
             None if scales is None else scales.double().numpy(),
@@ -168,14 +172,14 @@ class _Reader:
         if x.scale is None:
             x.scale, x.zero_point = scale, zero_point
         elif (x.scale, x.zero_point) != (scale, zero_point):
-            raise NotImplementedError(f"{node} rescales an int8 activation; let the quantizer share its parameters")
+            raise ValueError(f"{node} rescales an int8 activation; let the quantizer share its parameters")
         self.activations[node] = x
 
     def _multiply(self, node: fx.Node, x: Activation, factor: float) -> None:
         """A factor costs nothing: it goes into the weights, and where they are int8 into their scales."""
         maker = self.makers.pop(x, None)
         if not maker or not maker.weights or any(x in step.inputs for step in self.net.steps):
-            raise NotImplementedError(f"{node} multiplies what no convolution made for it alone")
+            raise ValueError(f"{node} multiplies what no convolution made for it alone")
         maker.weights.times(factor)
         maker.output = self.activations[node] = Activation(x.channels)
         self.makers[maker.output] = maker

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-LIBRARIES = ("torch", "onnxruntime", "openvino", "ai-edge-litert", "litert-torch", "numpy", "pillow")
+LIBRARIES = ("torch", "onnxruntime", "openvino", "ai-edge-litert", "numpy", "pillow")
 
 
 def describe(threads: int) -> dict[str, object]:

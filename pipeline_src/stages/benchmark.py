@@ -126,7 +126,9 @@ def _costs_at_scale(
     limits = {key: getattr(spec, key) for key in ("warmup", "runs", "min_seconds", "max_seconds")}
     latency = in_turns({file.name: _timed(runtimes.load(file, threads), lr) for file in files}, **limits)
     with ThreadPoolExecutor(2) as pool:  # what is measured is each process's own
-        memory = dict(zip(files, pool.map(lambda file: peak_memory_mb(file, size[0], size[1], threads), files), strict=True))
+        memory = dict(
+            zip(files, pool.map(lambda file: peak_memory_mb(file, size[0], size[1], threads), files), strict=True)
+        )
     for file, card in files.items():
         whole, infer = latency[file.name]["whole"], latency[file.name]["infer"]
         yield (

@@ -31,7 +31,7 @@ def train(system: str) -> None:
     torch.manual_seed(params.seed)
     net = build(spec.model, spec.scales, spec.net)
     if recipe.start:
-        load_into(net, Path(recipe.start))
+        load_into(net, Path(recipe.start.file), recipe.start.sha256)
     training, validation = (ImagePairs(settings.TRAIN_H5, part) for part in ("training", "validation"))
     patches = Patches(
         training,
@@ -47,7 +47,6 @@ def train(system: str) -> None:
         "scales": spec.scales,
         "net": spec.net,
         "recipe": recipe.model_dump(),
-        "start": sha256(Path(recipe.start)) if recipe.start else None,
         "seed": params.seed,
         "train_h5": sha256(settings.TRAIN_H5),
     }

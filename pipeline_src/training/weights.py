@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from pipeline_src.errors import UserError
-from pipeline_src.files import whole_file
+from pipeline_src.files import sha256, whole_file
 from pipeline_src.models import build
 
 
@@ -50,9 +50,14 @@ def load_net(path: Path) -> tuple[Any, dict[str, Any]]:
     return net.eval(), metadata
 
 
-def load_into(net: torch.nn.Module, path: Path) -> None:
-    """Give ``net`` the weights of a file; UserError if they are of another architecture or scale."""
+def load_into(net: torch.nn.Module, path: Path, digest: str) -> None:
+    """Give ``net`` the weights of a file whose SHA-256 begins with ``digest``.
+
+    UserError if the file is missing or another one, or its weights are of another architecture or scale.
+    """
     tensors, metadata = load_tensors(path)
+    if not (found := sha256(path)).startswith(digest):
+        raise UserError(f"{path} has the SHA-256 {found[:12]}…, not start.sha256, {digest}; correct one of the two")
     scales = " ".join(f"×{scale}" for scale in metadata.get("scales", []))
     theirs = " ".join(str(part) for part in (metadata.get("model", "another net"), scales) if part)
     _load(net, tensors, f"{path} holds weights of {theirs}, which do not fit this system")

@@ -151,5 +151,5 @@ def test_training_reaches_every_weight(name: str) -> None:
 
 
 def test_an_unknown_operator_is_named() -> None:
-    with pytest.raises(NotImplementedError, match="tanh"):
+    with pytest.raises(UserError, match=r"does not know the operator aten\.tanh"):
         prepared(OneScale(nn.Tanh(), 1))

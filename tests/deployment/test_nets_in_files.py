@@ -10,8 +10,11 @@ import pytest
 from exported import assert_close, by_torch, export, lr_images
 from small_net import NETS, calibrated, trained
 
+from pipeline_src.compression.folding import fold
 from pipeline_src.compression.quantization import convert
-from pipeline_src.deployment import inventory, openvino, runtimes
+from pipeline_src.deployment import inventory, openvino, operations, runtimes
+from pipeline_src.errors import UserError
+from pipeline_src.models import build
 
 NAMES = [name for name in NETS if name != "abpn"]  # which has tests of its own
 SIZE = (24, 40)
@@ -122,3 +125,11 @@ def test_weights_that_are_used_again_are_stored_once(exported: tuple[str, Path])
     for file in ("fp32_x2.tflite", "fp32_x2.onnx"):
         assert stored < (folder / file).stat().st_size < 1.1 * stored
     assert (folder / "ptq_x2.tflite").stat().st_size < 0.4 * stored
+
+
+@pytest.mark.parametrize("residual", ["nearest", "bilinear"])
+def test_an_operator_without_a_counterpart_is_named(residual: str) -> None:
+    """TFLite's resizes take the size of their output, so that no file of any size could hold them."""
+    net = build("abpn", [2], {"residual": residual})
+    with pytest.raises(UserError, match=rf"no exported file has the operator aten\.upsample_{residual}2d"):
+        operations.read(fold(net).at_scale(2))

@@ -15,6 +15,7 @@ import torch
 import yaml
 from shared import stage_command, stage_environment
 
+from pipeline_src.files import sha256
 from pipeline_src.models import build
 from pipeline_src.training.weights import save_net
 
@@ -123,7 +124,7 @@ def test_a_training_can_start_from_weights_or_take_them_as_they_are(ready: Make,
     assert stage(folder, "train", "abpn_x3").returncode == 0
     first = json.loads((folder / WEIGHTS).with_name("metrics.json").read_text())
     shutil.copy(folder / WEIGHTS, folder / "start.safetensors")
-    change(folder, start="start.safetensors", steps=0)
+    change(folder, start=start_from(folder / "start.safetensors"), steps=0)
     assert stage(folder, "train", "abpn_x3").returncode == 0
     taken = json.loads((folder / WEIGHTS).with_name("metrics.json").read_text())
     assert taken == {"step": 0} | {key: first[key] for key in ("psnr_y", "psnr_rgb", "over_bicubic")}
@@ -138,14 +139,25 @@ def test_weights_of_another_net_are_no_start(ready: Make, stage: Stage) -> None:
     torch.manual_seed(0)
     net = build("abpn", [2], {})
     save_net(folder / "x2.safetensors", net, {"model": "abpn", "scales": [2], "net": {}})
-    change(folder, start="x2.safetensors")
+    start = start_from(folder / "x2.safetensors")
+    change(folder, start=start)
     result = stage(folder, "train", "abpn_x3")
     assert result.returncode == 1
     assert result.stderr.startswith("error: x2.safetensors holds weights of abpn ×2, which do not fit this system:")
+    change(folder, start=start | {"sha256": "0123456789ab"})
+    result = stage(folder, "train", "abpn_x3")
+    assert result.returncode == 1
+    said = f"error: x2.safetensors has the SHA-256 {start['sha256'][:12]}…, not start.sha256, 0123456789ab"
+    assert result.stderr.startswith(said)
     (folder / "x2.safetensors").write_bytes(b"no safetensors")
     result = stage(folder, "train", "abpn_x3")
     assert result.returncode == 1
     assert "x2.safetensors is corrupt" in result.stderr
+
+
+def start_from(path: Path) -> dict[str, str]:
+    """What a recipe's ``start`` says of weights in the stage's folder."""
+    return {"file": path.name, "sha256": sha256(path)}
 
 
 def change(folder: Path, **recipe: object) -> None:
