@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from shared import ROOT, merged, photograph, stage_command, stage_environment
-
-TINY = {"steps": 12, "batch": 2, "patch": 16, "warmup": 0}
+from shared import ROOT, TINY, merged, photograph, stage_command, stage_environment
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+TINY = {"steps": 12, "batch": 2, "patch": 16, "warmup": 0}  # of a recipe: a training of seconds
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -28,10 +28,9 @@ OTHERS = [name for name in yaml.safe_load((ROOT / "params.yaml").read_text())["s
 TINY = f"""
 train: {{checkpoint_every: 2, validate_every: 2, validation_crop: 16}}
 quantize: {{calibration_images: 2, calibration_crop: 32}}
-export: {{timing_size: [24, 32]}}
 benchmark: {{warmup: 1, runs: 3, min_seconds: 0.0, crops: 1, crop_size: 16}}
 systems:
-  abpn_x3: {{train: {RECIPE}, qat: {RECIPE}}}
+  abpn_x3: {{timing_size: [24, 32], train: {RECIPE}, qat: {RECIPE}}}
   {"".join(f"{name}: ~{chr(10)}  " for name in OTHERS)}
 """
 STAGES = 8

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY
 from PIL import Image
 from safetensors.numpy import load_file
-from shared import photograph, stage_environment
+from shared import TINY, photograph, stage_environment
 
 from pipeline_src.data.hdf5 import ImagePairs
 from pipeline_src.deployment import cards
