@@ -105,7 +105,7 @@ def main() -> None:
     from pipeline_src.data.hdf5 import ImagePairs
     from pipeline_src.data.patches import Patches
     from pipeline_src.models import build
-    from pipeline_src.training.loop import fit
+    from pipeline_src.training.loop import _parts, fit
     from pipeline_src.training.setup import precision_of, torch_device
 
     spec, path = settings.load().system(args.system), args.h5 or settings.TRAIN_H5
@@ -125,9 +125,12 @@ def main() -> None:
         taken = seconds(lambda: [step(first + i) for i in range(args.steps)], device)
         return args.steps * args.batch / taken
 
+    def tensors(step: int) -> object:
+        return list(_parts(patches.at(step), 1, torch.device("cpu")))
+
     loader: dict[str, list[float]] = {"ours": [], "plain": []}
     for turn in range(args.rounds):
-        loader["ours"].append(patches_per_second(patches.at, turn * args.steps))
+        loader["ours"].append(patches_per_second(tensors, turn * args.steps))
         loader["plain"].append(patches_per_second(lambda _: next(theirs), 0))
 
     torch.manual_seed(1)
@@ -185,17 +188,17 @@ def main() -> None:
         print(f"{name:12}{spread(rates['ours']):>26}{spread(rates['plain']):>26}   {ratio:.2f}")
     lost = len(images.names) - len(plain_names(file, scales, args.patch))
     print(f"images lost for being smaller than a patch: ours 0, plain {lost} of {len(images.names)}")
-    print_limits(net, scales, args, loop, loader, device)
+    print_limits(net, scales, args, loop, loader, device, precision)
 
 
-def print_limits(net: Any, scales: list[int], args: Any, loop: Any, loader: Any, device: Any) -> None:
+def print_limits(net: Any, scales: list[int], args: Any, loop: Any, loader: Any, device: Any, precision: Any) -> None:
     """What the machine could do at most, as torch's own matrix product and NumPy's own copy reach it."""
     import torch
 
     from pipeline_src.evaluation.complexity import mult_adds
 
     side = 2048 if device.type == "cpu" else 8192
-    a = torch.rand(side, side, device=device)
+    a = torch.rand(side, side, device=device).to(precision)
     fastest = min(seconds(lambda: a @ a, device) for _ in range(5))
     peak = side**3 / fastest / 1e9
     per_patch = np.mean([
@@ -204,8 +207,8 @@ def print_limits(net: Any, scales: list[int], args: Any, loop: Any, loader: Any,
     needed = 3 * per_patch / 1e9  # forward, and backward to the inputs and to the weights
     reached = float(np.median(loop["ours"])) * needed
     print(
-        f"arithmetic: {needed:.2f} G multiply-adds a patch; ours does {reached:.0f} G/s, a float32 matrix product here "
-        f"{peak:.0f} G/s: {100 * reached / peak:.0f} % of that"
+        f"arithmetic: {needed:.2f} G multiply-adds a patch; ours does {reached:.0f} G/s, a matrix product in "
+        f"{str(precision).removeprefix('torch.')} here {peak:.0f} G/s: {100 * reached / peak:.0f} % of that"
     )
     size = 3 * args.patch**2 * (1 + np.mean(np.square(scales)))
     buffer = np.zeros(1 << 26, np.uint8)

@@ -119,6 +119,8 @@ class Recipe(Section):
             raise ValueError("steps is 0, so there must be a start: weights to take as they are")
         if self.batch % self.accumulate:
             raise ValueError(f"accumulate is {self.accumulate}, which does not divide the batch, {self.batch}")
+        if self.clip_by == "element" and self.clip is None:
+            raise ValueError("clip_by is element, so there must be a clip")
         if self.patch_of == "hr" and self.patch < 32:
             raise ValueError(f"patch is {self.patch} HR pixels, but must be 32 or more, which are 8 LR pixels at ×4")
         return self
@@ -135,9 +137,13 @@ class System(Section):
     qat: Recipe
 
     @model_validator(mode="after")
-    def _qat_keeps_its_own_weights(self) -> "System":
+    def _its_parts_fit_together(self) -> "System":
         if self.qat.ema:
             raise ValueError("qat.ema must be 0: the int8 ranges of the weights are not those of their running average")
+        if self.qat.start:
+            raise ValueError("qat.start must go: QAT starts from the net that was quantised after training")
+        if len({*self.scales}) < len(self.scales):
+            raise ValueError(f"scales is {self.scales}; name each once")
         return self
 
     @model_validator(mode="after")
@@ -146,6 +152,8 @@ class System(Section):
         for key, value in self.net.items():
             if key not in known:
                 raise ValueError(f"net.{key} is unknown; the model {self.model} takes {', '.join(known)}")
+            if known[key] == "float" and type(value) is int:
+                continue
             if known[key] and type(value).__name__ != known[key]:
                 raise ValueError(f"net.{key} is {value!r}, but the model {self.model} takes {known[key]}")
             if known[key] == "int" and value < 1:

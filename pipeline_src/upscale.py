@@ -1,7 +1,7 @@
 """Upscale photographs with an exported model: one file, several, or whole folders.
 
     upscale photo.png -o large.png --model abpn_x3
-    upscale holiday/ -o large/ --model carn --scale 2 --runtime tflite --variant qat
+    upscale holiday/ -o large/ --model abpn_x4 --runtime tflite --variant qat
 
 The image is upright (EXIF) and of any size; it goes through the net in overlapping tiles, so that beside the two images
 themselves memory does not grow with it. Greyscale stays greyscale; transparency is upscaled with bicubic; 16-bit images

@@ -53,6 +53,13 @@ def test_the_params_of_the_repository_are_valid() -> None:
             3,
             "systems.abpn_x3.train: accumulate is 3, which does not divide the batch, 16",
         ),
+        (
+            "systems.abpn_x3.qat.start",
+            {"file": "w.safetensors", "sha256": "0123456789ab"},
+            "systems.abpn_x3: qat.start must go",
+        ),
+        ("systems.abpn_x3.train.clip_by", "element", "systems.abpn_x3.train: clip_by is element, so there must be"),
+        ("systems.carn_m.scales", [3, 3], "systems.carn_m: scales is [3, 3]; name each once"),
         ("systems.abpn_x3.qat.ema", 0.99, "systems.abpn_x3: qat.ema must be 0"),
         ("systems.abpn_x3.train.steps", 0, "systems.abpn_x3.train: steps is 0, so there must be a start"),
         ("seed", "1", "seed: Input should be a valid integer, not '1'"),

@@ -15,6 +15,7 @@ from pipeline_src.models.layers import fold_batch_norm
 aten = torch.ops.aten
 
 RELUS = (aten.relu.default, aten.relu_.default)
+SUMS = (aten.add.Tensor, aten.add_.Tensor)
 STEP = "pixel_step"  # in a node's meta: it gives an image's pixels, exactly, in this step between two of their values
 
 

@@ -19,14 +19,13 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
-from pipeline_src.compression.folding import RELUS, STEP, Convolution
+from pipeline_src.compression.folding import RELUS, STEP, SUMS, Convolution
 from pipeline_src.compression.ranges import LARGEST_WEIGHT, sum_keeping_step
 from pipeline_src.errors import UserError
 
 aten = torch.ops.aten
 own = torch.ops.super_resolution
 
-SUMS = (aten.add.Tensor, aten.add_.Tensor)
 MOVES = (own.depth_to_space.default, own.mirror_pad.default)  # operators that only move values
 
 # The smallest scale an activation or a weight channel may get. torchao's default, the float32 epsilon, is too close to

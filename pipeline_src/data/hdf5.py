@@ -29,8 +29,11 @@ class ImagePairs:
         try:
             whole = np.memmap(path, np.uint8, "r")  # one for all images, because each takes a file descriptor
             with h5py.File(path, "r") as file:
-                for name, group in file[part].items():
+                for name, group in file.get(part, {}).items():
                     self._maps[name] = {image: _view(whole, data) for image, data in _datasets(group)}
+            for name, images in self._maps.items():
+                if images.keys() != self._maps["HR"].keys():
+                    raise ValueError(f"{part}/{name} has other images than {part}/HR")
         except FileNotFoundError:
             raise UserError(f"{path} does not exist; run the stage build_h5 first") from None
         except (OSError, KeyError, ValueError) as error:
@@ -41,7 +44,7 @@ class ImagePairs:
     @property
     def names(self) -> list[str]:
         """Image names, ``<set>/<file>``, sorted."""
-        return sorted(self._maps["HR"])
+        return sorted(self._maps.get("HR", {}))
 
     def lr(self, name: str, scale: int) -> np.ndarray:
         """LR image, uint8 H×W×3, read-only memory map; UserError if the file was built without this scale."""

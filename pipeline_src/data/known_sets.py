@@ -43,7 +43,7 @@ EDSR = "https://cv.snu.ac.kr/research/EDSR/benchmark.tar"
 # All are for research and education and not for commerce; only the photographs of scikit-image have free licences.
 # General100 and DIV2K_valid_crop256 have no permanent address.
 SETS = {
-    "samples": KnownSet(15, "scikit-image; van der Walt et al., PeerJ 2014"),
+    "samples": KnownSet(14, "scikit-image; van der Walt et al., PeerJ 2014"),
     "samples_heldout": KnownSet(4, "scikit-image; van der Walt et al., PeerJ 2014", True),
     "T91": KnownSet(91, "Yang et al., IEEE TIP 2010", False, (Archive(SRCNN, "*Train/*.bmp"),)),
     "BSD200": KnownSet(200, "Martin et al., ICCV 2001", False, _bsds500("train")),

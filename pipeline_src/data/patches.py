@@ -23,7 +23,7 @@ class Patches:
     """Batches of LR patches and the HR patches they came from, of one of ``scales`` per step.
 
     A patch has ``patch`` LR pixels a side, or with ``patch_of="hr"`` as many as ``patch`` HR pixels have room for.
-    Every image is equally likely, as in the papers, and then every position in it. An image smaller than a patch is
+    Every image is equally likely, and then every position in it. An image smaller than a patch is
     mirrored at its right and bottom edge up to one patch, so none is lost. Augmentations are drawn per patch with
     p = 0.5 each: ``hflip``, ``vflip``, ``transpose``; all three make the eight flips and turns.
 
@@ -54,6 +54,10 @@ class Patches:
                     f"{images.path} has {positions} different {images.part} patches of {side} LR pixels at ×{scale}, "
                     f"fewer than a batch of {batch}; lower the batch or the patch, or add images"
                 )
+
+    def side(self, scale: int) -> int:
+        """LR pixels a side of a patch of one scale."""
+        return self._sides[scale]
 
     def at(self, step: int, rank: int = 0, of: int = 1) -> Batch:
         """The batch of one step, or of its ``of`` equal shares the one of number ``rank``."""

@@ -7,13 +7,11 @@ import numpy as np
 import torch
 from torch import fx
 
-from pipeline_src.compression.folding import RELUS, Convolution, constant
+from pipeline_src.compression.folding import RELUS, SUMS, Convolution, constant
 from pipeline_src.errors import UserError
 
 aten = torch.ops.aten
 own = torch.ops.super_resolution
-
-SUMS = (aten.add.Tensor, aten.add_.Tensor)
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline_src.models import Description
-from pipeline_src.models.layers import DepthToSpace, one_scale
+from pipeline_src.models.layers import ClampPixels, DepthToSpace, in_full_precision, one_scale
 
 RESIDUALS = ("anchor", "nearest", "bilinear", "feature", "none")
 
@@ -41,13 +41,17 @@ class ABPN(nn.Module):
         self.body = nn.Sequential(*[layer for conv in convs[:-1] for layer in (conv, nn.ReLU())], convs[-1])
         self.tail = 2 * (depth + 1)  # where in the body the features become an image
         self.upscale = DepthToSpace(scale)
+        self.clamp = ClampPixels()
 
     def forward(self, x: Tensor) -> Tensor:
+        first = self.body[:2](x)
+        features = self.body[2 : self.tail](first)
         if self.residual == "feature":
-            first = self.body[:2](x)
-            pixels = self.body[self.tail :](first + self.body[2 : self.tail](first))
-        else:
-            pixels = self.body(x)
+            features = first + features
+        before, last = self.body[self.tail : -1](features), self.body[-1]
+        if self.residual in ("feature", "none"):
+            return self.upscale(self.clamp(in_full_precision(last, before)))  # no difference, but the image itself
+        pixels = last(before)
         if self.residual == "anchor":
             pixels = pixels + torch.cat([x] * self.scale**2, dim=1)
         elif self.residual in ("nearest", "bilinear"):
@@ -55,10 +59,6 @@ class ABPN(nn.Module):
                 self.upscale(pixels) + functional.interpolate(x, scale_factor=self.scale, mode=self.residual)
             )
         return self.upscale(self.clamp(pixels))
-
-    def clamp(self, pixels: Tensor) -> Tensor:
-        # Not in training: a clamped pixel has no gradient, and a net that has once saturated would stay so for ever.
-        return pixels if self.training else torch.clamp(pixels, 0, 255)
 
     def at_scale(self, scale: int) -> nn.Module:
         """The net, which has one scale."""

@@ -4,7 +4,16 @@ import torch
 from torch import Tensor, nn
 
 from pipeline_src.models import Description
-from pipeline_src.models.layers import ByScale, Cascade, FullPrecision, add_mean, one_scale, subtract_mean, upsampler
+from pipeline_src.models.layers import (
+    ByScale,
+    Cascade,
+    ClampPixels,
+    FullPrecision,
+    add_mean,
+    one_scale,
+    subtract_mean,
+    upsampler,
+)
 
 CHANNELS = 64
 STEPS = 3  # of a cascade: blocks in the net, and residual units in a block
@@ -43,11 +52,11 @@ class CARN(nn.Module):
         self.upscale = ByScale({scale: upsampler(scale, CHANNELS, groups) for scale in scales})
         self.exit = nn.Conv2d(CHANNELS, 3, 3, padding=1)
         self.shift_back = FullPrecision(add_mean())
+        self.clamp = ClampPixels()
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.body(self.entry(self.shift(x)))
-        pixels = self.shift_back(self.exit(self.upscale(features)))
-        return pixels if self.training else torch.clamp(pixels, 0, 255)
+        return self.clamp(self.shift_back(self.exit(self.upscale(features))))
 
     def at_scale(self, scale: int) -> nn.Module:
         """The net of one of its scales: all of it but the upsamplers of the others."""

@@ -15,6 +15,7 @@ from pipeline_src.models import Description
 from pipeline_src.models.layers import (
     ByScale,
     Cascade,
+    ClampPixels,
     FullPrecision,
     ScaleBatchNorm,
     add_mean,
@@ -86,12 +87,12 @@ class ECDN(nn.Module):
         self.upscale = ByScale({scale: upsampler(scale, CHANNELS, groups, apart=mobile) for scale in scales})
         self.exit = nn.Conv2d(CHANNELS, 3, 3, padding=1)
         self.shift_back = FullPrecision(add_mean())
+        self.clamp = ClampPixels()
 
     def forward(self, x: Tensor) -> Tensor:
         between = (lambda features: up_and_down(features, self.upscale)) if self.mobile else None
         features = self.body(self.entry(self.shift(x)), between)
-        pixels = self.shift_back(self.exit(self.upscale(features)))
-        return pixels if self.training else torch.clamp(pixels, 0, 255)
+        return self.clamp(self.shift_back(self.exit(self.upscale(features))))
 
     def at_scale(self, scale: int) -> nn.Module:
         """The net of one of its scales: all of it but the upsamplers and the statistics of the others."""

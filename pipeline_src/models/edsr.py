@@ -1,10 +1,9 @@
 """EDSR, a residual net without batch norm (Lim et al., CVPR Workshops 2017, arXiv 1707.02921)."""
 
-import torch
 from torch import Tensor, nn
 
 from pipeline_src.models import Description
-from pipeline_src.models.layers import FullPrecision, add_mean, one_scale, subtract_mean, upsampler
+from pipeline_src.models.layers import ClampPixels, FullPrecision, add_mean, one_scale, subtract_mean, upsampler
 
 
 class ResidualBlock(nn.Module):
@@ -36,11 +35,11 @@ class EDSR(nn.Module):
         self.upscale = upsampler(scale, channels, relu=False)
         self.exit = nn.Conv2d(channels, 3, 3, padding=1)
         self.shift_back = FullPrecision(add_mean())
+        self.clamp = ClampPixels()
 
     def forward(self, x: Tensor) -> Tensor:
         entry = self.entry(self.shift(x))
-        pixels = self.shift_back(self.exit(self.upscale(entry + self.body(entry))))
-        return pixels if self.training else torch.clamp(pixels, 0, 255)
+        return self.clamp(self.shift_back(self.exit(self.upscale(entry + self.body(entry)))))
 
     def at_scale(self, scale: int) -> nn.Module:
         """The net, which has one scale."""

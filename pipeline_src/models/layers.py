@@ -130,14 +130,26 @@ def _one_scale(module: nn.Module, scale: int) -> nn.Module:
     return part
 
 
+def in_full_precision(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """``layer(x)``, float32 in mixed precision too: bfloat16 cannot tell 200 from 200.5, and a pixel needs that."""
+    if torch.is_autocast_enabled(x.device.type):
+        with torch.autocast(x.device.type, enabled=False):
+            return layer(x.float())
+    return layer(x)
+
+
 class FullPrecision(nn.Sequential):
-    """Layers that stay float32 in mixed precision: bfloat16 cannot tell 200 from 200.5, and a pixel needs that."""
+    """Layers of :func:`in_full_precision`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_autocast_enabled(x.device.type):
-            with torch.autocast(x.device.type, enabled=False):
-                return super().forward(x.float())
-        return super().forward(x)
+        return in_full_precision(super().forward, x)
+
+
+class ClampPixels(nn.Module):
+    """An image within 0..255, in eval mode alone: a clamped pixel has no gradient, and what saturated would stay so."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if self.training else torch.clamp(x, 0, 255)
 
 
 def subtract_mean() -> nn.Conv2d:

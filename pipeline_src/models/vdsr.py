@@ -6,7 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from pipeline_src.models import Description
-from pipeline_src.models.layers import Y_OF_RGB, Y_RANGE, BicubicUpscale, ByScale, FixedConv, FullPrecision, one_scale
+from pipeline_src.models.layers import (
+    Y_OF_RGB,
+    Y_RANGE,
+    BicubicUpscale,
+    ByScale,
+    ClampPixels,
+    FixedConv,
+    FullPrecision,
+    one_scale,
+)
 
 
 class VDSR(nn.Module):
@@ -29,11 +38,11 @@ class VDSR(nn.Module):
         self.luma = FullPrecision(FixedConv(to_y, torch.tensor([16 / 255])))
         self.body = nn.Sequential(*[layer for conv in convs[:-1] for layer in (conv, nn.ReLU())], convs[-1])
         self.to_rgb = FullPrecision(FixedConv(torch.full((3, 1, 1, 1), 255 / Y_RANGE)))
+        self.clamp = ClampPixels()
 
     def forward(self, x: Tensor) -> Tensor:
         bicubic = self.upscale(x)
-        pixels = bicubic + self.to_rgb(self.body(self.luma(bicubic)))
-        return pixels if self.training else torch.clamp(pixels, 0, 255)
+        return self.clamp(bicubic + self.to_rgb(self.body(self.luma(bicubic))))
 
     def at_scale(self, scale: int) -> nn.Module:
         """The net of one of its scales; only the bicubic upscaling differs."""
@@ -41,5 +50,7 @@ class VDSR(nn.Module):
 
 
 def build(scales: list[int], channels: int = 64, depth: int = 20) -> VDSR:
-    """VDSR of ``depth`` convolutions, all but the last of ``channels`` filters."""
+    """VDSR of ``depth`` convolutions, two or more, all but the last of ``channels`` filters."""
+    if depth < 2:
+        raise ValueError(f"VDSR has 2 convolutions or more, not {depth}")
     return VDSR(scales, channels, depth)

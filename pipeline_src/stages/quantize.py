@@ -24,9 +24,8 @@ def quantize(system: str) -> None:
     from pipeline_src.compression.calibration import calibrate
     from pipeline_src.compression.folding import fold
     from pipeline_src.data.hdf5 import ImagePairs
-    from pipeline_src.data.patches import Patches
     from pipeline_src.training.loop import checkpoint_path, fit
-    from pipeline_src.training.setup import torch_device, validator, write_curve
+    from pipeline_src.training.setup import patches_of, torch_device, validator, write_curve
     from pipeline_src.training.weights import load_net
 
     out, recipe = settings.results("quantize", system), params.system(system).qat
@@ -36,15 +35,7 @@ def quantize(system: str) -> None:
     net, made_from = load_net(weights)
     scales = net.description.scales
     validate = validator(validation, scales, params.train.validation_crop, device)
-    patches = Patches(
-        training,
-        scales,
-        patch=recipe.patch,
-        patch_of=recipe.patch_of,
-        batch=recipe.batch,
-        seed=params.seed,
-        augment=recipe.augment,
-    )
+    patches = patches_of(training, scales, recipe, params.seed)
     identity = {
         "weights": sha256(weights),
         "train_h5": sha256(settings.TRAIN_H5),

@@ -16,12 +16,10 @@ def train(system: str) -> None:
     import torch
 
     from pipeline_src.data.hdf5 import ImagePairs
-    from pipeline_src.data.patches import Patches
-    from pipeline_src.models import build
     from pipeline_src.training import workers as processes
     from pipeline_src.training.loop import checkpoint_path, fit
-    from pipeline_src.training.setup import compiles, precision_of, torch_device, validator, write_curve
-    from pipeline_src.training.weights import load_into, save_net
+    from pipeline_src.training.setup import patches_of, precision_of, torch_device, validator, write_curve
+    from pipeline_src.training.weights import build, load_into, save_net
 
     spec, out = params.system(system), settings.results("train", system)
     recipe = spec.train
@@ -29,19 +27,11 @@ def train(system: str) -> None:
     precision = precision_of(params.train.precision, device)
     workers = processes.join(device)
     torch.manual_seed(params.seed)
-    net = build(spec.model, spec.scales, spec.net)
+    net = build(spec.model, spec.scales, spec.net, f"params.yaml: systems.{system}")
     if recipe.start:
         load_into(net, Path(recipe.start.file), recipe.start.sha256)
     training, validation = (ImagePairs(settings.TRAIN_H5, part) for part in ("training", "validation"))
-    patches = Patches(
-        training,
-        spec.scales,
-        patch=recipe.patch,
-        patch_of=recipe.patch_of,
-        batch=recipe.batch,
-        seed=params.seed,
-        augment=recipe.augment,
-    )
+    patches = patches_of(training, spec.scales, recipe, params.seed)
     made_from = {
         "model": spec.model,
         "scales": spec.scales,
@@ -66,7 +56,7 @@ def train(system: str) -> None:
         name=f"train@{system}",
         device=device,
         precision=precision,
-        compiled=compiles(params.train.compile, device),
+        compiled=params.train.compile,
         checkpoint=checkpoint,
         checkpoint_every=params.train.checkpoint_every,
         validate=validator(validation, spec.scales, params.train.validation_crop, device),

@@ -1,5 +1,6 @@
 """The one training loop: any net, any recipe, one process or several, exact resume."""
 
+import copy
 import hashlib
 import json
 import math
@@ -27,6 +28,7 @@ Row = dict[str, float]
 
 PACKAGE = Path(__file__).parents[1]
 CODE = ("compression", "data", "models", "training")  # what a half-trained net must not outlive
+COLLAPSED = 0.005  # dB to bicubic: four digits of a PSNR
 LOOK_EVERY = 10  # steps between looks at the loss: each look waits for the GPU
 
 
@@ -90,11 +92,16 @@ def fit(
     optimiser = optimiser_of(parameters, recipe)
     average = AveragedModel(net, multi_avg_fn=_moving_average(recipe.ema)) if recipe.ema else None
     progress = _resume(checkpoint, net, optimiser, average) if checkpoint.exists() else Progress()
-    workers.wait()  # until all have read the checkpoint that the first may now replace
+    at = workers.sum(torch.tensor([progress.step, progress.step**2], device=device)).tolist()
+    if at[0] ** 2 != workers.size * at[1]:  # not all alike; and all have now read what the first may replace
+        raise UserError(f"the processes of {name} are not at the same step; give all machines the same {checkpoint}")
     at_scale: dict[int, Any] = {scale: net.at_scale(scale) for scale in patches.scales}
-    if compiled:
-        at_scale = {scale: torch.compile(module) for scale, module in at_scale.items()}
     _to_train_mode(net, at_scale)
+    if compiled:
+        part = recipe.batch // (workers.size * recipe.accumulate)
+        for scale, module in at_scale.items():
+            lr = torch.zeros(part, 3, *2 * [patches.side(scale)], device=device).to(memory_format=torch.channels_last)
+            at_scale[scale] = _compiled(module, lr, precision)
     steps = range(progress.step, recipe.steps)
     bar = tqdm(
         steps, name, initial=progress.step, total=recipe.steps, unit="step", mininterval=1, disable=not workers.first
@@ -109,7 +116,7 @@ def fit(
         recent.append(torch.zeros((), device=device))
         share = 1.0 if recipe.loss == "sse" else 1 / (recipe.accumulate * workers.size)
         for lr, hr in _parts(batch, recipe.accumulate, device):
-            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            with _autocast(device, precision):
                 sr = at_scale[batch.scale](lr)
             loss = share * loss_between(sr, hr, recipe.loss, net.description.colour)
             loss.backward()
@@ -144,6 +151,24 @@ def fit(
         progress.curve.append({"step": recipe.steps, **validate(net)})
     workers.wait()
     return progress.curve
+
+
+def _autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
+    return torch.autocast(device.type, precision, enabled=precision != torch.float32)
+
+
+def _compiled(module: nn.Module, lr: Tensor, precision: torch.dtype) -> Any:
+    """The module compiled; itself, and a word on stderr, where a step of a copy of it cannot be compiled."""
+    try:
+        trial: Any = torch.compile(copy.deepcopy(module))
+        with _autocast(lr.device, precision):
+            sr = trial(lr)
+        sr.float().mean().backward()
+    except Exception as error:  # whatever a compiler, its headers or its backend may raise
+        reason = str(error).strip().splitlines()[0]
+        print(f"torch.compile does not work here, so the training runs without it: {reason}", file=sys.stderr)
+        return module
+    return torch.compile(module)
 
 
 def _moving_average(share: float) -> Callable[[Any, Any, Tensor | int], None]:
@@ -198,7 +223,7 @@ def _final(net: nn.Module, average: AveragedModel | None) -> nn.Module:
 
 def _tell_if_collapsed(bar: Any, name: str, done: int, metrics: Row, curve: list[Row], recipe: Recipe) -> None:
     trouble = ""
-    if abs(metrics["over_bicubic"]) < 0.005:
+    if abs(metrics["over_bicubic"]) < COLLAPSED:
         trouble = f"its validation at step {done} is bicubic's to four digits: its residual has collapsed to zero"
     elif curve and curve[-1]["step"] > recipe.warmup and metrics.items() <= curve[-1].items():
         trouble = f"its validation at step {done} is that of step {curve[-1]['step']:g} to the last digit"

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline_src.models.layers import Y_OF_RGB
 from pipeline_src.params import Recipe
 
 # Of images in 0..1, as the papers have them, so that their rates and their clipping mean what they meant there.
@@ -16,14 +17,13 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": functional.mse_loss,
     "sse": lambda sr, hr: functional.mse_loss(sr, hr, reduction="sum"),  # VDSR's: summed over the whole batch
 }
-LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # BT.601, of RGB in 0..1, without the offset that a difference loses
 
 
 def loss_between(sr: Tensor, hr: Tensor, loss: str, colour: str) -> Tensor:
     """The loss of SR against HR, float N×3×H×W in 0..255, on RGB or on Y alone, as a scalar for images in 0..1."""
     sr, hr = sr.float() / 255, hr / 255
     if colour == "Y":
-        weights = sr.new_tensor(LUMA).view(1, 3, 1, 1)
+        weights = sr.new_tensor(Y_OF_RGB).view(1, 3, 1, 1)
         sr, hr = (sr * weights).sum(1), (hr * weights).sum(1)
     return LOSSES[loss](sr, hr)
 

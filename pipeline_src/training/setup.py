@@ -1,6 +1,5 @@
 """What every training stage sets up alike."""
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,11 @@ from torch import nn
 
 from pipeline_src.data.hdf5 import ImagePairs
 from pipeline_src.data.imresize import imresize_float, round_to_uint8
+from pipeline_src.data.patches import Patches
 from pipeline_src.errors import UserError
 from pipeline_src.evaluation.metrics import quality
 from pipeline_src.files import whole_file
+from pipeline_src.params import Recipe
 from pipeline_src.training.loop import Row
 
 
@@ -41,16 +42,17 @@ def precision_of(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16") else torch.float32
 
 
-def compiles(wanted: bool, device: torch.device) -> bool:
-    """Whether torch.compile is wanted and works here (a CPU needs a C++ compiler for it); tells on stderr if not."""
-    if wanted:
-        try:
-            torch.compile(torch.relu)(torch.zeros(8, device=device))
-        except Exception as error:  # whatever a compiler, its headers or its backend may raise
-            reason = str(error).strip().splitlines()[0]
-            print(f"torch.compile does not work here, so the training runs without it: {reason}", file=sys.stderr)
-            return False
-    return wanted
+def patches_of(images: ImagePairs, scales: Sequence[int], recipe: Recipe, seed: int) -> Patches:
+    """The batches that a recipe trains on."""
+    return Patches(
+        images,
+        scales,
+        patch=recipe.patch,
+        patch_of=recipe.patch_of,
+        batch=recipe.batch,
+        seed=seed,
+        augment=recipe.augment,
+    )
 
 
 def upscale(net: nn.Module, lr: torch.Tensor) -> torch.Tensor:

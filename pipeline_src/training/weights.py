@@ -8,9 +8,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from pipeline_src import models
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256, whole_file
-from pipeline_src.models import build
+
+CORRUPT = "delete it and run the command again"
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, Any]) -> None:
@@ -22,7 +24,15 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[st
         aside.write_bytes(content)
 
 
-def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def build(model: str, scales: list[int], net: dict[str, Any], where: str) -> Any:
+    """``models.build``; UserError, which names ``where`` this was asked for, of arguments that the model refuses."""
+    try:
+        return models.build(model, scales, net)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"{where}: the model {model} cannot be built so: {error}") from None
+
+
+def load_tensors(path: Path, remedy: str = CORRUPT) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors and metadata of :func:`save_tensors`; UserError if the file is missing or not whole."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -31,7 +41,7 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the stage that makes it first") from None
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise UserError(f"{path} is corrupt ({error}); delete it and run the command again") from None
+        raise UserError(f"{path} is corrupt ({error}); {remedy}") from None
 
 
 def save_net(path: Path, net: torch.nn.Module, metadata: dict[str, Any]) -> None:
@@ -45,7 +55,7 @@ def load_net(path: Path) -> tuple[Any, dict[str, Any]]:
     missing = [key for key in ("model", "scales", "net") if key not in metadata]
     if missing:
         raise UserError(f"{path} does not say its {', '.join(missing)}; give a file that the stage train wrote")
-    net = build(metadata["model"], metadata["scales"], metadata["net"])
+    net = build(metadata["model"], metadata["scales"], metadata["net"], str(path))
     _load(net, tensors, f"{path} does not fit the net {metadata['model']} that it names")
     return net.eval(), metadata
 
@@ -55,7 +65,9 @@ def load_into(net: torch.nn.Module, path: Path, digest: str) -> None:
 
     UserError if the file is missing or another one, or its weights are of another architecture or scale.
     """
-    tensors, metadata = load_tensors(path)
+    if not path.is_file():
+        raise UserError(f"{path}, the weights to start from, does not exist; correct start.file")
+    tensors, metadata = load_tensors(path, "correct start.file")
     if not (found := sha256(path)).startswith(digest):
         raise UserError(f"{path} has the SHA-256 {found[:12]}…, not start.sha256, {digest}; correct one of the two")
     scales = " ".join(f"×{scale}" for scale in metadata.get("scales", []))

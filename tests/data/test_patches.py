@@ -109,6 +109,16 @@ def test_a_truncated_file_is_one_sentence(located: Path) -> None:
         ImagePairs(located, "training")
 
 
+def test_a_part_may_be_empty_but_not_torn(tmp_path: Path) -> None:
+    hr = np.zeros((64, 64, 3), np.uint8)
+    hdf5.write(tmp_path / "train.h5", [("training", "set/a.png", hr, {2: hr[::2, ::2]})])
+    assert ImagePairs(tmp_path / "train.h5", "validation").names == []
+    images = [("training", "set/a.png", hr, {2: hr[::2, ::2]}), ("training", "set/b.png", hr, {})]
+    hdf5.write(tmp_path / "train.h5", images)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="training/X2 has other images than training/HR"):
+        ImagePairs(tmp_path / "train.h5", "training")
+
+
 def test_the_same_images_make_the_same_file(tmp_path: Path) -> None:
     image = ("training", "set/a.png", coordinates(30, 30, 3), {3: coordinates(10, 10, 1)})
     for name in ("a.h5", "b.h5"):

@@ -1,5 +1,7 @@
 """The training loop in this process: what a recipe says is what happens, and a stop changes nothing."""
 
+import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,12 +10,11 @@ import pytest
 import torch
 
 from pipeline_src.data.hdf5 import ImagePairs
-from pipeline_src.data.patches import Patches
 from pipeline_src.errors import UserError
 from pipeline_src.models import build
 from pipeline_src.params import Recipe
 from pipeline_src.training.loop import fit
-from pipeline_src.training.setup import validator
+from pipeline_src.training.setup import patches_of, validator
 
 RECIPE = {
     "steps": 12,
@@ -44,6 +45,8 @@ def train(train_h5: Path, tmp_path: Path) -> Train:
         model: tuple[str, list[int], dict[str, Any]],
         stop_at: int = -1,
         start_from: Callable[[torch.nn.Module], None] = lambda net: None,
+        precision: torch.dtype = torch.float32,
+        compiled: bool = False,
         **changes: Any,
     ) -> Any:
         recipe = Recipe.model_validate(RECIPE | changes)
@@ -57,15 +60,14 @@ def train(train_h5: Path, tmp_path: Path) -> Train:
                 raise Stopped
 
         images = ImagePairs(train_h5, "training")
-        how = {key: getattr(recipe, key) for key in ("patch", "patch_of", "batch", "augment")}
         curve = fit(
             net,
-            Patches(images, scales, seed=1, **how),
+            patches_of(images, scales, recipe, seed=1),
             recipe,
             name="a training",
             device=torch.device("cpu"),
-            precision=torch.float32,
-            compiled=False,
+            precision=precision,
+            compiled=compiled,
             checkpoint=tmp_path / "checkpoint.safetensors",
             checkpoint_every=4,
             validate=validator(ImagePairs(train_h5, "validation"), scales, 24, torch.device("cpu")),
@@ -106,6 +108,120 @@ def test_a_training_that_was_stopped_ends_at_the_same_weights(
     assert equal(straight, resumed)
     assert curve == resumed_curve
     assert [row["step"] for row in curve] == [6, 12]
+
+
+def by_hand(train_h5: Path, model: Any, changes: dict[str, Any], optimiser: Any, loss: Any, rate: Any) -> Any:
+    """What ``fit`` is to do, in so many words: (the net, the average of its weights)."""
+    recipe = Recipe.model_validate(RECIPE | changes)
+    torch.manual_seed(1)
+    net = build(*model).train()
+    average = {key: value.clone() for key, value in net.state_dict().items()}
+    patches = patches_of(ImagePairs(train_h5, "training"), model[1], recipe, seed=1)
+    optimiser = optimiser([p for p in net.parameters() if p.requires_grad])
+    for step in range(recipe.steps):
+        batch = patches.at(step)
+        lr, hr = (torch.tensor(images).permute(0, 3, 1, 2).float() for images in (batch.lr, batch.hr))
+        optimiser.zero_grad()
+        loss(net.at_scale(batch.scale)(lr) / 255, hr / 255).backward()
+        optimiser.param_groups[0]["lr"] = rate(step)
+        if recipe.clip_by == "element":
+            torch.nn.utils.clip_grad_value_(net.parameters(), recipe.clip / rate(step))
+        elif recipe.clip:
+            torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)
+        optimiser.step()
+        kept = 0.0 if step == 0 else min(recipe.ema, step / (9 + step)) if recipe.ema else 0.0
+        for key, value in net.state_dict().items():
+            trained = key in dict(net.named_parameters())
+            average[key] = kept * average[key] + (1 - kept) * value if trained else value.clone()
+    net.load_state_dict(average)
+    return net
+
+
+def luma_error(sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+    y_of_rgb = torch.tensor([65.481, 128.553, 24.966]).reshape(1, 3, 1, 1) / 255
+    return ((sr - hr) * y_of_rgb).sum(1).square().sum()
+
+
+def cosine(step: int) -> float:
+    return 1e-3 * min(1, (step + 1) / 2) * 0.5 * (1 + math.cos(math.pi * step / 12))
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "optimiser", "loss", "rate"),
+    [
+        (ABPN, {"ema": 0.3}, lambda p: torch.optim.Adam(p, betas=(0.9, 0.999)), torch.nn.L1Loss(), cosine),
+        (
+            VDSR,
+            {
+                **{"optimiser": "sgd", "lr": 0.02, "decay": 0.1, "decay_every": 5, "warmup": 0, "momentum": 0.8},
+                **{"loss": "sse", "accumulate": 2, "clip": 1e-3, "clip_by": "element", "weight_decay": 1e-2},
+            },
+            lambda p: torch.optim.SGD(p, 0.02, momentum=0.8, weight_decay=1e-2),
+            luma_error,
+            lambda step: 0.02 * 0.1 ** (step // 5),
+        ),
+        (
+            ECDN_M,
+            {"ema": 0.3, "clip": 0.05, "loss": "smooth_l1", "batch": 2},
+            lambda p: torch.optim.Adam(p, betas=(0.9, 0.999)),
+            torch.nn.SmoothL1Loss(),
+            cosine,
+        ),
+    ],
+    ids=["abpn", "vdsr", "ecdn_m"],
+)
+def test_the_recipe_is_what_happens(
+    train: Train, train_h5: Path, model: Any, changes: dict[str, Any], optimiser: Any, loss: Any, rate: Any
+) -> None:
+    expected = by_hand(train_h5, model, changes, optimiser, loss, rate).state_dict()
+    torch.manual_seed(1)
+    before = build(*model).state_dict()
+    found = train(model, **changes)[0].state_dict()
+    # of all weights together: a bias before a batch norm has no gradient but rounding, which Adam makes steps of
+    moved, wrong = (
+        torch.cat([(one[key] - other[key]).flatten() for key in expected]).norm()
+        for one, other in ((expected, before), (found, expected))
+    )
+    assert wrong <= 0.005 * moved
+
+
+def test_convolutions_compute_in_the_precision(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = set()
+    forward = torch.nn.Conv2d.forward
+
+    def watched(self: torch.nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+        y = forward(self, x)
+        seen.add((self.training, y.dtype))
+        return y
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", watched)
+    _, curve = train(ABPN, precision=torch.bfloat16)
+    assert seen == {(True, torch.bfloat16), (False, torch.float32)}
+    assert curve[-1]["psnr_y"] == pytest.approx(train(ABPN)[1][-1]["psnr_y"], abs=0.1)
+
+
+@pytest.mark.slow
+def test_a_compiled_net_trains_to_the_same_weights(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    if not shutil.which("c++"):
+        pytest.skip("torch.compile needs a C++ compiler on a CPU")
+    compiled, _ = train(ABPN, compiled=True, ema=0.5)
+    assert "does not work here" not in capsys.readouterr().err
+    plain, _ = train(ABPN, ema=0.5)
+    for one, other in zip(compiled.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_a_net_that_cannot_be_compiled_trains_without(
+    train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_compiler(module: Any) -> Any:
+        raise RuntimeError("no compiler\nat all")
+
+    plain, _ = train(ABPN)
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    compiled, _ = train(ABPN, compiled=True)
+    assert "torch.compile does not work here, so the training runs without it: no compiler\n" in capsys.readouterr().err
+    assert equal(plain, compiled)
 
 
 def test_a_batch_in_parts_is_the_same_batch(train: Train) -> None:

@@ -1,6 +1,7 @@
 """The stage train, run as its command: killed and resumed, and its errors."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -13,11 +14,13 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 from shared import stage_command, stage_environment
 
+from pipeline_src.errors import UserError
 from pipeline_src.files import sha256
 from pipeline_src.models import build
-from pipeline_src.training.weights import save_net
+from pipeline_src.training.weights import load_net, save_net
 
 Make = Callable[..., Path]
 Stage = Callable[..., subprocess.CompletedProcess[str]]
@@ -97,9 +100,10 @@ def test_another_recipe_does_not_resume_this_checkpoint(ready: Make) -> None:
 
 
 def test_two_processes_train_as_one_does(ready: Make, stage: Stage) -> None:
-    folder = ready(steps=12, batch=4, optimiser="sgd", lr=1e-3, ema=0.0)
+    folder = ready(steps=12, batch=4, accumulate=2, clip=1.0, lr=1e-3, ema=0.5)
     assert stage(folder, "train", "abpn_x3").returncode == 0
     alone = pd.read_csv((folder / WEIGHTS).with_name("curve.csv"))
+    weights = load_file(folder / WEIGHTS)
     shutil.rmtree(folder / WEIGHTS.parent)
     torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2"]
     command = [*torchrun, "-m", "pipeline_src.stages.train", "abpn_x3"]
@@ -108,6 +112,50 @@ def test_two_processes_train_as_one_does(ready: Make, stage: Stage) -> None:
     together = pd.read_csv((folder / WEIGHTS).with_name("curve.csv"))
     pd.testing.assert_frame_equal(together, alone, rtol=1e-4)
     assert list(together["step"]) == [6, 12]
+    torch.manual_seed(1)
+    start = build("abpn", [3], load_net(folder / WEIGHTS)[1]["net"]).state_dict()
+    for key, value in load_file(folder / WEIGHTS).items():
+        moved = (weights[key] - start[key]).abs().max()
+        assert (value - weights[key]).abs().max() <= 0.01 * moved, key
+
+
+def test_processes_have_the_mean_of_the_running_statistics(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch\nfrom pipeline_src.training import workers\n"
+        "mine = workers.join(torch.device('cpu'))\n"
+        "net = torch.nn.BatchNorm2d(3)\nnet.running_var.fill_(mine.rank)\n"
+        "mine.average_buffers(net)\nassert net.running_var.tolist() == [0.5] * 3, net.running_var\n"
+    )
+    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*torchrun, str(script)], cwd=tmp_path, env=stage_environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_processes_at_different_steps_are_refused(ready: Make, tmp_path: Path) -> None:
+    """As on machines that do not share their disk: only the first has a checkpoint to go on from."""
+    folder = ready(steps=12, batch=4)
+    away = folder / "away.py"
+    away.write_text(
+        "import os, sys\nfrom pathlib import Path\nfrom pipeline_src import params\n"
+        "params.SCRATCH = Path(f'.cache{os.environ[\"RANK\"]}')\n"
+        "from pipeline_src.training import loop\n"
+        "if len(sys.argv) > 1:\n"
+        "    save = loop._save\n"
+        "    def stop(*a):\n        save(*a)\n        raise SystemExit(3)\n"
+        "    loop._save = stop\n"
+        "from pipeline_src.stages.train import train\nfrom pipeline_src.command import exit_status\n"
+        "raise SystemExit(exit_status(train, 'abpn_x3'))\n"
+    )
+    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2"]
+    for arguments in (["stop"], []):
+        done = subprocess.run(
+            [*torchrun, str(away), *arguments], cwd=folder, env=stage_environment(), capture_output=True, text=True
+        )
+        assert done.returncode != 0
+    assert "the processes of train@abpn_x3 are not at the same step; give all machines the same" in done.stderr
 
 
 def test_a_batch_that_the_processes_cannot_share_is_refused(ready: Make) -> None:
@@ -158,6 +206,31 @@ def test_weights_of_another_net_are_no_start(ready: Make, stage: Stage) -> None:
 def start_from(path: Path) -> dict[str, str]:
     """What a recipe's ``start`` says of weights in the stage's folder."""
     return {"file": path.name, "sha256": sha256(path)}
+
+
+def test_a_start_that_is_not_there_is_named(ready: Make, stage: Stage) -> None:
+    result = stage(ready(start={"file": "nowhere.safetensors", "sha256": "0123456789ab"}), "train", "abpn_x3")
+    assert result.returncode == 1
+    said = "error: nowhere.safetensors, the weights to start from, does not exist; correct start.file"
+    assert result.stderr.strip() == said
+
+
+def test_a_net_that_cannot_be_built_is_one_sentence(workspace: Make, train_h5: Path, stage: Stage) -> None:
+    folder = workspace({"systems": {"abpn_x3": {"scales": [2, 3]}}})
+    result = stage(folder, "train", "abpn_x3")
+    assert result.returncode == 1
+    said = "error: params.yaml: systems.abpn_x3: the model abpn cannot be built so: ABPN has one scale, not [2, 3]"
+    assert result.stderr.strip() == said
+
+
+@pytest.mark.parametrize(
+    "names", [{"model": "foo"}, {"net": {"width": 3}}, {"scales": [2, 3]}, {"model": "layers"}], ids=str
+)
+def test_weights_of_a_net_that_is_not_here_are_one_sentence(tmp_path: Path, names: dict[str, object]) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_net(path, build("abpn", [3], {}), {"model": "abpn", "scales": [3], "net": {}} | names)
+    with pytest.raises(UserError, match=rf"^{re.escape(str(path))}: the model \w+ cannot be built so: [^\n]+$"):
+        load_net(path)
 
 
 def change(folder: Path, **recipe: object) -> None:
