@@ -22,6 +22,7 @@ for stage in STAGES:
         output: stage.files, directory(stage.folders)
         params: stage=stage.name
         threads: stage.meta["threads"]
+        priority: stage.meta.get("priority", 0)
         resources: mem_mb=stage.meta["mem_mb"]
         log: f".cache/logs/{stage.name}.log"
         conda: "workflow/envs/pipeline.yaml"

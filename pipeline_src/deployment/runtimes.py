@@ -127,9 +127,12 @@ def _openvino(path: Path, card: cards.Card, threads: int) -> Runner:
     requests: dict[tuple[int, int], Any] = {}
 
     def request_for(size: tuple[int, int]) -> Any:
-        if size not in requests:  # compiled for the size at hand, the last one only: 0.1 to 0.4 s per change of size
+        if size not in requests:  # compiled for the size at hand, the last one only: 0.1 to 2 s per change of size
             requests.clear()
-            requests[size] = ov.compile_model(path, threads, size).create_infer_request()
+            try:
+                requests[size] = ov.compile_model(path, threads, size).create_infer_request()
+            except RuntimeError as error:
+                raise _cannot_open(path, "OpenVINO", error) from None
         return requests[size]
 
     def infer(lr: np.ndarray) -> np.ndarray:
@@ -138,7 +141,7 @@ def _openvino(path: Path, card: cards.Card, threads: int) -> Runner:
         return request.get_output_tensor().data
 
     try:
-        request_for((24, 32))
+        ov.library().Core().read_model(path)
     except RuntimeError as error:
         raise _cannot_open(path, "OpenVINO", error) from None
     return Runner(card.scale, lambda image: pixels.to_nchw(image, card.input.dtype), infer, pixels.from_nchw)
