@@ -31,6 +31,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
         aside.replace(path)
 
 
+def empty(folder: Path) -> None:
+    """Make ``folder`` an empty one, whatever it holds."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
 @contextmanager
 def _beside(path: Path, kind: str = "tmp") -> Iterator[Path]:
     """A free path beside ``path`` that nothing is left of; what killed processes left of theirs goes too."""

@@ -126,6 +126,47 @@ class Recipe(Section):
         return self
 
 
+class Pruning(Section):
+    """One way to make a net smaller: which of its filters (l1, l2, fpgm), or of its weights (level), are left out.
+
+    The share ``sparsity`` of each layer, or with ``scope: global`` of all layers together. ``layers`` and ``exclude``
+    are names of convolutions, as ``results/prune/<system>/layers.csv`` has them, with ``*`` and ``?``. ``mode`` says
+    what of filters that hang together is looked at: all of it at once, or each convolution by itself (``normal``).
+    Training goes on from the ``surviving`` weights, or anew from ``random`` ones.
+    """
+
+    pruner: Literal["l1", "l2", "fpgm", "level"]
+    sparsity: Annotated[float, Field(gt=0, lt=1)]
+    scope: Literal["layer", "global"] = "layer"
+    mode: Literal["dependency_aware", "normal"] = "dependency_aware"
+    layers: Annotated[list[str], Field(min_length=1)] = ["*"]
+    exclude: list[str] = []
+    weights: Literal["surviving", "random"] = "surviving"
+
+
+class Prune(Section):
+    """The smaller nets of a system, by name; ``finetune`` trains each on."""
+
+    nets: dict[Name, Pruning] = {}
+    finetune: Recipe | None = None
+
+    @model_validator(mode="after")
+    def _its_parts_fit_together(self) -> "Prune":
+        if self.nets and not self.finetune:
+            raise ValueError("nets go with finetune, a recipe that trains them on")
+        if self.finetune and self.finetune.start:
+            raise ValueError("finetune.start must go: each net starts from what is left of the one that was pruned")
+        return self
+
+    def nets_of(self, system: str) -> list[str]:
+        """A system itself, and as ``<system>/<name>`` what it is pruned to: how nets are called, and their folders."""
+        return [system, *(f"{system}/{name}" for name in self.nets)]
+
+    def jobs(self, system: str) -> list[tuple[str, Pruning, Recipe]]:
+        """Of each smaller net its name, what is left out, and how the rest is trained on."""
+        return [(f"{system}/{name}", net, self.finetune) for name, net in self.nets.items() if self.finetune]
+
+
 class System(Section):
     """One super-resolution system: a net of ``pipeline_src/models``, its arguments, and its training."""
 
@@ -134,6 +175,7 @@ class System(Section):
     net: dict[str, Any]
     timing_size: Annotated[list[Count], Field(min_length=2, max_length=2)]
     train: Recipe
+    prune: Prune
     qat: Recipe
 
     @model_validator(mode="after")
@@ -184,6 +226,10 @@ class Params(Section):
         if name not in self.systems:
             raise UserError(f"{PARAMS} has no system {name!r}; it has {', '.join(self.systems)}")
         return self.systems[name]
+
+    def nets(self) -> list[str]:
+        """All nets: each system, and after it those that it was pruned to."""
+        return [net for name, system in self.systems.items() for net in system.prune.nets_of(name)]
 
     def sets_for(self, role: Role) -> list[str]:
         """Names of the image sets of one role, in the order of the file."""
@@ -272,6 +318,16 @@ def merge(preset: Path, path: Path = PARAMS) -> None:
 def results(stage: str, item: str = "") -> Path:
     """The folder a stage writes to: ``results/<stage>`` or ``results/<stage>/<item>``."""
     return RESULTS / stage / item
+
+
+def weights(net: str, variant: str = "fp32") -> Path:
+    """Where the weights of a net lie: of a system, or of ``<system>/<name>``, which is pruned."""
+    system, _, name = net.partition("/")
+    if variant != "fp32":
+        return results("quantize", system) / "nets" / name / f"{variant}.safetensors"
+    if name:
+        return results("prune", system) / "nets" / f"{name}.safetensors"
+    return results("train", system) / "weights.safetensors"
 
 
 def images_folder(role: Role, name: str) -> Path:

@@ -94,7 +94,7 @@ def upscale_image(upscale: "Callable[[np.ndarray], np.ndarray]", image: "Image",
 
 
 def model_file(model: str, runtime: str, variant: str, scale: int | None) -> Path:
-    """The file of a model: ``model`` itself if it is a path, else the exported (or torch) file of that system.
+    """The file of a model: ``model`` itself if it is a path, else the exported (or torch) file of that net.
 
     UserError if the system has several scales and ``scale`` is None, if it has not this one, or if there is no file.
     """
@@ -104,13 +104,14 @@ def model_file(model: str, runtime: str, variant: str, scale: int | None) -> Pat
         return Path(model)
     if runtime == "torch" and variant != "fp32":
         raise UserError("torch runs the variant fp32 only; choose another --runtime or --variant fp32")
-    scale = chosen_scale(model, settings.load().system(model).scales, scale)
+    system = model.partition("/")[0]
+    scale = chosen_scale(model, settings.load().system(system).scales, scale)
     if runtime == "torch":
-        file = settings.results("train", model) / "weights.safetensors"
+        file = settings.weights(model)
     else:
         file = settings.results("export", model) / f"{variant}_x{scale}{SUFFIX[runtime]}"
     if not file.is_file():
-        raise UserError(f"{file} does not exist; run `make report` (or `dvc repro export@{model}`) to make it")
+        raise UserError(f"{file} does not exist; run `make report` (or `dvc repro export@{system}`) to make it")
     return file
 
 

@@ -30,8 +30,9 @@ class Border:
 
 @dataclass(frozen=True)
 class Card:
-    """``size`` is [height, width] of the LR image where the file takes that size alone; ``colour`` is what the net was
-    trained in, RGB or Y; ``mult_adds`` are for a 1280×720 HR image; ``files`` and ``weights`` map names to SHA-256."""
+    """``system`` is a net: a system, or ``<system>/<name>``, pruned. ``size`` is [height, width] of the LR image where
+    the file takes that size alone; ``colour`` is what the net was trained in, RGB or Y; ``mult_adds`` are for a
+    1280×720 HR image; ``files`` and ``weights`` map names to SHA-256."""
 
     system: str
     model: str
@@ -92,8 +93,8 @@ def read(file: Path) -> Card:
 
 
 def of_folder(folder: Path) -> dict[Path, Card]:
-    """Every exported file of a folder with its card, sorted by name; UserError if there is none."""
-    files = [card.with_suffix("") for card in sorted(folder.glob("*.json"))]
+    """Every exported file under a folder with its card, sorted by name; UserError if there is none."""
+    files = [card.with_suffix("") for card in sorted(folder.rglob("*.json"))]
     if not files:
         raise UserError(f"{folder} holds no exported file with a card; run the stage export first")
     return {file: read(file) for file in files}

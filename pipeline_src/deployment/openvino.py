@@ -36,7 +36,7 @@ def compile_model(xml: Path, threads: int, size: tuple[int, int] | None = None) 
 
 
 def try_compile(folder: Path) -> None:
-    """Compile and run every model of a folder in a child process; UserError if that fails or crashes the process.
+    """Compile and run every model under a folder in a child process; UserError if that fails or crashes the process.
 
     OpenVINO has been seen to die of a segmentation fault while compiling a quantised graph. Costs a second, and little
     more for each model.
@@ -56,8 +56,10 @@ def try_compile(folder: Path) -> None:
 def _try(folder: Path) -> None:
     import numpy as np
 
-    for xml in sorted(folder.glob("*.xml")):
-        print(xml.name, flush=True)  # before, so that the last name printed is that of the file that crashed
+    for xml in sorted(folder.rglob("*.xml")):
+        print(
+            xml.relative_to(folder), flush=True
+        )  # before, so that the last name printed is that of the file that crashed
         model = compile_model(xml, threads=1, size=(24, 32))
         model(np.zeros(model.inputs[0].shape, model.inputs[0].element_type.to_dtype()))
 

@@ -285,6 +285,14 @@ class ScaleBatchNorm(nn.Module):
         mean, var = self.statistics.mean, self.statistics.var
         return functional.batch_norm(x, mean, var, self.weight, self.bias, self.training, self.MOMENTUM, self.EPS)
 
+    def reset(self) -> None:
+        """Forget all that was learnt and seen."""
+        nn.init.ones_(self.weight)
+        nn.init.zeros_(self.bias)
+        for of_scale in self.statistics.values():
+            of_scale.mean.zero_()
+            of_scale.var.fill_(1)
+
     def folded(self) -> nn.Conv2d:
         """What it does in eval mode, as a 1×1 convolution of each channel by itself. Only of a net of one scale."""
         factor = self.weight.detach() / (self.statistics.var + self.EPS).sqrt()

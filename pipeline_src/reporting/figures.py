@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NAMES = {"hr": "HR", **VARIANTS}
 CROWD = 3  # systems in one panel, from above which on it shows only the fastest file of each net
+WIDEST = 90  # letters that fit below one panel
 LATENCY = "p50 latency per output megapixel (ms)"
 MARKERS = {"tflite": "o", "openvino": "D", "onnx": "s", "torch": "^"}
 
@@ -38,20 +39,24 @@ class Theme:
     ink: str
     faint: str
     variants: dict[str, str]
+    series: tuple[str, ...]  # for what is not a variant
 
 
 LIGHT = Theme(
     "light", "#ffffff", "#1c2430", "#c9ced6",
-    {"bicubic": "#6b7280", "fp32": "#0072b2", "pruned": "#b0579a", "ptq": "#c25700", "qat": "#00805c"},
+    {"bicubic": "#6b7280", "fp32": "#0072b2", "ptq": "#c25700", "qat": "#00805c"},
+    ("#0072b2", "#c25700", "#00805c", "#b0579a", "#7a6a00"),
 )  # fmt: skip
 DARK = Theme(
     "dark", "#14181f", "#e6e9ee", "#3b4350",
-    {"bicubic": "#9aa3b0", "fp32": "#56b4e9", "pruned": "#df90c6", "ptq": "#f0904a", "qat": "#3cc79b"},
+    {"bicubic": "#9aa3b0", "fp32": "#56b4e9", "ptq": "#f0904a", "qat": "#3cc79b"},
+    ("#56b4e9", "#f0904a", "#3cc79b", "#df90c6", "#d6c83a"),
 )  # fmt: skip
 
 
 @contextmanager
-def _drawing(theme: Theme, width: float, height: float) -> "Iterator[Figure]":
+def drawing(theme: Theme, width: float, height: float) -> "Iterator[Figure]":
+    """A figure of ``width`` by ``height`` inches in the looks of the page, which hold for what the block draws."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -70,7 +75,8 @@ def _drawing(theme: Theme, width: float, height: float) -> "Iterator[Figure]":
         yield figure
 
 
-def _save(figure: "Figure", path: Path) -> Path:
+def save(figure: "Figure", path: Path) -> Path:
+    """Write a figure as PNG."""
     with whole_file(path) as aside:
         figure.savefig(aside, format="png", metadata={"Software": None})
     return path
@@ -180,7 +186,7 @@ def _legend(figure: "FigureBase", handles: "list[Line2D]") -> None:
 def pareto(table: pd.DataFrame, path: Path, theme: Theme) -> Path:
     """PSNR Y against p50 per output megapixel, one panel per scale; ``table`` is of one set."""
     shown = list(table.groupby("scale"))
-    with _drawing(theme, 9.6, 0.6 + 3.9 * len(shown)) as figure:
+    with drawing(theme, 9.6, 0.6 + 3.9 * len(shown)) as figure:
         panels = figure.subplots(len(shown), squeeze=False)[:, 0]
         names = []
         for axes, (scale, rows) in zip(panels, shown, strict=True):
@@ -188,7 +194,7 @@ def pareto(table: pd.DataFrame, path: Path, theme: Theme) -> Path:
             axes.set(title=f"×{scale:.0f} on {rows['set'].iloc[0]}", ylabel="PSNR Y (dB)", xlabel=LATENCY)
         _key(figure, table, theme)
         place_names(figure, names)
-        return _save(figure, path)
+        return save(figure, path)
 
 
 def draw_waterfall(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> None:
@@ -227,6 +233,9 @@ def draw_waterfall(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> None:
         left += len(its) + 0.6
     axes.axhline(0, color=theme.variants["bicubic"], linewidth=1.4)
     axes.set_xticks(list(ticks), list(ticks.values()))
+    if sum(map(len, ticks.values())) > WIDEST:
+        for label in axes.get_xticklabels():
+            label.set(rotation=20, horizontalalignment="right")
     axes.set_xlim(-0.6, left - 1)
     room = tallest - deepest or 1.0
     axes.set_ylim(deepest - 0.06 * room, tallest + 0.3 * room)
@@ -237,13 +246,13 @@ def waterfall(table: pd.DataFrame, path: Path, theme: Theme) -> Path:
     """From fp32 through every smaller variant, in dB over bicubic: one panel per scale; ``table`` is of one set."""
     files = deployed(table)
     shown = list(files.groupby("scale"))
-    with _drawing(theme, 9.6, 0.4 + 3.1 * len(shown)) as figure:
+    with drawing(theme, 9.6, 0.4 + 3.1 * len(shown)) as figure:
         panels = figure.subplots(len(shown), squeeze=False)[:, 0]
         for axes, (scale, rows) in zip(panels, shown, strict=True):
             draw_waterfall(axes, rows, theme)
             axes.set(title=f"×{scale:.0f} on {rows['set'].iloc[0]}", ylabel="PSNR Y over bicubic (dB)")
         _legend(figure, _variant_dots(files, theme))
-        return _save(figure, path)
+        return save(figure, path)
 
 
 def overview(table: pd.DataFrame, system: str, crop: Path | None, path: Path) -> Path:
@@ -261,7 +270,7 @@ def overview(table: pd.DataFrame, system: str, crop: Path | None, path: Path) ->
     scale, name = mine[place].iloc[0]
     here = table[(table["scale"] == scale) & (table["set"] == name)]
     shown = [] if crop is None else [v for v in ("bicubic", "fp32", "qat", "hr") if (crop / f"{v}.png").is_file()]
-    with _drawing(LIGHT, 10.4, 7.0 if shown else 4.1) as figure:
+    with drawing(LIGHT, 10.4, 7.0 if shown else 4.1) as figure:
         parts = figure.subfigures(2 if shown else 1, 1, squeeze=False, height_ratios=[1, 1.45] if shown else [1])[:, 0]
         for axes, variant in zip(parts[0].subplots(1, len(shown)) if shown else [], shown, strict=True):
             with Image.open(f"{crop}/{variant}.png") as image:
@@ -275,4 +284,4 @@ def overview(table: pd.DataFrame, system: str, crop: Path | None, path: Path) ->
         right.set(title=f"{system}, from fp32 to int8", ylabel="PSNR Y over bicubic (dB)")
         _key(parts[-1], here, LIGHT)
         place_names(figure, [names])
-        return _save(figure, path)
+        return save(figure, path)

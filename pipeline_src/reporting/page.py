@@ -13,14 +13,14 @@ import pandas as pd
 
 from pipeline_src.errors import UserError
 from pipeline_src.files import whole_file
-from pipeline_src.reporting import published, tables, verdict
+from pipeline_src.reporting import pruning, published, tables, verdict
 from pipeline_src.reporting.figures import front
 
 HERE = Path(__file__).parent
 SHOWN_WIDTH = 576  # CSS pixels that a crop is magnified towards, by a whole factor
 LABELS = {"cpu": "CPU", "memory_gib": "Memory (GiB)"}
 BEST_IS_LARGE = {"psnr_y", "ssim_y", "gain_db"}
-SMALL = ("qat", "ptq", "pruned")  # of each system the crops show fp32 and the first of these
+SMALL = ("qat", "ptq")  # of each system the crops show fp32 and the first of these
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,17 @@ def write(
     path: Path,
     title: str,
     table: pd.DataFrame,
+    pruned: pd.DataFrame,
     crops: list[Crop],
     figures: dict[str, dict[str, list[Path]]],
     of: Provenance,
 ) -> None:
-    """Write the page: ``table`` as ``tables.read`` gives it, ``figures`` of ``pareto`` and of ``waterfall`` for each
-    set the light and the dark PNG. What the Content-Security-Policy does not name, all network access among it, the
-    browser refuses."""
+    """Write the page.
+
+    ``table`` as ``tables.read`` gives it, ``pruned`` as ``pruning.compared`` does; ``figures`` of ``pareto``,
+    ``waterfall`` and ``pruning`` for each set the light and the dark PNG. What the Content-Security-Policy does not
+    name, all network access among it, the browser refuses.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -144,9 +148,15 @@ def write(
             for name, of_sets in figures.items()
         },
         texts={
-            name: {of_set: text(table[table["set"] == of_set]) for of_set in sets}
-            for name, text in (("pareto", _pareto_text), ("waterfall", _waterfall_text))
+            name: {of_set: text(rows[rows["set"] == of_set]) for of_set in dict.fromkeys(rows["set"])}
+            for name, text, rows in (
+                ("pareto", _pareto_text, table),
+                ("waterfall", _waterfall_text, table),
+                ("pruning", pruning.in_words, pruned),
+            )
         },
+        pruned_columns=pruning.COLUMNS,
+        pruned=[tables.line(row, pruning.COLUMNS) for _, row in pruned.iterrows()],
         crops=[_slider(crop) for crop in crops],
         of=of,
     )

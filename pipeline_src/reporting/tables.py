@@ -1,6 +1,6 @@
 """The rows of the report: all that was measured, and the headline among it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline_src.errors import UserError
 
 # in the order of every table, with the names that readers know
-VARIANTS = {"bicubic": "bicubic", "fp32": "fp32", "pruned": "pruned", "ptq": "int8 PTQ", "qat": "int8 QAT"}
+VARIANTS = {"bicubic": "bicubic", "fp32": "fp32", "ptq": "int8 PTQ", "qat": "int8 QAT"}
 RUNTIMES = {"tflite": "TFLite", "openvino": "OpenVINO", "onnx": "ONNX", "torch": "torch"}
 
 TEXT = ("system", "variant", "runtime", "set")
@@ -85,7 +85,7 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
         "runtime": ["", *RUNTIMES],
     }
     by = ["scale", "set", "system", "variant", "runtime"]
-    return rows.sort_values(by, key=lambda column: _places(column, order), ignore_index=True)
+    return rows.sort_values(by, key=lambda column: places(column, order), ignore_index=True)
 
 
 def _read_one(path: Path, system: str, sets: list[str]) -> pd.DataFrame:
@@ -132,7 +132,8 @@ def _bicubic(rows: pd.DataFrame) -> pd.DataFrame:
     return bicubic
 
 
-def _places(column: pd.Series, order: dict[str, Sequence[str]]) -> pd.Series:
+def places(column: pd.Series, order: Mapping[str, Sequence[str]]) -> pd.Series:
+    """A key to sort a column by: of each value its place in ``order``, if that names the column."""
     names = order.get(str(column.name))
     return column if names is None else column.map({name: place for place, name in enumerate(names)})
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_src.files import whole_file
-from pipeline_src.reporting import tables
+from pipeline_src.reporting import pruning, tables
 from pipeline_src.reporting.published import PLACE, Pair, beside, grids
 
 COLUMNS = [column for column in tables.COLUMNS if column.name != "scale"]  # one table per scale
@@ -59,15 +59,23 @@ def _sources(table: pd.DataFrame) -> list[str]:
     return [f"[{number}] {source}" for number, source in enumerate(grids(beside(table))[1], 1)]
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """GitHub-flavoured Markdown: the headline rows scale by scale, then ours beside what was published."""
+def _pruned(pruned: pd.DataFrame) -> Iterator[tuple[str, str, Rows]]:
+    """The same of the nets that were pruned beside the whole ones, if there are any."""
+    if not pruned.empty:
+        lines = [tables.line(row, pruning.COLUMNS) for _, row in pruned.iterrows()]
+        align = "".join("r" if column.shown else "l" for column in pruning.COLUMNS)
+        yield "Pruned nets, fp32", align, [[column.title for column in pruning.COLUMNS], *lines]
+
+
+def markdown(table: pd.DataFrame, pruned: pd.DataFrame) -> str:
+    """GitHub-flavoured Markdown: the headline rows scale by scale, pruned nets, then ours beside what was published."""
 
     def block(title: str, align: str, rows: Rows) -> str:
         first, *rest = ("| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |" for cells in rows)
         rule = "|" + "|".join("---:" if side == "r" else "---" for side in align) + "|"
         return "\n".join([f"**{title}**", "", first, rule, *rest])
 
-    blocks = [block(*one) for one in (*_headlines(table), *_beside(table))]
+    blocks = [block(*one) for one in (*_headlines(table), *_pruned(pruned), *_beside(table))]
     if notes := _sources(table):
         blocks.append("\n".join(f"{note}  " for note in notes))
     return "\n\n".join(blocks) + "\n"
@@ -79,7 +87,7 @@ LATEX = str.maketrans({
 })  # fmt: skip
 
 
-def latex(table: pd.DataFrame) -> str:
+def latex(table: pd.DataFrame, pruned: pd.DataFrame) -> str:
     """The same as plain LaTeX ``tabular``s that need no package."""
 
     def block(title: str, align: str, rows: Rows) -> str:
@@ -87,14 +95,14 @@ def latex(table: pd.DataFrame) -> str:
         head = [rf"\par\textbf{{{title.translate(LATEX)}}}\par", rf"\begin{{tabular}}{{{align}}}", r"\hline", first]
         return "\n".join([*head, r"\hline", *rest, r"\hline", r"\end{tabular}"])
 
-    blocks = [block(*one) for one in (*_headlines(table), *_beside(table))]
+    blocks = [block(*one) for one in (*_headlines(table), *_pruned(pruned), *_beside(table))]
     notes = [rf"\par {note.translate(LATEX)}" for note in _sources(table)]
     return "\n".join([*blocks, *notes]) + "\n"
 
 
-def write(table: pd.DataFrame, folder: Path) -> None:
+def write(table: pd.DataFrame, pruned: pd.DataFrame, folder: Path) -> None:
     """``table.csv`` with every row and plain numbers; ``table.md`` and ``table.tex`` with the headline rows."""
-    texts = {"csv": _plain(table).to_csv(index=False), "md": markdown(table), "tex": latex(table)}
+    texts = {"csv": _plain(table).to_csv(index=False), "md": markdown(table, pruned), "tex": latex(table, pruned)}
     for suffix, text in texts.items():
         with whole_file(folder / f"table.{suffix}") as aside:
             aside.write_text(text, encoding="utf-8", newline="\n")

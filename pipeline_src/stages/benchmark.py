@@ -1,4 +1,4 @@
-"""Measure the exported files of one system: quality on every evaluation set, latency, memory and size."""
+"""Measure the exported files of one system's nets: quality on every evaluation set, latency, memory and size."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -40,14 +40,18 @@ def benchmark(system: str) -> None:
         whole_folder(settings.results("benchmark", system)) as out,
     ):
         images = pd.DataFrame(_quality(system, files, sets, spec, threads, out / "crops"))
-        images.to_csv(out / "images.csv", index=False)
         means = images.groupby(ROW, sort=False)[QUALITY].mean()
         means.insert(0, "images", images.groupby(ROW, sort=False).size())
-        table = means.reset_index().merge(costs, how="left", on=["variant", "runtime", "scale"])
-        table.to_csv(out / "benchmark.csv", index=False)
-        write_json(out / "machine.json", machine.describe(threads))
+        table = means.reset_index().merge(costs, how="left", on=["system", "variant", "runtime", "scale"])
+        for net in dict.fromkeys(card.system for card in files.values()):
+            folder = out / net.removeprefix(system).strip("/")
+            folder.mkdir(exist_ok=True)
+            for rows, name in ((images, "images.csv"), (table, "benchmark.csv")):
+                its = rows[(rows["system"] == net) | (rows["variant"] == "bicubic")]
+                its.assign(system=net).to_csv(folder / name, index=False)
+            write_json(folder / "machine.json", machine.describe(threads))
         for row in table[table["runtime"] != ""].to_dict("records"):
-            where = f"{row['variant']}_{row['runtime']}_x{row['scale']}"
+            where = "_".join([*row["system"].split("/")[1:], row["variant"], row["runtime"], f"x{row['scale']}"])
             run.log_metrics({f"{where}_{row['set']}_psnr_y": row["psnr_y"], f"{where}_p50_ms": row["p50_ms"]})
         run.log_artifact(out / "benchmark.csv")
 
@@ -55,7 +59,7 @@ def benchmark(system: str) -> None:
 def _quality(
     system: str, files: dict[Path, "Card"], sets: list[str], spec: settings.Benchmark, threads: int, crops: Path
 ) -> Iterator[dict[str, Any]]:
-    """One row per image for bicubic and for every file of any size; saves the crops of the first images on the way.
+    """One row per image for bicubic and for every file of any size; saves the system's own crops on the way.
 
     One upscaler at a time: a runtime keeps the memory of the largest image it has seen.
     """
@@ -66,14 +70,20 @@ def _quality(
         yield from _scores(bicubic, None, sets, spec, threads, crops)
         for file, card in files.items():
             if card.scale == scale and not card.size:
-                place = {"system": system, "variant": card.variant, "runtime": card.format, "scale": scale}
-                yield from _scores(place, runtimes.load(file, threads), sets, spec, threads, crops)
+                place = {"system": card.system, "variant": card.variant, "runtime": card.format, "scale": scale}
+                crops_of = crops if card.system == system else None
+                yield from _scores(place, runtimes.load(file, threads), sets, spec, threads, crops_of)
 
 
 def _scores(
-    place: dict[str, Any], runner: "Runner | None", sets: list[str], spec: settings.Benchmark, threads: int, crops: Path
+    place: dict[str, Any],
+    runner: "Runner | None",
+    sets: list[str],
+    spec: settings.Benchmark,
+    threads: int,
+    crops: Path | None,
 ) -> Iterator[dict[str, Any]]:
-    """The rows of one upscaler; ``runner`` None stands for bicubic."""
+    """The rows of one upscaler; ``runner`` None stands for bicubic, ``crops`` None for a net of which none is kept."""
     from tqdm import tqdm
 
     from pipeline_src.data.colour import as_rgb
@@ -91,7 +101,7 @@ def _scores(
             if not runner and math.isinf(scores.psnr_y):
                 raise UserError(f"{path} is flat: even bicubic gives it back as it is; remove it from its set")
             yield place | {"set": name, "image": image.name} | asdict(scores)
-            if index < spec.crops and (not runner or place["runtime"] == "tflite"):
+            if crops and index < spec.crops and (not runner or place["runtime"] == "tflite"):
                 window, folder = image.crop(spec.crop_size), crops / f"{name}_{image.name}_x{image.scale}"
                 write_png(folder / f"{place['variant']}.png", sr[window])
                 if not runner:
@@ -99,17 +109,21 @@ def _scores(
 
 
 def _costs(files: dict[Path, "Card"], spec: settings.Benchmark, threads: int) -> Iterator[dict[str, Any]]:
-    """One row per variant × runtime × scale: latency in turns, peak memory and file size, all at one size of LR image.
+    """One row per net × variant × runtime × scale: latency in turns, peak memory and file size, at one size of LR.
 
     It is the size of the files of fixed size. Where a format has one of those, that is the file timed; quality was
     measured on its twin of any size. The files of one scale take turns, so that only they are in memory.
     """
-    fixed = {(card.variant, card.format, card.scale) for card in files.values() if card.size}
+    fixed = {_kind(card) for card in files.values() if card.size}
     for scale in sorted({card.scale for card in files.values()}):
         here = {file: card for file, card in files.items() if card.scale == scale}
         size = next(card.size for card in here.values() if card.size)
-        timed = {f: card for f, card in here.items() if card.size or (card.variant, card.format, scale) not in fixed}
+        timed = {f: card for f, card in here.items() if card.size or _kind(card) not in fixed}
         yield from _costs_at_scale(timed, size, spec, threads)
+
+
+def _kind(card: "Card") -> tuple[str, str, str, int]:
+    return card.system, card.variant, card.format, card.scale
 
 
 def _costs_at_scale(
@@ -124,15 +138,15 @@ def _costs_at_scale(
 
     lr = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     limits = {key: getattr(spec, key) for key in ("warmup", "runs", "min_seconds", "max_seconds")}
-    latency = in_turns({file.name: _timed(runtimes.load(file, threads), lr) for file in files}, **limits)
+    latency = in_turns({str(file): _timed(runtimes.load(file, threads), lr) for file in files}, **limits)
     with ThreadPoolExecutor(2) as pool:  # what is measured is each process's own
         memory = dict(
             zip(files, pool.map(lambda file: peak_memory_mb(file, size[0], size[1], threads), files), strict=True)
         )
     for file, card in files.items():
-        whole, infer = latency[file.name]["whole"], latency[file.name]["infer"]
+        whole, infer = (latency[str(file)][part] for part in ("whole", "infer"))
         yield (
-            {"variant": card.variant, "runtime": card.format, "scale": card.scale}
+            {"system": card.system, "variant": card.variant, "runtime": card.format, "scale": card.scale}
             | {"lr_height": size[0], "lr_width": size[1], "threads": threads, "runs": whole.runs}
             | {key: getattr(whole, key) for key in ("p50_ms", "p90_ms", "iqr_ms")}
             | {f"infer_{key}": getattr(infer, key) for key in ("p50_ms", "p90_ms", "iqr_ms")}

@@ -1,4 +1,4 @@
-"""Export every variant of one system (fp32, ptq, qat) to ONNX, OpenVINO and TFLite, each file with a card beside it."""
+"""Export the nets of one system in every variant (fp32, ptq, qat) to ONNX, OpenVINO and TFLite, a card beside each."""
 
 from typing import Any
 
@@ -19,43 +19,42 @@ def export(system: str) -> None:
     from pipeline_src.training.weights import load_net
 
     torch.set_num_threads(params.threads)
-    height, width = params.system(system).timing_size
-    weights = {
-        "fp32": settings.results("train", system) / "weights.safetensors",
-        **{variant: settings.results("quantize", system) / f"{variant}.safetensors" for variant in ("ptq", "qat")},
-    }
-    net, made_from = load_net(weights["fp32"])
-    folded = fold(net)
-    prepared = quantization.prepare(folded)
-    counts = {
-        scale: {"parameters": parameters(net.at_scale(scale)), "mult_adds": mult_adds(net.at_scale(scale), scale)}
-        for scale in net.description.scales
-    }
+    spec = params.system(system)
+    height, width = spec.timing_size
     with (
         tracking.stage_run("export", system, {"timing_size": [height, width]}) as run,
         whole_folder(settings.results("export", system)) as out,
     ):
-        files = []
-        for variant, source in weights.items():
-            if variant != "fp32":
-                quantization.load(source, prepared)
-            graphs = folded if variant == "fp32" else quantization.convert(prepared)
-            for scale in net.description.scales:
-                stem = f"{variant}_x{scale}"
-                exporting.export(graphs.at_scale(scale), out, stem, (height, width))
-                facts: dict[str, Any] = {
-                    "system": system,
-                    "model": made_from["model"],
-                    "variant": variant,
-                    "scale": scale,
-                    "colour": net.description.colour,
-                    "weights": {source.name: sha256(source)},
-                    **counts[scale],
-                }
-                files += exporting.write_cards(out, stem, (height, width), **facts)
+        ops: list[dict[str, Any]] = []
+        for label in spec.prune.nets_of(system):
+            folder = out / label.removeprefix(system).strip("/")
+            folder.mkdir(exist_ok=True)
+            weights = {variant: settings.weights(label, variant) for variant in ("fp32", "ptq", "qat")}
+            net, made_from = load_net(weights["fp32"])
+            folded = fold(net)
+            prepared = quantization.prepare(folded)
+            files = []
+            for variant, source in weights.items():
+                if variant != "fp32":
+                    quantization.load(source, prepared)
+                graphs = folded if variant == "fp32" else quantization.convert(prepared)
+                for scale in net.description.scales:
+                    stem = f"{variant}_x{scale}"
+                    exporting.export(graphs.at_scale(scale), folder, stem, (height, width))
+                    facts: dict[str, Any] = {
+                        "system": label,
+                        "model": made_from["model"],
+                        "variant": variant,
+                        "scale": scale,
+                        "colour": net.description.colour,
+                        "weights": {source.name: sha256(source)},
+                        "parameters": parameters(net.at_scale(scale)),
+                        "mult_adds": mult_adds(net.at_scale(scale), scale),
+                    }
+                    files += exporting.write_cards(folder, stem, (height, width), **facts)
+            ops += [{"net": label, **row} for file in files for row in inventory.rows(file)]
         openvino.try_compile(out)
-        table = pd.DataFrame([row for file in files for row in inventory.rows(file)])
-        table.to_csv(out / "inventory.csv", index=False)
+        pd.DataFrame(ops).to_csv(out / "inventory.csv", index=False)
         run.log_artifact(out / "inventory.csv")
 
 

@@ -1,4 +1,4 @@
-"""Quantise one system to int8: after training (PTQ), and by quantisation-aware training (QAT) from the float net."""
+"""Quantise the nets of one system to int8: after training (PTQ), and by quantisation-aware training on (QAT)."""
 
 import csv
 import hashlib
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline_src import command, tracking
 from pipeline_src import params as settings
-from pipeline_src.files import sha256, whole_file, write_json
+from pipeline_src.files import empty, sha256, whole_file, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,61 +28,69 @@ def quantize(system: str) -> None:
     from pipeline_src.training.setup import patches_of, torch_device, validator, write_curve
     from pipeline_src.training.weights import load_net
 
-    out, recipe = settings.results("quantize", system), params.system(system).qat
-    weights = settings.results("train", system) / "weights.safetensors"
+    out, spec = settings.results("quantize", system), params.system(system)
+    recipe = spec.qat
     training, validation = (ImagePairs(settings.TRAIN_H5, part) for part in ("training", "validation"))
     device = torch_device(params.train.device, params.threads)
-    net, made_from = load_net(weights)
-    scales = net.description.scales
+    scales = spec.scales
     validate = validator(validation, scales, params.train.validation_crop, device)
-    patches = patches_of(training, scales, recipe, params.seed)
+    calibration = _calibration_images(training, scales, **params.quantize.model_dump())
+    images = {scale: list(of_scale.values()) for scale, of_scale in calibration.items()}
     identity = {
-        "weights": sha256(weights),
         "train_h5": sha256(settings.TRAIN_H5),
         "recipe": recipe.model_dump(),
         "quantize": params.quantize.model_dump(),
         "seed": params.seed,
     }
-    metadata = {"system": system, **{key: made_from[key] for key in ("model", "scales", "net")}, **identity}
     machine = {"threads": params.threads, "device": device.type}
     how = params.train.model_dump(exclude={"checkpoint_every"})
-    checkpoint = checkpoint_path(f"{system}-qat", identity | machine | {"train": how})
-    with tracking.stage_run("quantize", system, identity | {"train": params.train.model_dump()}) as run:
-        calibration = _calibration_images(training, scales, **params.quantize.model_dump())
-        _write_manifest(out / "calibration.csv", calibration)
 
-        def validate_prepared(prepared: Any) -> dict[str, float]:
-            with quantization.observers_off(prepared):
-                return validate(prepared)
+    def validate_prepared(prepared: Any) -> dict[str, float]:
+        with quantization.observers_off(prepared):
+            return validate(prepared)
 
-        prepared = quantization.prepare(fold(net))
-        calibrate(prepared, {scale: list(images.values()) for scale, images in calibration.items()})
-        quantization.save(out / "ptq.safetensors", prepared, metadata | {"variant": "ptq"})
-        metrics = {"fp32": validate(net.to(device)), "ptq": validate_prepared(prepared.to(device))}
-        curve = fit(
-            prepared,
-            patches,
-            recipe,
-            name=f"quantize@{system}",
-            device=device,
-            precision=torch.float32,  # bfloat16 has no more steps than int8, and would blur what is to be learnt
-            compiled=False,  # a graph of fake quantisations compiles for longer than it trains
-            checkpoint=checkpoint,
-            checkpoint_every=params.train.checkpoint_every,
-            validate=validate_prepared,
-            validate_every=params.train.validate_every,
-            before_step=quantization.freeze_ranges(prepared, after=recipe.steps * 3 // 4),
-        )
-        quantization.save(out / "qat.safetensors", prepared, metadata | {"variant": "qat"})
-        metrics["qat"] = {key: curve[-1][key] for key in metrics["ptq"]}
-        write_curve(out / "curve.csv", curve)
-        write_json(out / "metrics.json", metrics)
+    empty(out / "nets")
+    _write_manifest(out / "calibration.csv", calibration)
+    metrics: dict[str, dict[str, Any]] = {}
+    curves: list[dict[str, Any]] = []
+    checkpoints = []
+    for name in spec.prune.nets_of(system):
+        weights, ptq, qat = (settings.weights(name, variant) for variant in ("fp32", "ptq", "qat"))
+        net, made_from = load_net(weights)
+        of_net = identity | {"weights": sha256(weights)}
+        metadata = {"system": name, **{key: made_from[key] for key in ("model", "scales", "net")}, **of_net}
+        checkpoints.append(checkpoint_path(f"{name.replace('/', '-')}-qat", of_net | machine | {"train": how}))
+        with tracking.stage_run("quantize", name, of_net | {"train": params.train.model_dump()}) as run:
+            prepared = quantization.prepare(fold(net))
+            calibrate(prepared, images)
+            quantization.save(ptq, prepared, metadata | {"variant": "ptq"})
+            its = {"fp32": validate(net.to(device)), "ptq": validate_prepared(prepared.to(device))}
+            curve = fit(
+                prepared,
+                patches_of(training, scales, recipe, params.seed),
+                recipe,
+                name=f"quantize@{name}",
+                device=device,
+                precision=torch.float32,  # bfloat16 has no more steps than int8, and would blur what is to be learnt
+                compiled=False,  # a graph of fake quantisations compiles for longer than it trains
+                checkpoint=checkpoints[-1],
+                checkpoint_every=params.train.checkpoint_every,
+                validate=validate_prepared,
+                validate_every=params.train.validate_every,
+                before_step=quantization.freeze_ranges(prepared, after=recipe.steps * 3 // 4),
+            )
+            quantization.save(qat, prepared, metadata | {"variant": "qat"})
+            metrics[name] = its | {"qat": {key: curve[-1][key] for key in its["ptq"]}}
+            curves += [{"net": name, **row} for row in curve]
+            run.log_curve(curve)
+            run.log_metrics({f"{variant}_{key}": v for variant, row in metrics[name].items() for key, v in row.items()})
+            for file in (ptq, qat, out / "calibration.csv"):
+                run.log_artifact(file)
+                run.tag_output(file)
+    write_curve(out / "curve.csv", curves)
+    write_json(out / "metrics.json", metrics)
+    for checkpoint in checkpoints:
         checkpoint.unlink(missing_ok=True)
-        run.log_curve(curve)
-        run.log_metrics({f"{variant}_{key}": value for variant, row in metrics.items() for key, value in row.items()})
-        for file in ("ptq.safetensors", "qat.safetensors", "calibration.csv", "curve.csv"):
-            run.log_artifact(out / file)
-            run.tag_output(out / file)
 
 
 def _calibration_images(

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 def report() -> None:
     params = settings.load()
     from pipeline_src.files import whole_folder
-    from pipeline_src.reporting import figures, page, tables, texts
+    from pipeline_src.reporting import figures, page, pruning, tables, texts
 
     measured, out = settings.results("benchmark"), settings.results("report")
-    systems, sets = list(params.systems), params.sets_for("evaluation")
+    systems, sets = params.nets(), params.sets_for("evaluation")
     with tracking.stage_run("report", None, params.model_dump()) as run:
         table = tables.read(measured, systems, sets)
+        pruned = pruning.compared(table, params.systems)
         provenance = page.Provenance(
             commit=tracking.git_commit(),
             params=settings.PARAMS.read_text(),
@@ -28,11 +29,15 @@ def report() -> None:
             experiment=tracking.EXPERIMENT,
         )
         crops = page.find_crops(measured, systems, sets, params.report.crops)
-        texts.write(table, out)
+        texts.write(table, pruned, out)
         drawn: dict[str, dict[str, list[Path]]] = {}
         with whole_folder(out / "figures") as folder:
-            for name, draw in (("pareto", figures.pareto), ("waterfall", figures.waterfall)):
-                for of_set, rows in table.groupby("set", sort=False):
+            for name, draw, of in (
+                ("pareto", figures.pareto, table),
+                ("waterfall", figures.waterfall, table),
+                ("pruning", pruning.draw, pruned),
+            ):
+                for of_set, rows in of.groupby("set", sort=False):
                     pngs = [
                         draw(rows, folder / f"{name}_{of_set}_{theme.name}.png", theme)
                         for theme in (figures.LIGHT, figures.DARK)
@@ -40,7 +45,7 @@ def report() -> None:
                     drawn.setdefault(name, {})[str(of_set)] = [out / "figures" / png.name for png in pngs]
         first = next((crop.folders[systems[0]] for crop in crops if systems[0] in crop.folders), None)
         figures.overview(table, systems[0], first, out / "overview.png")
-        page.write(out / "index.html", params.report.title, table, crops, drawn, provenance)
+        page.write(out / "index.html", params.report.title, table, pruned, crops, drawn, provenance)
         headline = metrics(table)
         write_json(out / "metrics.json", headline)
         run.log_metrics(_flat("", headline))

@@ -56,8 +56,27 @@ def load_net(path: Path) -> tuple[Any, dict[str, Any]]:
     if missing:
         raise UserError(f"{path} does not say its {', '.join(missing)}; give a file that the stage train wrote")
     net = build(metadata["model"], metadata["scales"], metadata["net"], str(path))
+    if metadata.get("pruned"):
+        shrink(net, tensors)
     _load(net, tensors, f"{path} does not fit the net {metadata['model']} that it names")
     return net.eval(), metadata
+
+
+def shrink(net: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Make the layers of ``net`` as small as the tensors of ``state``, which are yet to be loaded into it."""
+    for name, tensor in state.items():
+        where, _, leaf = name.rpartition(".")
+        try:
+            layer = net.get_submodule(where)
+            old = getattr(layer, leaf)
+        except AttributeError:
+            continue  # loading will name it
+        if old.ndim == tensor.ndim and old.shape != tensor.shape:
+            new = torch.empty_like(tensor, dtype=old.dtype)
+            parameter = isinstance(old, torch.nn.Parameter)
+            setattr(layer, leaf, torch.nn.Parameter(new, old.requires_grad) if parameter else new)
+            if isinstance(layer, torch.nn.Conv2d) and leaf == "weight":
+                layer.out_channels, layer.in_channels = len(new), new.shape[1] * layer.groups
 
 
 def load_into(net: torch.nn.Module, path: Path, digest: str) -> None:

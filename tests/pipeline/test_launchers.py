@@ -30,11 +30,12 @@ train: {{checkpoint_every: 2, validate_every: 2, validation_crop: 16}}
 quantize: {{calibration_images: 2, calibration_crop: 32}}
 benchmark: {{warmup: 1, runs: 3, min_seconds: 0.0, crops: 1, crop_size: 16}}
 systems:
-  abpn_x3: {{timing_size: [24, 32], train: {RECIPE}, qat: {RECIPE}}}
+  abpn_x3: {{timing_size: [24, 32], train: {RECIPE}, prune: {{finetune: {RECIPE}}}, qat: {RECIPE}}}
   {"".join(f"{name}: ~{chr(10)}  " for name in OTHERS)}
 """
-STAGES = 8
-SAME_ANYWHERE = ["fetch@samples", "fetch@samples_heldout", "build_h5", "train@abpn_x3", "quantize@abpn_x3"]
+STAGES = 9
+VERBS = ("train", "prune", "quantize")
+SAME_ANYWHERE = ["fetch@samples", "fetch@samples_heldout", "build_h5", *(f"{verb}@abpn_x3" for verb in VERBS)]
 
 pytestmark = pytest.mark.slow
 

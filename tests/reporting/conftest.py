@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,26 @@ MANY = {
 }  # fmt: skip
 
 
-def many_rows(system: str) -> list[dict[str, object]]:
+PRUNED = {  # of vdsr: how, dB lost at ×2 per level of sparsity, and how many times faster and smaller
+    "l1_25": ({"pruner": "l1", "sparsity": 0.25}, 0.1, 1.7), "l1_50": ({"pruner": "l1", "sparsity": 0.5}, 0.3, 3.6),
+    "l1_90": ({"pruner": "l1", "sparsity": 0.9}, 1.9, 30), "fpgm_50": ({"pruner": "fpgm", "sparsity": 0.5}, 0.4, 3.6),
+    "level_50": ({"pruner": "level", "sparsity": 0.5, "exclude": ["body.0"]}, 0.05, 1),
+}  # fmt: skip
+
+
+def pruned_rows(name: str) -> list[dict[str, Any]]:
+    """``many_rows`` of vdsr/<name>."""
+    _, lost, times = PRUNED[name]
+    rows = [row | {"system": f"vdsr/{name}"} for row in many_rows("vdsr")]
+    for row in rows:
+        if row["variant"] != "bicubic":
+            row |= {key: row[key] / times for key in ("p50_ms", "p90_ms", "iqr_ms")}
+            row |= {key: round(row[key] / times) for key in ("file_bytes", "mult_adds", "params")}
+            row["psnr_y"] -= lost
+    return rows
+
+
+def many_rows(system: str) -> list[dict[str, Any]]:
     """As many rows as the full pipeline measures; slow systems are timed at a quarter of the size."""
     scales, gain, ms, params = MANY[system]
     rows = []
@@ -112,7 +132,9 @@ def write_root(root: Path, systems: dict[str, dict[str, object]], sets: tuple[st
 
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["sets"] = {"samples": {"role": "training"}} | {name: {"role": "evaluation"} for name in sets}
-    params["systems"] = {name: params["systems"]["abpn_x3"] | changes for name, changes in systems.items()}
+    params["systems"] = {
+        name: params["systems"]["abpn_x3"] | {"prune": {}} | changes for name, changes in systems.items()
+    }
     params["report"] = {"title": "Super-resolution <at> the edge", "crops": 4}
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
@@ -126,7 +148,7 @@ def write_benchmark(root: Path, system: str, rows: list[dict[str, object]]) -> P
         "measured": "2026-01-02T03:04:05+00:00",
     }
     folder = root / "results" / "benchmark" / system
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_csv(folder / "benchmark.csv", index=False)
     (folder / "machine.json").write_text(json.dumps(machine))
     return folder
@@ -148,7 +170,13 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def full_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of as many systems, scales and sets as the pipeline can have."""
     root = tmp_path_factory.mktemp("full")
-    write_root(root, {name: {"scales": scales} for name, (scales, *_) in MANY.items()}, tuple(MANY_SETS))
+    systems: dict[str, dict[str, object]] = {name: {"scales": scales} for name, (scales, *_) in MANY.items()}
+    recipe = {"steps": 10, "batch": 1, "patch": 16, "augment": [], "loss": "l1", "lr": 1e-3, "warmup": 0}
+    nets = {name: cut for name, (cut, *_) in PRUNED.items()}
+    systems["vdsr"]["prune"] = {"nets": nets, "finetune": recipe | {"decay": "cosine"}}
+    write_root(root, systems, tuple(MANY_SETS))
+    for name in PRUNED:
+        write_benchmark(root, f"vdsr/{name}", pruned_rows(name))
     for system, (scales, *_) in MANY.items():
         folder = write_benchmark(root, system, many_rows(system))
         for scale in scales:

@@ -1,4 +1,4 @@
-"""The stages quantize, export and benchmark, run as their commands on a net of two scales and a few steps."""
+"""The stages prune, quantize, export and benchmark, run as their commands on a net of two scales and a few steps."""
 
 import csv
 import hashlib
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,15 +23,18 @@ from pipeline_src.files import sha256
 Make = Callable[..., Path]
 Stage = Callable[..., subprocess.CompletedProcess[str]]
 
-RECIPE = TINY | {"augment": ["hflip"], "loss": "l1", "lr": 1e-4, "decay": "cosine"}
+RECIPE: dict[str, Any] = TINY | {"augment": ["hflip"], "loss": "l1", "lr": 1e-4, "decay": "cosine"}
+FROM_NOTHING = RECIPE | {"steps": 80, "lr": 3e-3}  # down from the random residual that it begins with
 SMALL = {
     "model": "vdsr",
     "scales": [2, 3],
     "net": {"channels": 6, "depth": 3},
     "timing_size": [24, 32],
-    "train": RECIPE | {"steps": 80, "lr": 3e-3},  # down from the random residual that it begins with
+    "train": FROM_NOTHING,
+    "prune": {"nets": {"half": {"pruner": "l1", "sparsity": 0.5}}, "finetune": FROM_NOTHING},
     "qat": RECIPE,
 }
+NETS = ("small", "small/half")
 VARIANTS = ("fp32", "ptq", "qat")
 
 
@@ -52,7 +56,7 @@ def trained(workspace: Make, train_h5: Path, stage: Stage) -> Path:
 
 
 @pytest.mark.slow
-def test_quantize_export_benchmark_and_upscale_at_two_scales(trained: Path, stage: Stage) -> None:
+def test_prune_quantize_export_benchmark_and_upscale_at_two_scales(trained: Path, stage: Stage) -> None:
     heldout = trained / "results/fetch/evaluation/samples_heldout"
     heldout.mkdir(parents=True)
     colours = Image.fromarray(photograph("astronaut.png")[60:120, 200:272])
@@ -63,27 +67,40 @@ def test_quantize_export_benchmark_and_upscale_at_two_scales(trained: Path, stag
     assert early.returncode == 1
     assert early.stderr.splitlines()[-1].endswith("ptq.safetensors does not exist; run the stage that makes it first")
     assert not exported.exists()
-    for name in ("quantize", "export"):
+    for name in ("prune", "quantize", "export"):
         done = stage(trained, name, "small")
         assert done.returncode == 0, done.stderr
+    assert_pruned(trained / "results/prune/small")
     assert_quantized(trained / "results/quantize/small", trained / "results/build_h5/train.h5")
     assert_exported(exported, trained / "results/quantize/small")
-    for card in exported.glob("*.json"):  # two kinds of files are enough to measure
+    for card in exported.rglob("*.json"):  # two kinds of files are enough to measure
         if not card.name.startswith("qat") or card.name.endswith(".xml.json"):
             card.unlink()
     done = stage(trained, "benchmark", "small")
     assert done.returncode == 0, done.stderr
-    assert_measured(trained / "results/benchmark/small")
+    for net in NETS:
+        assert_measured(trained / "results/benchmark" / net, net)
     assert_upscaled(trained, heldout)
+
+
+def assert_pruned(out: Path) -> None:
+    layers = [tuple(row.values()) for row in csv.DictReader((out / "layers.csv").open())]
+    assert layers == [("small/half", f"body.{2 * i}", str(n), str(n // 2 or 1)) for i, n in enumerate((6, 6, 1))]
+    assert load_file(out / "nets/half.safetensors")["body.2.weight"].shape == (3, 3, 3, 3)
+    assert set(json.loads((out / "metrics.json").read_text())) == set(NETS)
+    steps = [(row["net"], row["step"]) for row in csv.DictReader((out / "curve.csv").open())]
+    assert steps == [("small/half", str(step)) for step in (*range(0, 80, 6), 80)]
 
 
 def assert_quantized(out: Path, train_h5: Path) -> None:
     metrics = json.loads((out / "metrics.json").read_text())
-    assert set(metrics) == set(VARIANTS)
-    for row in metrics.values():
-        assert set(row) == {"psnr_y", "psnr_rgb", "over_bicubic", "psnr_y_x2", "psnr_y_x3"}
-        assert row["psnr_y"] == pytest.approx((row["psnr_y_x2"] + row["psnr_y_x3"]) / 2)
-    assert metrics["ptq"]["psnr_rgb"] == pytest.approx(metrics["fp32"]["psnr_rgb"], abs=0.3)
+    assert set(metrics) == set(NETS)
+    for of_net in metrics.values():
+        assert set(of_net) == set(VARIANTS)
+        for row in of_net.values():
+            assert set(row) == {"psnr_y", "psnr_rgb", "over_bicubic", "psnr_y_x2", "psnr_y_x3"}
+            assert row["psnr_y"] == pytest.approx((row["psnr_y_x2"] + row["psnr_y_x3"]) / 2)
+        assert of_net["ptq"]["psnr_rgb"] == pytest.approx(of_net["fp32"]["psnr_rgb"], abs=0.3)
 
     images = ImagePairs(train_h5, "training")
     rows = list(csv.DictReader((out / "calibration.csv").open()))
@@ -92,7 +109,7 @@ def assert_quantized(out: Path, train_h5: Path) -> None:
         lr, _ = images.middle(f"{row['set']}/{row['file']}", int(row["scale"]), 32)
         assert hashlib.sha256(lr.tobytes()).hexdigest() == row["sha256_pixels"]
 
-    ptq, qat = (load_file(out / f"{variant}.safetensors") for variant in ("ptq", "qat"))
+    ptq, qat = (load_file(out / f"nets/{variant}.safetensors") for variant in ("ptq", "qat"))
     for scale in ("x2.", "x3."):
         weights = [key for key in ptq if key.startswith(scale) and key.endswith("weight")]
         assert weights
@@ -102,21 +119,25 @@ def assert_quantized(out: Path, train_h5: Path) -> None:
 
 def assert_exported(exported: Path, quantized: Path) -> None:
     found = cards.of_folder(exported)
-    assert {(card.variant, card.format, card.scale, card.size is None) for card in found.values()} == {
-        (variant, made_as, scale, any_size)
+    assert {(card.system, card.variant, card.format, card.scale, card.size is None) for card in found.values()} == {
+        (net, variant, made_as, scale, any_size)
+        for net in NETS
         for variant in VARIANTS
         for scale in (2, 3)
         for made_as, any_size in (("onnx", True), ("openvino", True), ("tflite", True), ("tflite", False))
     }
     card = found[exported / "qat_x3.onnx"]
-    assert card.weights == {"qat.safetensors": sha256(quantized / "qat.safetensors")}
+    assert card.weights == {"qat.safetensors": sha256(quantized / "nets/qat.safetensors")}
     assert (card.colour, card.parameters) == ("Y", 9 * (6 + 36 + 6))
+    assert found[exported / "half/qat_x3.onnx"].parameters == 9 * (3 + 9 + 3)
     inventory = list(csv.DictReader((exported / "inventory.csv").open()))
-    assert {row["file"] for row in inventory} == {file.name for file in found}
-    assert list(inventory[0]) == ["file", "op", "count", "activations", "constants"]
+    assert {(row["net"], row["file"]) for row in inventory} == {
+        (card.system, file.name) for file, card in found.items()
+    }
+    assert list(inventory[0]) == ["net", "file", "op", "count", "activations", "constants"]
 
 
-def assert_measured(out: Path) -> None:
+def assert_measured(out: Path, net: str) -> None:
     rows = list(csv.DictReader((out / "benchmark.csv").open()))
     measured = {(row["variant"], row["runtime"], row["scale"]): row for row in rows}
     assert set(measured) == {
@@ -124,6 +145,7 @@ def assert_measured(out: Path) -> None:
         *(("qat", runtime, scale) for runtime in ("onnx", "tflite") for scale in "23"),
     }
     for (_, runtime, scale), row in measured.items():
+        assert row["system"] == net
         assert row["images"] == "2"
         if runtime:
             bicubic = float(measured["bicubic", "", scale]["psnr_y"])
@@ -132,7 +154,8 @@ def assert_measured(out: Path) -> None:
             assert [float(row[key]) for key in ("lr_height", "lr_width", "threads", "runs")] == [24, 32, 1, 2]
             assert 0 < float(row["infer_p50_ms"]) <= float(row["p50_ms"])
             assert float(row["peak_memory_mb"]) > 0
-    assert {folder.name for folder in (out / "crops").iterdir()} == {"samples_heldout_a_x2", "samples_heldout_a_x3"}
+    crops = {folder.name for folder in out.glob("crops/*")}
+    assert crops == ({"samples_heldout_a_x2", "samples_heldout_a_x3"} if net == "small" else set())
 
 
 def assert_upscaled(folder: Path, heldout: Path) -> None:
@@ -146,6 +169,8 @@ def assert_upscaled(folder: Path, heldout: Path) -> None:
     assert done.returncode == 0, done.stderr
     grey = Image.open(folder / "sr.png")
     assert (grey.mode, grey.size) == ("L", (216, 180))
+    done = upscale("--model", "small/half", "--scale", "2", "--runtime", "tflite", "--variant", "qat")
+    assert done.returncode == 0, done.stderr
     lr = np.asarray(Image.open(heldout / "grey.png")).astype(float)
     assert abs(np.asarray(grey).astype(float).reshape(60, 3, 72, 3).mean(axis=(1, 3)) - lr).mean() < 12
     for arguments, sentence in (

@@ -1,0 +1,205 @@
+"""What a pruned net gives is what the whole one gives with those filters at 0; what hangs together goes together."""
+
+import copy
+import functools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_net import NETS
+from torch import Tensor, nn
+
+from pipeline_src import models
+from pipeline_src.compression import channels, pruning
+from pipeline_src.errors import UserError
+from pipeline_src.models.layers import ScaleBatchNorm
+from pipeline_src.params import Pruning
+from pipeline_src.training.weights import load_net, save_net
+
+WAYS: dict[str, dict[str, Any]] = {
+    "half": {"pruner": "l1", "sparsity": 0.5},
+    "uneven": {"pruner": "l2", "sparsity": 0.3},
+    "fpgm": {"pruner": "fpgm", "sparsity": 0.5},
+    "most": {"pruner": "l1", "sparsity": 0.9},
+    "global": {"pruner": "l1", "sparsity": 0.5, "scope": "global"},
+    "normal": {"pruner": "l1", "sparsity": 0.5, "mode": "normal"},
+}
+SEVERAL: dict[str, tuple[str, list[int], dict[str, Any]]] = {
+    **NETS,
+    "carn": ("carn", [2, 3], {"mobile": False}),
+    "carn_m of all scales": ("carn", [2, 3, 4], {"mobile": True, "groups": 4}),
+    "ecdn": ("ecdn", [3, 4], {"mobile": False}),
+    "ecdn_m of all scales": ("ecdn", [2, 3, 4], {"mobile": True}),
+    "abpn, nearest": ("abpn", [3], {"channels": 12, "residual": "nearest", "image_conv": False}),
+    "abpn, feature": ("abpn", [2], {"channels": 12, "residual": "feature"}),
+}
+
+
+@functools.cache
+def whole(name: str) -> tuple[Any, channels.Channels]:
+    """A net of which every weight, bias and statistic counts, in float64, and its channels."""
+    torch.manual_seed(0)
+    net = models.build(*SEVERAL[name])
+    for parameter in net.parameters():
+        if parameter.requires_grad:
+            nn.init.normal_(parameter, std=0.5 / max(1, parameter[0].numel()) ** 0.5)
+    for module in net.modules():
+        if isinstance(module, ScaleBatchNorm):
+            for of_scale in module.statistics.values():
+                nn.init.normal_(of_scale.mean)
+                nn.init.uniform_(of_scale.var, 0.5, 2.0)
+    net = net.double().eval()
+    return net, channels.read(net)
+
+
+def images(net: Any) -> list[Tensor]:
+    lr = 255 * torch.rand(1, 3, 17, 23, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    with torch.no_grad():
+        return [unclamped(net.at_scale(scale))(lr) for scale in net.description.scales]
+
+
+def unclamped(net: Any) -> Any:
+    net.clamp.train()  # or an image that is all 0 would be as good as another
+    return net
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("way", WAYS)
+def test_the_smaller_net_gives_what_the_masked_one_gives(name: str, way: str) -> None:
+    net, together = whole(name)
+    gone = pruning.channels_to_go(together, net.state_dict(), Pruning(**WAYS[way]))
+    masked, smaller = copy.deepcopy(net), copy.deepcopy(net)
+    masked.load_state_dict(together.mask(net.state_dict(), gone))
+    layers = pruning.prune(smaller, Pruning(**WAYS[way]))
+    assert parameters(smaller) < parameters(net)
+    assert all(0 < layer.after <= layer.before for layer in layers)
+    for ours, reference, before in zip(images(smaller), images(masked), images(net), strict=True):
+        assert (ours - reference).abs().max() < 1e-5
+        assert (before - reference).abs().max() > 1e-2
+
+
+def parameters(net: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_half_of_every_layer_goes_but_of_those_that_make_the_image(name: str) -> None:
+    net = copy.deepcopy(whole(name)[0])
+    layers = pruning.prune(net, Pruning(pruner="l1", sparsity=0.5))
+    whole_ones = {layer.layer for layer in layers if layer.after == layer.before}
+    assert all(layer.after == layer.before - layer.before // 2 for layer in layers if layer.layer not in whole_ones)
+    ends = {"abpn": {"body.8"}, "vdsr": {"body.6"}, "abpn, nearest": {"body.12"}, "abpn, feature": {"body.12"}}
+    assert whole_ones == ends.get(name, {"exit"}), layers
+
+
+@pytest.mark.parametrize(("sparsity", "width", "count"), [(0.2, 52, 438_984), (0.5, 32, 166_464)])
+def test_vdsr_has_the_widths_and_parameters_of_the_published_experiment(
+    sparsity: float, width: int, count: int
+) -> None:
+    net = models.build("vdsr", [2, 3, 4], {})
+    layers = pruning.prune(net, Pruning(pruner="l1", sparsity=sparsity))
+    assert [layer.after for layer in layers] == [*[width] * 19, 1]
+    assert parameters(net) == count
+
+
+def test_the_filters_that_go_are_those_that_nni_takes_of_the_net_itself() -> None:
+    from nni.compression.pruning import L1NormPruner
+
+    net = models.build("vdsr", [2], {"channels": 12, "depth": 4})
+    ours = copy.deepcopy(net)
+    pruning.prune(ours, Pruning(pruner="l1", sparsity=0.4))
+    pruner = L1NormPruner(net.body, [{"op_types": ["Conv2d"], "sparse_ratio": 0.4}])
+    _, masks = pruner.compress()
+    reads = torch.tensor([True])
+    for name, conv in net.body.named_children():
+        if isinstance(conv, nn.Conv2d):
+            stays = masks[name]["weight"].flatten(1).any(1)
+            assert torch.equal(ours.body.get_submodule(name).weight, conv.weight[stays][:, reads])
+            reads = stays
+    assert len(reads) == 1
+
+
+def test_least_goes_where_each_convolution_is_looked_at_by_itself() -> None:
+    """EDSR's blocks add up: of their sum a channel goes only if every block's pruner would let it go."""
+    net, together = whole("edsr")
+    sizes = {}
+    for mode in ("normal", "dependency_aware"):
+        spec = Pruning.model_validate({"pruner": "l1", "sparsity": 0.5, "mode": mode})
+        sizes[mode] = len(pruning.channels_to_go(together, net.state_dict(), spec))
+    assert 0 < sizes["normal"] < sizes["dependency_aware"]
+
+
+def test_only_the_layers_that_are_named_become_smaller() -> None:
+    net = models.build("edsr", [2], {"channels": 12, "blocks": 3})
+    spec = Pruning(pruner="l1", sparsity=0.5, layers=["body.*.body.0"], exclude=["body.1.*"])
+    layers = pruning.prune(net, spec)
+    assert {layer.layer for layer in layers if layer.after < layer.before} == {"body.0.body.0", "body.2.body.0"}
+
+
+def test_level_zeroes_the_smallest_weights_and_they_stay_so() -> None:
+    torch.manual_seed(0)
+    net = models.build("abpn", [2], {"channels": 12, "depth": 2})
+    nn.init.normal_(net.body[-1].weight)
+    before = copy.deepcopy(net.state_dict())
+    first, *_, last = pruning.prune(net, Pruning(pruner="level", sparsity=0.75, exclude=["body.4"]))
+    assert (first.layer, first.before, first.after) == ("body.0", 12 * 27, 12 * 27 // 4)
+    assert last.layer == "body.8"
+    assert torch.equal(net.body[4].weight, before["body.4.weight"])
+    weights, whole_ones = net.body[2].weight, before["body.2.weight"]
+    zero = weights == 0
+    assert whole_ones[zero].abs().max() <= whole_ones[~zero].abs().min()
+    optimiser = torch.optim.Adam(net.parameters(), 1e-2)
+    for _ in range(3):
+        optimiser.zero_grad()
+        (net(255 * torch.rand(1, 3, 8, 8)) - 100).abs().mean().backward()
+        optimiser.step()
+    assert torch.equal(weights == 0, zero)
+    assert (weights[~zero] != whole_ones[~zero]).any()
+
+
+def test_random_weights_have_the_widths_but_not_the_values_of_the_surviving_ones() -> None:
+    nets = {}
+    for weights in ("surviving", "random"):
+        torch.manual_seed(0)
+        nets[weights] = models.build("ecdn", [2], {"mobile": True})
+        for of_scale in nets[weights].body.blocks[0].layers[0].norm.statistics.values():
+            of_scale.mean.fill_(1)
+        pruning.prune(nets[weights], Pruning.model_validate({"pruner": "l1", "sparsity": 0.5, "weights": weights}))
+    surviving, random = (net.state_dict() for net in nets.values())
+    assert {name: tensor.shape for name, tensor in surviving.items()} == {n: t.shape for n, t in random.items()}
+    assert not torch.equal(surviving["entry.weight"], random["entry.weight"])
+    assert torch.equal(surviving["shift.0.weight"], random["shift.0.weight"])  # no weight, but the mean of DIV2K
+    assert not random["body.blocks.0.layers.0.norm.statistics.2.mean"].any()
+
+
+def test_a_pruned_net_is_read_back_as_it_was(tmp_path: Path) -> None:
+    model, scales, arguments = SEVERAL["ecdn_m of all scales"]
+    net = copy.deepcopy(whole("ecdn_m of all scales")[0]).float()
+    pruning.prune(net, Pruning(pruner="l1", sparsity=0.3))
+    file = tmp_path / "pruned.safetensors"
+    metadata = {"model": model, "scales": scales, "net": arguments}
+    save_net(file, net, metadata | {"pruned": {"pruner": "l1"}})
+    again, _ = load_net(file)
+    lr = 255 * torch.rand(1, 3, 8, 8)
+    for scale in scales:
+        assert torch.equal(again.at_scale(scale).eval()(lr), net.at_scale(scale).eval()(lr))
+    save_net(file, net, metadata)
+    with pytest.raises(UserError, match="does not fit the net ecdn that it names: size mismatch"):
+        load_net(file)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"layers": ["upscale.*"]}, "'upscale.*' matches no convolution that is trained; the net has body.0, body.10"),
+        ({"exclude": ["nothing"]}, "'nothing' matches no convolution that is trained"),
+        ({"layers": ["body.12"]}, "l1 at sparsity 0.5, mode dependency_aware, takes no filter of this net; raise the"),
+        ({"sparsity": 0.01}, "l1 at sparsity 0.01, mode dependency_aware, takes no filter of this net"),
+    ],
+)
+def test_a_name_that_matches_nothing_and_a_net_that_stays_whole_are_refused(spec: dict[str, Any], message: str) -> None:
+    net = models.build("abpn", [3], {})
+    with pytest.raises(UserError) as error:
+        pruning.prune(net, Pruning(**{"pruner": "l1", "sparsity": 0.5} | spec))
+    assert str(error.value).startswith(message)
