@@ -9,6 +9,16 @@ from pipeline_src.files import empty, sha256, whole_file, write_json
 
 def prune(system: str) -> None:
     params = settings.load()
+    spec, out, weights = params.system(system).prune, settings.results("prune", system), settings.weights(system)
+    empty(out / "nets")
+    if not spec.nets:
+        for name, text in (
+            ("layers.csv", "net,layer,before,after\n"),
+            ("curve.csv", "net,step\n"),
+            ("metrics.json", "{}\n"),
+        ):
+            (out / name).write_text(text)
+        return
     import pandas as pd
     import torch
 
@@ -18,7 +28,6 @@ def prune(system: str) -> None:
     from pipeline_src.training.setup import patches_of, precision_of, torch_device, validator, write_curve
     from pipeline_src.training.weights import load_net, save_net
 
-    spec, out, weights = params.system(system).prune, settings.results("prune", system), settings.weights(system)
     training, validation = (ImagePairs(settings.TRAIN_H5, part) for part in ("training", "validation"))
     device = torch_device(params.train.device, params.threads)
     precision = precision_of(params.train.precision, device)
@@ -27,8 +36,7 @@ def prune(system: str) -> None:
     net, made_from = load_net(weights)
     scales = net.description.scales
     validate = validator(validation, scales, params.train.validation_crop, device)
-    empty(out / "nets")
-    metrics = {system: validate(net.to(device))} if spec.nets else {}
+    metrics = {system: validate(net.to(device))}
     layers: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
     checkpoints = []
@@ -60,7 +68,7 @@ def prune(system: str) -> None:
             run.log_artifact(settings.weights(name))
             run.tag_output(settings.weights(name))
     with whole_file(out / "layers.csv") as aside:
-        pd.DataFrame(layers, columns=["net", "layer", "before", "after"]).to_csv(aside, index=False)
+        pd.DataFrame(layers).to_csv(aside, index=False)
     write_curve(out / "curve.csv", curves)
     write_json(out / "metrics.json", metrics)
     for checkpoint in checkpoints:
