@@ -43,6 +43,7 @@ class BuildH5(Section):
     scales: Annotated[list[Scale], Field(min_length=1)]
     convention: Literal["A", "B"]
     validation_every: Annotated[int, Field(ge=2)]
+    shrink: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
 
 
 class Train(Section):
@@ -290,6 +291,9 @@ def merge(preset: Path, path: Path = PARAMS) -> None:
         for key, value in new.items():
             if isinstance(value, dict) and isinstance(old.get(key), dict):
                 into(old[key], value)
+                if not old[key]:
+                    del old[key]  # with the comments in it, which have no place in {}
+                    old[key] = {}
             elif value is None:
                 old.pop(key, None)
             else:

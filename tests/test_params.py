@@ -129,6 +129,13 @@ def test_the_paper_preset_merges_and_the_comments_stay(copy: Path) -> None:
     assert [comment for comment in comments if comment not in copy.read_text()] == []
 
 
+def test_a_section_that_a_preset_empties_stays_valid(copy: Path, tmp_path: Path) -> None:
+    preset = tmp_path / "whole.yaml"
+    preset.write_text("systems: {abpn_x3: {prune: {nets: ~, finetune: ~}}}")
+    settings.merge(preset, copy)
+    assert settings.load(copy).system("abpn_x3").prune == settings.Prune()
+
+
 def test_every_set_of_the_paper_preset_is_in_the_catalogue() -> None:
     from pipeline_src.data.known_sets import SETS
 

@@ -71,7 +71,7 @@ class Patches:
         lr = np.empty((len(mine), side, side, 3), np.uint8)
         hr = np.empty((len(mine), side * scale, side * scale, 3), np.uint8)
         for place, i in enumerate(mine):
-            a, b = self._cut(self._names[chosen[i]], scale, *corners[i])
+            a, b = (_whole_pixels(part) for part in self._cut(self._names[chosen[i]], scale, *corners[i]))
             hflip, vflip, transpose = draws[i]
             if hflip and "hflip" in self.augment:
                 a, b = a[:, ::-1], b[:, ::-1]
@@ -79,7 +79,7 @@ class Patches:
                 a, b = a[::-1], b[::-1]
             if transpose and "transpose" in self.augment:
                 a, b = a.swapaxes(0, 1), b.swapaxes(0, 1)
-            lr[place], hr[place] = a, b
+            _whole_pixels(lr[place])[...], _whole_pixels(hr[place])[...] = a, b
         return Batch(scale, lr, hr)
 
     def _cut(self, name: str, scale: int, y: int, x: int) -> tuple[np.ndarray, np.ndarray]:
@@ -91,3 +91,8 @@ class Patches:
             return lr, hr
         grow = [[(0, t * (side - height)), (0, t * (side - width)), (0, 0)] for t in (1, s)]
         return np.pad(lr, grow[0], "symmetric"), np.pad(hr, grow[1], "symmetric")
+
+
+def _whole_pixels(image: np.ndarray) -> np.ndarray:
+    """The same memory as H×W pixels of three bytes: a flip then copies pixels, twice as fast as bytes."""
+    return image.view(np.dtype((np.void, 3)))[..., 0]

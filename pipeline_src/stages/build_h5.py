@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pipeline_src import command, tracking
 from pipeline_src import params as settings
@@ -28,14 +28,18 @@ def build_h5() -> None:
     refuse_overlap(folders["training"], folders["evaluation"])
     files = [file for folder in folders["training"] for file in list_images(folder)]
     with tracking.stage_run("build_h5", None, {"images": len(files), **spec.model_dump()}):
-        pairs = _pairs(files, spec.scales, spec.convention, spec.validation_every, params.threads)
+        pairs = _pairs(files, spec, params.threads)
         hdf5.write(settings.TRAIN_H5, pairs)
 
 
 def _pairs(
-    files: list[Path], scales: list[int], convention: Literal["A", "B"], validation_every: int, threads: int
+    files: list[Path], spec: settings.BuildH5, threads: int
 ) -> Iterator[tuple["Part", str, "np.ndarray", dict[int, "np.ndarray"]]]:
-    """The images in the order of ``files``; decoding runs ahead in threads, resizing has threads of its own."""
+    """The images in the order of ``files``; decoding runs ahead in threads, resizing has threads of its own.
+
+    Of a training image there is a copy for each of ``spec.shrink`` that leaves ``SMALLEST`` pixels, called
+    ``<name>@<factor>`` where it is smaller; a validation image stays as it is.
+    """
     from tqdm import tqdm
 
     from pipeline_src.data.colour import as_rgb
@@ -49,11 +53,15 @@ def _pairs(
             hr = as_rgb(decoding.pop(0).result())
             if index + ahead < len(files):
                 decoding.append(decoders.submit(read_image, files[index + ahead]))
-            part: Part = "validation" if index % validation_every == validation_every - 1 else "training"
+            part: Part = "validation" if index % spec.validation_every == spec.validation_every - 1 else "training"
             if min(hr.shape[:2]) < SMALLEST:
                 raise UserError(f"{file} is smaller than {SMALLEST} pixels; remove it from its set")
-            lr = {scale: imresize(modcrop(hr, scale), 1 / scale, convention, threads) for scale in scales}
-            yield part, f"{file.parent.name}/{file.name}", hr, lr
+            name = f"{file.parent.name}/{file.name}"
+            for factor in spec.shrink if part == "training" else [1.0]:
+                small = hr if factor == 1 else imresize(hr, factor, spec.convention, threads)
+                if min(small.shape[:2]) >= SMALLEST:
+                    lr = {s: imresize(modcrop(small, s), 1 / s, spec.convention, threads) for s in spec.scales}
+                    yield part, name if factor == 1 else f"{name}@{factor:g}", small, lr
             progress.update()
 
 

@@ -1,0 +1,59 @@
+"""The stage build_h5, run as its command on a few crops of photographs."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from shared import photograph
+
+from pipeline_src.data.hdf5 import ImagePairs
+from pipeline_src.data.imresize import imresize, modcrop
+
+Make = Callable[..., Path]
+Stage = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def fetched(workspace: Make, stage: Stage) -> Path:
+    """A workspace that has fetched four photographs to train on, and one to evaluate on."""
+    folder = workspace({"build_h5": {"validation_every": 3, "shrink": [1.0, 0.5]}})
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["sets"] = {
+        "holiday": {"role": "training", "folder": "holiday"},
+        "judged": {"role": "evaluation", "folder": "judged"},
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    crops = {
+        "holiday/a.png": ("coffee.png", 90),
+        "holiday/b.png": ("chelsea.png", 60),
+        "holiday/c.png": ("rocket.jpg", 100),
+        "holiday/d.png": ("coffee.png", 50),
+        "judged/e.png": ("astronaut.png", 70),
+    }
+    for name, (source, side) in crops.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(photograph(source)[40 : 40 + side, 60:160]).save(folder / name)
+    for name in params["sets"]:
+        assert stage(folder, "fetch", name).returncode == 0
+    return folder
+
+
+def test_training_images_are_there_in_every_size_and_validation_images_in_their_own(
+    fetched: Path, stage: Stage
+) -> None:
+    done = stage(fetched, "build_h5")
+    assert done.returncode == 0, done.stderr
+    training, validation = (
+        ImagePairs(fetched / "results/build_h5/train.h5", part) for part in ("training", "validation")
+    )
+    # half of b and d would be smaller than the 32 pixels that the smallest image has
+    assert training.names == [f"holiday/{name}" for name in ("a.png", "a.png@0.5", "b.png", "d.png")]
+    assert validation.names == ["holiday/c.png"]
+    half = imresize(photograph("coffee.png")[40:130, 60:160], 0.5)
+    assert np.array_equal(training.hr("holiday/a.png@0.5"), half)
+    for scale in (2, 3, 4):
+        assert np.array_equal(training.lr("holiday/a.png@0.5", scale), imresize(modcrop(half, scale), 1 / scale))
