@@ -85,7 +85,8 @@ class Start(Section):
 class Recipe(Section):
     """How a net is trained.
 
-    ``patch`` is in LR pixels, or with ``patch_of: hr`` in HR pixels, whatever the scale. The rate ``lr`` rises linearly
+    ``patch`` is in LR pixels, or with ``patch_of: hr`` in HR pixels, whatever the scale. Every image is equally likely,
+    or with ``draw: set`` every image set, and then every image in it. The rate ``lr`` rises linearly
     over ``warmup`` steps and is multiplied by ``decay`` every ``decay_every`` steps, or follows half a cosine to 0
     (``decay: cosine``). Losses are of images in 0..1. ``momentum`` is SGD's, or Adam's β₁. ``clip`` limits the global
     norm of the gradients, or each of their elements to ±clip/rate (``clip_by: element``). Each batch is computed in
@@ -97,6 +98,7 @@ class Recipe(Section):
     batch: Count
     patch: Annotated[int, Field(ge=8)]
     patch_of: Literal["lr", "hr"] = "lr"
+    draw: Literal["image", "set"] = "image"
     augment: list[Literal["hflip", "vflip", "transpose"]]
     loss: Literal["l1", "smooth_l1", "mse", "sse"]
     optimiser: Literal["adam", "sgd"] = "adam"

@@ -1,5 +1,6 @@
 """Random training patches from ``train.h5``, a pure function of (seed, step): resuming needs no state."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -23,7 +24,8 @@ class Patches:
     """Batches of LR patches and the HR patches they came from, of one of ``scales`` per step.
 
     A patch has ``patch`` LR pixels a side, or with ``patch_of="hr"`` as many as ``patch`` HR pixels have room for.
-    Every image is equally likely, and then every position in it. An image smaller than a patch is
+    Every image is equally likely (``draw="set"``: every image set, then every image in it), and then every position in
+    it. An image smaller than a patch is
     mirrored at its right and bottom edge up to one patch, so none is lost. Augmentations are drawn per patch with
     p = 0.5 each: ``hflip``, ``vflip``, ``transpose``; all three make the eight flips and turns.
 
@@ -39,11 +41,13 @@ class Patches:
         batch: int,
         seed: int,
         patch_of: Literal["lr", "hr"] = "lr",
+        draw: Literal["image", "set"] = "image",
         augment: Sequence[str] = (),
     ) -> None:
         self.scales, self.batch, self.seed, self.augment = tuple(scales), batch, seed, tuple(augment)
         self._sides = {scale: patch if patch_of == "lr" else patch // scale for scale in scales}
         self._images, self._names = images, images.names
+        self._shares = _equal_sets(self._names) if draw == "set" else None
         self._room: dict[int, np.ndarray] = {}  # per scale and image: the positions of a patch, down and across
         for scale, side in self._sides.items():
             shapes = np.array([images.lr(name, scale).shape[:2] for name in self._names]).reshape(-1, 2)
@@ -64,7 +68,10 @@ class Patches:
         random = np.random.default_rng([self.seed, step])
         scale = self.scales[random.integers(len(self.scales))]
         side, room = self._sides[scale], self._room[scale]
-        chosen = random.integers(len(self._names), size=self.batch)
+        if self._shares is None:
+            chosen = random.integers(len(self._names), size=self.batch)
+        else:
+            chosen = random.choice(len(self._names), self.batch, p=self._shares)
         corners = random.integers(room[chosen])
         draws = random.random((self.batch, 3)) < 0.5
         mine = range(self.batch)[rank * self.batch // of : (rank + 1) * self.batch // of]
@@ -91,6 +98,13 @@ class Patches:
             return lr, hr
         grow = [[(0, t * (side - height)), (0, t * (side - width)), (0, 0)] for t in (1, s)]
         return np.pad(lr, grow[0], "symmetric"), np.pad(hr, grow[1], "symmetric")
+
+
+def _equal_sets(names: Sequence[str]) -> np.ndarray:
+    """How likely each of the images ``<set>/<file>`` is if every set is equally likely."""
+    sets = [name.partition("/")[0] for name in names]
+    counts = Counter(sets)
+    return np.array([1 / len(counts) / counts[name] for name in sets])
 
 
 def _whole_pixels(image: np.ndarray) -> np.ndarray:

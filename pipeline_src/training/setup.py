@@ -51,6 +51,7 @@ def patches_of(images: ImagePairs, scales: Sequence[int], recipe: Recipe, seed: 
         patch_of=recipe.patch_of,
         batch=recipe.batch,
         seed=seed,
+        draw=recipe.draw,
         augment=recipe.augment,
     )
 

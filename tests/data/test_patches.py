@@ -152,3 +152,18 @@ def test_middle_is_the_same_place_in_both(located: Path) -> None:
     lr, hr = ImagePairs(located, "training").middle("set/large.png", 3, 16)
     assert lr.shape == (16, 16, 3)
     assert np.array_equal(lr.repeat(3, axis=0).repeat(3, axis=1), hr)
+
+
+@pytest.mark.parametrize(("draw", "share"), [("image", 1 / 4), ("set", 1 / 2)])
+def test_every_image_or_every_set_is_equally_likely(tmp_path: Path, draw: str, share: float) -> None:
+    def flat(value: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        return np.full((48, 48, 3), value, np.uint8), {3: np.full((16, 16, 3), value, np.uint8)}
+
+    images = {"many/a": 0, "many/b": 1, "many/c": 2, "one/d": 3}
+    path = tmp_path / "train.h5"
+    hdf5.write(path, [("training", name, *flat(value)) for name, value in images.items()])
+    patches = Patches(ImagePairs(path, "training"), [3], patch=8, batch=64, seed=1, draw=draw)  # type: ignore[arg-type]
+    drawn = np.concatenate([patches.at(step).lr[:, 0, 0, 0] for step in range(40)])
+    shares = np.bincount(drawn, minlength=4) / len(drawn)
+    assert shares[3] == pytest.approx(share, abs=0.03)
+    assert shares[:3] == pytest.approx((1 - share) / 3, abs=0.03)
