@@ -18,6 +18,35 @@ MAKERS = {
 }
 
 
+LICENCE = "MIT, as the code that trained it; the terms of the images it was trained on are their own"
+OPEN = """import numpy as np
+from PIL import Image
+
+lr = np.asarray(Image.open("photo.png").convert("RGB")){size}
+"""
+CLOSE = """
+Image.fromarray(sr.clip(0, 255).round().astype("uint8")).save("large.png")
+"""
+RUN = {
+    "onnx": """import onnxruntime
+
+session = onnxruntime.InferenceSession("{file}")
+sr = session.run(None, {{"lr": lr.transpose(2, 0, 1)[None].astype("{dtype}")}})[0][0].transpose(1, 2, 0)""",
+    "openvino": """import openvino
+
+model = openvino.compile_model("{file}", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
+sr = model(lr.transpose(2, 0, 1)[None].astype("{dtype}"))[0][0].transpose(1, 2, 0)""",
+    "tflite": """from ai_edge_litert.interpreter import Interpreter
+
+net = Interpreter("{file}", num_threads=2)
+net.resize_tensor_input(net.get_input_details()[0]["index"], (1, *lr.shape))
+net.allocate_tensors()
+net.set_tensor(net.get_input_details()[0]["index"], lr[None].astype("{dtype}"))
+net.invoke()
+sr = net.get_tensor(net.get_output_details()[0]["index"])[0]""",
+}
+
+
 @dataclass(frozen=True)
 class Border:
     """One end of an exported net: ``value = scale · (q - zero_point)``, values in 0..255."""
@@ -32,7 +61,8 @@ class Border:
 class Card:
     """``system`` is a net: a system, or ``<system>/<name>``, pruned. ``size`` is [height, width] of the LR image where
     the file takes that size alone; ``colour`` is what the net was trained in, RGB or Y; ``mult_adds`` are for a
-    1280×720 HR image; ``files`` and ``weights`` map names to SHA-256."""
+    1280×720 HR image; ``validation`` are PSNRs in dB on the middles of the validation images, in torch; ``files`` and
+    ``weights`` map names to SHA-256; ``example`` is a Python program that upscales photo.png."""
 
     system: str
     model: str
@@ -45,9 +75,12 @@ class Card:
     size: list[int] | None
     input: Border
     output: Border
+    validation: dict[str, float]
     files: dict[str, str]
     weights: dict[str, str]
     versions: dict[str, str]
+    licence: str
+    example: str
 
 
 def path_of(file: Path) -> Path:
@@ -66,9 +99,17 @@ def versions(made_as: Format) -> dict[str, str]:
 
 
 def write(file: Path, card: dict[str, Any]) -> Card:
-    """Write the card of a file; ``card`` holds every field but ``files`` and ``versions``."""
+    """Write the card of a file; ``card`` holds what cannot be told from the file."""
     hashes = {part.name: sha256(part) for part in parts_of(file)}
-    whole = Card(**card, files=hashes, versions=versions(card["format"]))
+    size = card["size"] and f"  # of {card['size'][1]}×{card['size'][0]} pixels"
+    example = OPEN + RUN[card["format"]] + CLOSE
+    whole = Card(
+        **card,
+        files=hashes,
+        versions=versions(card["format"]),
+        licence=LICENCE,
+        example=example.format(file=file.name, dtype=card["input"].dtype, size=size or ""),
+    )
     write_json(path_of(file), asdict(whole))
     return whole
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pipeline_src import command, tracking
 from pipeline_src import params as settings
-from pipeline_src.files import sha256, whole_folder
+from pipeline_src.files import read_json, sha256, whole_folder
 
 
 def export(system: str) -> None:
@@ -21,6 +21,7 @@ def export(system: str) -> None:
     torch.set_num_threads(params.threads)
     spec = params.system(system)
     height, width = spec.timing_size
+    validation = read_json(settings.results("quantize", system) / "metrics.json")
     with (
         tracking.stage_run("export", system, {"timing_size": [height, width]}) as run,
         whole_folder(settings.results("export", system)) as out,
@@ -47,6 +48,7 @@ def export(system: str) -> None:
                         "variant": variant,
                         "scale": scale,
                         "colour": net.description.colour,
+                        "validation": validation[label][variant],
                         "weights": {source.name: sha256(source)},
                         "parameters": parameters(net.at_scale(scale)),
                         "mult_adds": mult_adds(net.at_scale(scale), scale),

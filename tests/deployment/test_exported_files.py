@@ -3,12 +3,15 @@
 import copy
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from exported import assert_close, by_torch, export, lr_images
+from PIL import Image
 from shared import photograph
 from small_net import calibrated, trained_net
 
@@ -173,6 +176,18 @@ def test_cards_of_a_folder(folder: Path) -> None:
     assert card.versions["openvino"]
     with pytest.raises(UserError, match="holds no exported file"):
         cards.of_folder(folder / "nothing")
+
+
+def test_the_example_of_a_card_upscales_a_photograph(apart: Path) -> None:
+    found = {file: card for file, card in cards.of_folder(apart).items() if not card.size}
+    assert len(found) == 6
+    lr = next(lr_images())
+    Image.fromarray(lr).save(apart / "photo.png")
+    for file, card in found.items():
+        done = subprocess.run([sys.executable, "-c", card.example], cwd=apart, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert_close(np.asarray(Image.open(apart / "large.png")), runtimes.load(file, 1)(lr), 1, 55)
+        (apart / "large.png").unlink()
 
 
 @pytest.mark.parametrize("name", ["ptq_x3.tflite", "ptq_x3.onnx", "ptq_x3.xml", "ptq_x3.bin", "weights.safetensors"])
