@@ -206,6 +206,41 @@ class System(Section):
         return self
 
 
+class Range(Section):
+    """What a number may be: one of ``choice``, or between the two of ``uniform`` or ``loguniform``."""
+
+    choice: Annotated[list[int | float], Field(min_length=1)] | None = None
+    uniform: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    loguniform: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2, max_length=2)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "Range":
+        if len(self.model_fields_set) != 1:
+            raise ValueError("name one of choice, uniform and loguniform")
+        ends = self.uniform or self.loguniform
+        if ends and ends[0] >= ends[1]:
+            raise ValueError(f"the range is {ends}; the first must be the smaller")
+        return self
+
+    def as_nni(self) -> dict[str, Any]:
+        """As NNI's tuners have it in their search space."""
+        ((kind, values),) = self.model_dump(exclude_unset=True).items()
+        return {"_type": kind, "_value": values}
+
+
+Tuned = Literal["lr", "weight_decay", "momentum", "batch", "clip", "warmup", "decay_every", "ema", "patch"]
+
+
+class Tune(Section):
+    """A search for the numbers of a recipe: the training of a system, or with ``net`` that of the net pruned to it."""
+
+    system: str
+    net: str | None = None
+    trials: Count
+    steps: Count  # of each trial
+    space: Annotated[dict[Tuned, Range], Field(min_length=1)]
+
+
 class Params(Section):
     seed: Annotated[int, Field(ge=0)]
     threads: Count
@@ -216,12 +251,22 @@ class Params(Section):
     benchmark: Benchmark
     report: Report
     systems: Annotated[dict[Name, System], Field(min_length=1)]
+    tune: dict[Name, Tune]
 
     @model_validator(mode="after")
     def _a_set_for_each_role(self) -> "Params":
         for role in ROLES:
             if not self.sets_for(role):
                 raise ValueError(f"sets holds none of the role {role}; add one")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_tuned_is_there(self) -> "Params":
+        for name, spec in self.tune.items():
+            if spec.system not in self.systems:
+                raise ValueError(f"tune.{name}.system is {spec.system}, which is no system; name one of systems")
+            if spec.net and spec.net not in self.systems[spec.system].prune.nets:
+                raise ValueError(f"tune.{name}.net is {spec.net}, which is not in systems.{spec.system}.prune.nets")
         return self
 
     def system(self, name: str) -> System:
@@ -279,6 +324,14 @@ def _first_problem(error: ValidationError) -> str:
         if not isinstance(problem["input"], dict)
         else f"{key}: {problem['msg'].removeprefix('Value error, ')}"
     )
+
+
+def recipe(values: dict[str, Any], where: str) -> Recipe:
+    """A recipe of these values; UserError, which names ``where`` they come from, if it is none."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{PARAMS}: {where}: {_first_problem(error)}") from None
 
 
 def merge(preset: Path, path: Path = PARAMS) -> None:

@@ -40,6 +40,10 @@ def checkpoint_path(name: str, identity: dict[str, Any]) -> Path:
     return SCRATCH / "train" / f"{name}-{digest}.safetensors"
 
 
+class Diverged(UserError):
+    """The loss is not finite."""
+
+
 @dataclass
 class Progress:
     """All of a training that is not in its net or its optimiser."""
@@ -78,7 +82,8 @@ def fit(
     its share of each batch; the first one validates and writes.
 
     A net that does not learn is told of on stderr: one that gives bicubic to four digits, or whose validation repeats
-    the one before. Raises UserError when the loss is not finite, or the checkpoint is corrupt or of another net.
+    the one before. Raises Diverged when the loss is not finite, and
+    UserError when the checkpoint is corrupt or of another net.
     """
     workers = processes.join(device)
     if recipe.batch % (workers.size * recipe.accumulate):
@@ -208,7 +213,7 @@ def _finite(losses: list[float], name: str, done: int, recipe: Recipe) -> list[f
     for index, loss in enumerate(losses):
         if not math.isfinite(loss):
             step = done - len(losses) + index
-            raise UserError(f"the loss of {name} is {loss} at step {step}; lower its lr ({recipe.lr:g})")
+            raise Diverged(f"the loss of {name} is {loss} at step {step}; lower its lr ({recipe.lr:g})")
     return losses
 
 

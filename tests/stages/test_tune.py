@@ -1,0 +1,101 @@
+"""The stage tune, run as its command: trials of a few steps."""
+
+import csv
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shared import TINY
+
+from pipeline_src import params as settings
+from pipeline_src.errors import UserError
+
+Make = Callable[..., Path]
+Stage = Callable[..., subprocess.CompletedProcess[str]]
+
+RECIPE = TINY | {"augment": ["hflip"], "loss": "l1", "lr": 1e-3, "decay": "cosine"}
+SMALL = {
+    "model": "vdsr",
+    "scales": [2],
+    "net": {"channels": 6, "depth": 3},
+    "timing_size": [24, 32],
+    "train": RECIPE,
+    "prune": {"nets": {"half": {"pruner": "l1", "sparsity": 0.5}}, "finetune": RECIPE},
+    "qat": RECIPE,
+}
+SPACE = {"lr": {"loguniform": [1e-4, 1e-2]}, "batch": {"choice": [2, 4]}, "momentum": {"uniform": [0.5, 0.95]}}
+SEARCH = {"system": "small", "trials": 4, "steps": 6, "space": SPACE}
+
+
+@pytest.fixture
+def trained(workspace: Make, train_h5: Path, stage: Stage) -> Callable[[dict[str, Any]], Path]:
+    """A workspace whose stage train is done, with what is to be tuned."""
+
+    def make(tune: dict[str, Any]) -> Path:
+        folder = workspace({"systems": {"small": SMALL}, "tune": tune})
+        (folder / "results/build_h5").mkdir(parents=True)
+        (folder / "results/build_h5/train.h5").symlink_to(train_h5)
+        done = stage(folder, "train", "small")
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return make
+
+
+def trials(folder: Path, name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "results/tune" / name / "trials.csv").open()))
+
+
+def test_the_best_trial_is_a_preset_and_the_same_search_finds_it_again(
+    trained: Callable[[dict[str, Any]], Path], stage: Stage
+) -> None:
+    folder = trained({"pruned": SEARCH | {"net": "half"}})
+    found = []
+    for _ in range(2):
+        done = stage(folder, "tune", "pruned")
+        assert done.returncode == 0, done.stderr
+        found.append([{key: row[key] for key in (*SPACE, "psnr_y")} for row in trials(folder, "pruned")])
+    assert found[0] == found[1]
+    rows = found[0]
+    assert len(rows) == 4
+    assert len({row["psnr_y"] for row in rows}) == 4
+    best = max(rows, key=lambda row: float(row["psnr_y"]))
+    settings.merge(folder / "results/tune/pruned/best.yaml", folder / "params.yaml")
+    recipe = settings.load(folder / "params.yaml").system("small").prune.finetune
+    assert recipe
+    assert recipe.lr == pytest.approx(float(best["lr"]))
+    assert recipe.batch == int(best["batch"])
+    assert recipe.steps == TINY["steps"], "the steps of a trial are not those of the training"
+
+
+def test_a_trial_that_diverges_is_told_and_does_not_win(
+    trained: Callable[[dict[str, Any]], Path], stage: Stage
+) -> None:
+    wild = SEARCH | {"space": {"lr": {"choice": [1e-3, 1e30]}}, "trials": 5}
+    folder = trained({"wild": wild})
+    done = stage(folder, "tune", "wild")
+    assert done.returncode == 0, done.stderr
+    assert "the loss of tune@wild" in done.stderr
+    lost = {float(row["lr"]): row["psnr_y"] for row in trials(folder, "wild")}
+    assert lost[1e30] == ""
+    assert "lr: 0.001" in (folder / "results/tune/wild/best.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"system": "none"}, "tune.a.system is none, which is no system; name one of systems"),
+        ({"net": "none"}, "tune.a.net is none, which is not in systems.small.prune.nets"),
+        ({"space": {}}, "tune.a.space: Dictionary should have at least 1 item after validation, not 0"),
+        ({"space": {"steps": {"choice": [1]}}}, "tune.a.space.steps"),
+        ({"space": {"lr": {"choice": [1.0], "uniform": [0.0, 1.0]}}}, "name one of choice, uniform and loguniform"),
+        ({"space": {"lr": {"uniform": [1.0, 0.5]}}}, "the range is [1.0, 0.5]; the first must be the smaller"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_at_once(workspace: Make, change: dict[str, Any], message: str) -> None:
+    folder = workspace({"systems": {"small": SMALL}, "tune": {"a": SEARCH | change}})
+    with pytest.raises(UserError) as error:
+        settings.load(folder / "params.yaml")
+    assert message in str(error.value)
