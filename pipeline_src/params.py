@@ -58,6 +58,7 @@ class Train(Section):
 class Quantize(Section):
     calibration_images: Count
     calibration_crop: Annotated[int, Field(ge=16)]
+    sensitivity_images: Annotated[int, Field(ge=0)]
 
 
 class Benchmark(Section):

@@ -25,11 +25,16 @@ LARGEST_FACTOR = 100.0
 See = Callable[[fx.Node, Any], None]
 
 
-def calibrate(prepared: GraphNet, images: Mapping[int, Sequence[np.ndarray]]) -> None:
+def calibrate(
+    prepared: GraphNet,
+    images: Mapping[int, Sequence[np.ndarray]],
+    before_correction: Callable[[int, fx.GraphModule], None] = lambda scale, graph: None,
+) -> None:
     """Set weights, biases and ranges of a prepared net from LR images of each scale, uint8 H×W×3.
 
     An activation gets the range of least squared error over the values it takes in the float net, a weight channel that
-    of its weights. Observers are off and fake quantisation on after. Raises UserError if there is no image.
+    of its weights. Observers are off and fake quantisation on after. ``before_correction`` sees the graph of each scale
+    before its biases make good for all of its weights at once. Raises UserError if there is no image.
     """
     from torchao.quantization.pt2e import disable_fake_quant, disable_observer, enable_fake_quant, enable_observer
 
@@ -46,6 +51,7 @@ def calibrate(prepared: GraphNet, images: Mapping[int, Sequence[np.ndarray]]) ->
         means = _set_ranges(graph, images[scale])
         graph.apply(disable_observer)
         graph.apply(enable_fake_quant)
+        before_correction(scale, graph)
         _correct_biases(graph, means)
 
 

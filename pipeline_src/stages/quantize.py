@@ -23,6 +23,7 @@ def quantize(system: str) -> None:
     from pipeline_src.compression import quantization
     from pipeline_src.compression.calibration import calibrate
     from pipeline_src.compression.folding import fold
+    from pipeline_src.compression.sensitivity import lost_by_layer
     from pipeline_src.data.hdf5 import ImagePairs
     from pipeline_src.training.loop import checkpoint_path, fit
     from pipeline_src.training.setup import patches_of, torch_device, validator, write_curve
@@ -34,7 +35,7 @@ def quantize(system: str) -> None:
     device = torch_device(params.train.device, params.threads)
     scales = spec.scales
     validate = validator(validation, scales, params.train.validation_crop, device)
-    calibration = _calibration_images(training, scales, **params.quantize.model_dump())
+    calibration = _calibration_images(training, scales, params.quantize)
     images = {scale: list(of_scale.values()) for scale, of_scale in calibration.items()}
     identity = {
         "train_h5": sha256(settings.TRAIN_H5),
@@ -45,6 +46,12 @@ def quantize(system: str) -> None:
     machine = {"threads": params.threads, "device": device.type}
     how = params.train.model_dump(exclude={"checkpoint_every"})
 
+    def try_layers(scale: int, graph: Any) -> None:
+        if name == system and params.quantize.sensitivity_images:
+            names = validation.names[: params.quantize.sensitivity_images]
+            pairs = [validation.middle(image, scale, params.train.validation_crop) for image in names]
+            sensitivity.extend(lost_by_layer(graph, pairs, scale))
+
     def validate_prepared(prepared: Any) -> dict[str, float]:
         with quantization.observers_off(prepared):
             return validate(prepared)
@@ -53,6 +60,7 @@ def quantize(system: str) -> None:
     _write_manifest(out / "calibration.csv", calibration)
     metrics: dict[str, dict[str, Any]] = {}
     curves: list[dict[str, Any]] = []
+    sensitivity: list[dict[str, Any]] = []
     checkpoints = []
     for name in spec.prune.nets_of(system):
         weights, ptq, qat = (settings.weights(name, variant) for variant in ("fp32", "ptq", "qat"))
@@ -62,7 +70,7 @@ def quantize(system: str) -> None:
         checkpoints.append(checkpoint_path(f"{name.replace('/', '-')}-qat", of_net | machine | {"train": how}))
         with tracking.stage_run("quantize", name, of_net | {"train": params.train.model_dump()}) as run:
             prepared = quantization.prepare(fold(net))
-            calibrate(prepared, images)
+            calibrate(prepared, images, try_layers)
             quantization.save(ptq, prepared, metadata | {"variant": "ptq"})
             its = {"fp32": validate(net.to(device)), "ptq": validate_prepared(prepared.to(device))}
             curve = fit(
@@ -88,29 +96,44 @@ def quantize(system: str) -> None:
                 run.log_artifact(file)
                 run.tag_output(file)
     write_curve(out / "curve.csv", curves)
+    _write_table(out / "sensitivity.csv", ["scale", "layer", "lost_db"], sensitivity)
     write_json(out / "metrics.json", metrics)
     for checkpoint in checkpoints:
         checkpoint.unlink(missing_ok=True)
 
 
 def _calibration_images(
-    training: "ImagePairs", scales: Sequence[int], calibration_images: int, calibration_crop: int
+    training: "ImagePairs", scales: Sequence[int], spec: settings.Quantize
 ) -> "dict[int, dict[str, np.ndarray]]":
     """The middles of training images spread evenly over the set, by scale and name: never an evaluation image."""
     names = training.names
-    count = min(calibration_images, len(names))
+    count = min(spec.calibration_images, len(names))
     chosen = [names[i * len(names) // count] for i in range(count)]
-    return {scale: {name: training.middle(name, scale, calibration_crop)[0] for name in chosen} for scale in scales}
+    return {
+        scale: {name: training.middle(name, scale, spec.calibration_crop)[0] for name in chosen} for scale in scales
+    }
 
 
 def _write_manifest(path: Path, calibration: "dict[int, dict[str, np.ndarray]]") -> None:
+    rows = [
+        {
+            **dict(zip(("set", "file"), name.split("/", 1), strict=True)),
+            "scale": scale,
+            "height": image.shape[0],
+            "width": image.shape[1],
+            "sha256_pixels": hashlib.sha256(image.tobytes()).hexdigest(),
+        }
+        for scale, images in calibration.items()
+        for name, image in images.items()
+    ]
+    _write_table(path, ["set", "file", "scale", "height", "width", "sha256_pixels"], rows)
+
+
+def _write_table(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
     with whole_file(path) as aside, aside.open("w", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["set", "file", "scale", "height", "width", "sha256_pixels"])
-        for scale, images in calibration.items():
-            for name, image in images.items():
-                digest = hashlib.sha256(image.tobytes()).hexdigest()
-                rows.writerow([*name.split("/", 1), scale, *image.shape[:2], digest])
+        table = csv.DictWriter(file, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
 
 from pipeline_src.data.hdf5 import ImagePairs
 from pipeline_src.data.imresize import imresize_float, round_to_uint8
@@ -56,7 +55,7 @@ def patches_of(images: ImagePairs, scales: Sequence[int], recipe: Recipe, seed: 
     )
 
 
-def upscale(net: nn.Module, lr: torch.Tensor) -> torch.Tensor:
+def upscale(net: Callable[[torch.Tensor], torch.Tensor], lr: torch.Tensor) -> torch.Tensor:
     """SR image, uint8 H×W×3, of an LR image, uint8 H×W×3, by a net that maps float NCHW to float NCHW in 0..255."""
     with torch.inference_mode():
         sr = net(lr.permute(2, 0, 1)[None].float())

@@ -102,6 +102,8 @@ def assert_quantized(out: Path, train_h5: Path) -> None:
             assert row["psnr_y"] == pytest.approx((row["psnr_y_x2"] + row["psnr_y_x3"]) / 2)
         assert of_net["ptq"]["psnr_rgb"] == pytest.approx(of_net["fp32"]["psnr_rgb"], abs=0.3)
 
+    layers = [(row["scale"], row["layer"]) for row in csv.DictReader((out / "sensitivity.csv").open())]
+    assert {(scale, f"body.{i}") for scale in "23" for i in (0, 2, 4)} <= set(layers)
     images = ImagePairs(train_h5, "training")
     rows = list(csv.DictReader((out / "calibration.csv").open()))
     assert [row["scale"] for row in rows] == ["2", "2", "3", "3"]

@@ -1,0 +1,73 @@
+"""What int8 costs layer by layer: the net in float but for one layer, on a few images."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from pipeline_src.compression.folding import RELUS, Convolution
+from pipeline_src.compression.quantizer import MOVES
+from pipeline_src.evaluation.metrics import quality
+from pipeline_src.training.setup import upscale
+
+aten = torch.ops.aten
+
+Pair = tuple[np.ndarray, np.ndarray]  # LR and HR, uint8 H×W×3
+
+
+class _OnlyThese(fx.Interpreter):
+    """Runs a prepared graph with the fake quantisations at ``nodes`` alone."""
+
+    def __init__(self, graph: fx.GraphModule, nodes: set[fx.Node]) -> None:
+        super().__init__(graph)
+        self.nodes = nodes
+
+    def run_node(self, node: fx.Node) -> Any:
+        if node.op == "call_module" and node not in self.nodes:
+            (x,), _ = self.fetch_args_kwargs_from_env(node)
+            return x
+        return super().run_node(node)
+
+
+def layers(graph: fx.GraphModule) -> dict[str, set[fx.Node]]:
+    """Of each layer of a prepared graph its fake quantisations: of its weights, if it has some, and of what it gives.
+
+    A convolution goes by the name of its weights (used several times, it is one layer), a sum by its own. A ReLU behind
+    either is part of it. What only moves values has no layer: they are quantised already.
+    """
+    found: dict[str, set[fx.Node]] = {}
+    node: Any
+    for node in graph.graph.nodes:
+        if node.op == "call_module":
+            maker = node.args[0]
+            if maker.target in RELUS and len(maker.args[0].users) == 1:
+                maker = maker.args[0]
+            if maker.op == "get_attr":
+                found.setdefault(_layer(maker), set()).add(node)
+            elif maker.target is aten.conv2d.default:
+                found.setdefault(_layer(Convolution(*maker.args).weight.args[0]), set()).add(node)
+            elif maker.op == "call_function" and maker.target not in (*MOVES, aten.cat.default):
+                found.setdefault(maker.name, set()).add(node)
+    return found
+
+
+def _layer(weights: Any) -> str:
+    return str(weights.target).removesuffix(".weight")
+
+
+def lost_by_layer(graph: fx.GraphModule, pairs: Sequence[Pair], scale: int) -> Iterator[dict[str, Any]]:
+    """A row per layer: ``scale``, ``layer`` and ``lost_db``, the PSNR Y that is lost when only this layer is int8.
+
+    ``graph`` is the prepared one of a scale, calibrated; ``pairs`` are LR and HR images, uint8 H×W×3.
+    """
+
+    def psnr_y(nodes: set[fx.Node]) -> float:
+        net = _OnlyThese(graph, nodes)
+        upscaled = [(hr, upscale(net.run, torch.tensor(lr)).numpy()) for lr, hr in pairs]
+        return sum(quality(hr, sr, scale).psnr_y for hr, sr in upscaled) / len(pairs)
+
+    whole = psnr_y(set())
+    for layer, nodes in layers(graph).items():
+        yield {"scale": scale, "layer": layer, "lost_db": whole - psnr_y(nodes)}

@@ -1,0 +1,51 @@
+"""What a layer by itself loses in int8."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from shared import photograph
+from small_net import NETS, calibrated, trained
+
+from pipeline_src.compression import sensitivity
+from pipeline_src.data.imresize import imresize
+
+
+def pair(scale: int) -> sensitivity.Pair:
+    hr = photograph("coffee.png")[100 : 100 + 24 * scale, 150 : 150 + 32 * scale]
+    return imresize(hr, 1 / scale), hr
+
+
+def prepared(name: str) -> tuple[Any, int]:
+    net = trained(name)
+    scale = net.description.scales[-1]
+    return copy.deepcopy(calibrated(net)).at_scale(scale), scale
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_convolution_is_a_layer_and_all_together_are_the_int8_net(name: str) -> None:
+    graph, scale = prepared(name)
+    layers = sensitivity.layers(graph)
+    weights = {str(n.target).removesuffix(".weight") for n in graph.graph.nodes if str(n.target).endswith("weight")}
+    assert weights <= set(layers)
+    lr = torch.tensor(pair(scale)[0]).permute(2, 0, 1)[None].float()
+    with torch.no_grad():
+        nodes = set().union(*layers.values())
+        together = sensitivity._OnlyThese(graph, nodes).run(lr)
+        assert (together - graph(lr)).abs().max() < 1e-3  # what only moves values need not quantise them again
+        assert not torch.equal(sensitivity._OnlyThese(graph, set()).run(lr), together)
+
+
+def test_a_layer_is_tried_with_its_own_scale_and_no_other_layer_is() -> None:
+    graph, scale = prepared("abpn")
+    before = {row["layer"]: row["lost_db"] for row in sensitivity.lost_by_layer(graph, [pair(scale)], scale)}
+    (spoilt,) = (n for n in sensitivity.layers(graph)["body.2"] if n.args[0].op == "get_attr")
+    graph.get_submodule(spoilt.target).scale.mul_(40)
+    rows = list(sensitivity.lost_by_layer(graph, [pair(scale)], scale))
+    assert {row["scale"] for row in rows} == {scale}
+    after = {row["layer"]: row["lost_db"] for row in rows}
+    assert abs(after["body.2"] - before["body.2"]) > 0.01
+    assert {k: v for k, v in after.items() if k != "body.2"} == {k: v for k, v in before.items() if k != "body.2"}
+    assert np.isfinite(list(after.values())).all()
