@@ -227,7 +227,7 @@ def draw_waterfall(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> None:
             axes.annotate(
                 text.replace("-", "−"), (left + place, max(gain, reached, 0)), xytext=(0, 5), ha="center",
                 textcoords="offset points", fontsize=9 if len(systems) == 1 else 7.5, linespacing=1.25,
-                rotation=0 if len(rows) < 25 else 90,
+                rotation=0 if len(rows) < 20 else 90,
             )  # fmt: skip
             reached = gain
         left += len(its) + 0.6

@@ -4,6 +4,7 @@ The gradients are summed by one all-reduce per step. Nothing is wrapped, so that
 scale needs no special case; for nets of this size there is nothing to gain from overlapping it with the backward pass.
 """
 
+import atexit
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,4 +62,5 @@ def join(device: torch.device) -> Workers:
         if device.type == "cuda":
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(distributed.destroy_process_group)  # or its threads may abort a process that ends well
     return Workers(distributed.get_rank(), distributed.get_world_size())
