@@ -268,7 +268,7 @@ def test_a_crowd_stays_readable(crowded: Path, browser: Any, width: int) -> None
     tab.locator("[data-key=scale]").select_option("3")
     tab.locator("[data-key=variant]").select_option("qat")
     tab.locator("[data-key=set]").select_option("Set5")
-    assert tab.locator("#count").inner_text() == "8 of 654 rows"
+    assert tab.locator("#count").inner_text() == "13 of 654 rows"
     assert set(column(tab, "System")) == {
         "bicubic", "abpn_x3", "vdsr", "carn", "carn_m", "ecdn", "ecdn_m", "edsr_baseline_x3"
     }  # fmt: skip
