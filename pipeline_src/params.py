@@ -62,13 +62,27 @@ class Quantize(Section):
 
 
 class Benchmark(Section):
+    """``sweep``: numbers of threads at which the files of each system are timed besides, to ``threads.csv``."""
+
     threads: Count
+    sweep: list[Count]
     warmup: Count
     runs: Count
     min_seconds: Annotated[float, Field(ge=0)]
     max_seconds: Annotated[float, Field(gt=0)]
     crops: Annotated[int, Field(ge=0)]
     crop_size: Annotated[int, Field(ge=16)]
+
+
+class Nodes(Section):
+    """The operators that are measured each by itself, on ``channels`` channels of images of ``size``, in pixels."""
+
+    size: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    channels: Annotated[int, Field(ge=4, multiple_of=4)]
+    threads: Count
+    warmup: Count
+    runs: Count
+    max_seconds: Annotated[float, Field(gt=0)]
 
 
 class Report(Section):
@@ -87,11 +101,11 @@ class Recipe(Section):
     """How a net is trained.
 
     ``patch`` is in LR pixels, or with ``patch_of: hr`` in HR pixels, whatever the scale. Every image is equally likely,
-    or with ``draw: set`` every image set, and then every image in it. The rate ``lr`` rises linearly
-    over ``warmup`` steps and is multiplied by ``decay`` every ``decay_every`` steps, or follows half a cosine to 0
-    (``decay: cosine``). Losses are of images in 0..1. ``momentum`` is SGD's, or Adam's β₁. ``clip`` limits the global
-    norm of the gradients, or each of their elements to ±clip/rate (``clip_by: element``). Each batch is computed in
-    ``accumulate`` parts. ``ema`` is the share that the running average of the weights keeps per step (0: no average).
+    or with ``draw: set`` every image set, and then every image in it. The rate ``lr`` rises linearly over ``warmup``
+    steps and is multiplied by ``decay`` every ``decay_every`` steps, or follows half a cosine to 0 (``decay: cosine``).
+    Losses are of images in 0..1. ``momentum`` is SGD's, or Adam's β₁. ``clip`` limits the global norm of the gradients,
+    or each of their elements to ±clip/rate (``clip_by: element``). Each batch is computed in ``accumulate`` parts.
+    ``ema`` is the share that the running average of the weights keeps per step (0: no average).
     ``start`` are weights of the same net to begin with; with 0 ``steps`` they are taken as they are.
     """
 
@@ -172,7 +186,11 @@ class Prune(Section):
 
 
 class System(Section):
-    """One super-resolution system: a net of ``pipeline_src/models``, its arguments, and its training."""
+    """One super-resolution system: a net of ``pipeline_src/models``, its arguments, and its training.
+
+    ``float_layers`` are left out of int8: layers by name (with ``*`` and ``?``, as
+    ``results/quantize/<system>/sensitivity.csv`` has them), or how many, of those that cost most by that table.
+    """
 
     model: str
     scales: Annotated[list[Scale], Field(min_length=1)]
@@ -180,6 +198,7 @@ class System(Section):
     timing_size: Annotated[list[Count], Field(min_length=2, max_length=2)]
     train: Recipe
     prune: Prune
+    float_layers: Annotated[int, Field(ge=0)] | list[str] = 0
     qat: Recipe
 
     @model_validator(mode="after")
@@ -250,6 +269,7 @@ class Params(Section):
     train: Train
     quantize: Quantize
     benchmark: Benchmark
+    nodes: Nodes
     report: Report
     systems: Annotated[dict[Name, System], Field(min_length=1)]
     tune: dict[Name, Tune]
@@ -259,6 +279,16 @@ class Params(Section):
         for role in ROLES:
             if not self.sets_for(role):
                 raise ValueError(f"sets holds none of the role {role}; add one")
+        return self
+
+    @model_validator(mode="after")
+    def _the_worst_layers_can_be_told(self) -> "Params":
+        for name, system in self.systems.items():
+            if isinstance(system.float_layers, int) and system.float_layers and not self.quantize.sensitivity_images:
+                raise ValueError(
+                    f"systems.{name}.float_layers is {system.float_layers}, but quantize.sensitivity_images is 0, so "
+                    "that nothing tells which layers are the worst; set that to 1 or more"
+                )
         return self
 
     @model_validator(mode="after")

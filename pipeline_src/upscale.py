@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite"}
+SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "openvino_fp16": "_fp16.xml", "tflite": ".tflite"}
 WITHOUT_ALPHA = (".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".ppm")
 JPEG_QUALITY = 95
 

@@ -17,6 +17,8 @@ from pipeline_src.models.layers import DepthToSpace, add_mean, subtract_mean
 # Every kind of net: model, scales, arguments. ×4 upscales in two steps, and in ECDN-M with a stride between them.
 NETS: dict[str, tuple[str, list[int], dict[str, Any]]] = {
     "abpn": ("abpn", [3], {"channels": 12, "depth": 2}),
+    "abpn_nearest": ("abpn", [3], {"channels": 12, "depth": 2, "residual": "nearest"}),
+    "abpn_bilinear": ("abpn", [2], {"channels": 12, "depth": 2, "residual": "bilinear"}),
     "vdsr": ("vdsr", [2, 3], {"channels": 12, "depth": 4}),
     "carn_m": ("carn", [2], {"mobile": True, "groups": 4}),
     "ecdn_m": ("ecdn", [4], {"mobile": True}),

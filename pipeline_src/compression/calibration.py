@@ -133,7 +133,7 @@ def _free(graph: fx.GraphModule, makers: dict[fx.Node, Readers]) -> dict[fx.Node
 
     def own(node: Any) -> bool:
         conv = Convolution(*node.args)
-        weight = conv.weight.args[0]
+        weight = conv.source()
         alone = all(len(part.users) == 1 for part in (weight, conv.weight, conv.bias) if part is not None)
         return alone and weight.target in trained
 
@@ -170,12 +170,12 @@ def _rectified(maker: fx.Node) -> bool:
 
 def _multiply(graph: fx.GraphModule, maker: Any, readers: list[tuple[Any, int]], factors: Tensor) -> None:
     conv = Convolution(*maker.args)
-    constant(graph, conv.weight.args[0]).data *= factors[:, None, None, None]
+    constant(graph, conv.source()).data *= factors[:, None, None, None]
     if conv.bias is not None:
         constant(graph, conv.bias).data *= factors
     for reader, first in readers:
         conv = Convolution(*reader.args)
-        weight = constant(graph, conv.weight.args[0]).data
+        weight = constant(graph, conv.source()).data
         inverse = torch.ones(weight.shape[1] * conv.groups)
         inverse[first : first + len(factors)] = 1 / factors
         weight *= _by_output(inverse, weight, conv.groups)[:, :, None, None]
@@ -243,8 +243,9 @@ def _correct_biases(graph: fx.GraphModule, means: Mapping[fx.Node, Tensor]) -> N
             if node.target is not aten.conv2d.default:
                 continue
             conv = Convolution(*node.args)
-            weight = constant(graph, conv.weight.args[0])
-            if conv.bias is not None and isinstance(weight, torch.nn.Parameter):
+            weight = constant(graph, conv.source())
+            rounded = conv.weight.op == "call_module" and isinstance(weight, torch.nn.Parameter)
+            if conv.bias is not None and rounded:
                 rounding = (weight - graph.get_submodule(conv.weight.target)(weight)).sum((2, 3))
                 biases[conv.bias.target] = conv.bias
                 missing[conv.bias.target].append((rounding * _by_output(means[conv.x], weight, conv.groups)).sum(1))

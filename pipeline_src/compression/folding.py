@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
@@ -16,6 +16,10 @@ aten = torch.ops.aten
 
 RELUS = (aten.relu.default, aten.relu_.default)
 SUMS = (aten.add.Tensor, aten.add_.Tensor)
+RESIZES: dict[Any, Literal["nearest", "bilinear"]] = {
+    aten.upsample_nearest2d.vec: "nearest",
+    aten.upsample_bilinear2d.vec: "bilinear",
+}
 STEP = "pixel_step"  # in a node's meta: it gives an image's pixels, exactly, in this step between two of their values
 
 
@@ -29,6 +33,16 @@ class Convolution(NamedTuple):
     padding: Any = (0, 0)
     dilation: Any = (1, 1)
     groups: int = 1
+
+    def source(self) -> Any:
+        """The ``get_attr`` node of its weights: through their fake quantisation, where they have one."""
+        return self.weight.args[0] if self.weight.op == "call_module" else self.weight
+
+
+def layer_of(node: Any) -> str:
+    """What a layer is called: a convolution by its weights (used several times, it is one layer), others by node."""
+    weights = Convolution(*node.args).source() if node.target is aten.conv2d.default else None
+    return str(weights.target).removesuffix(".weight") if weights else str(node.name)
 
 
 class GraphNet(nn.Module):

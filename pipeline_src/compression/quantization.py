@@ -7,7 +7,7 @@ int8 net will compute, and it can be trained. Its state (weights, scales, zero p
 
 import copy
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from pipeline_src.training.weights import load_tensors, save_tensors
 logging.getLogger("torchao").setLevel(logging.ERROR)
 
 
-def prepare(folded: GraphNet) -> GraphNet:
-    """A net of :func:`folding.fold` with fake quantisation; its weights are copies.
+def prepare(folded: GraphNet, float_layers: Collection[str] = ()) -> GraphNet:
+    """A net of :func:`folding.fold` with fake quantisation, but in ``float_layers``; its weights are copies.
 
     Its observers are on and its ranges unset: :func:`calibration.calibrate` it next, or :func:`load` its state.
     """
@@ -35,7 +35,7 @@ def prepare(folded: GraphNet) -> GraphNet:
     for scale in folded.description.scales:
         graph = copy.deepcopy(folded.at_scale(scale))
         fit_for_int8(graph)
-        prepared[scale] = prepare_qat_pt2e(graph, SuperResolutionQuantizer())
+        prepared[scale] = prepare_qat_pt2e(graph, SuperResolutionQuantizer(float_layers))
     return GraphNet(folded.description, prepared)
 
 
@@ -90,6 +90,12 @@ def convert(prepared: GraphNet) -> GraphNet:
 def save(path: Path, prepared: GraphNet, metadata: dict[str, Any]) -> None:
     """Write a prepared net: its state alone, as safetensors."""
     save_tensors(path, prepared.state_dict(), metadata)
+
+
+def float_layers(path: Path) -> list[str]:
+    """The layers that the net of :func:`save` leaves in float: to :func:`prepare` one that can take its state."""
+    _, metadata = load_tensors(path)
+    return list(metadata.get("float_layers", []))
 
 
 def load(path: Path, prepared: GraphNet) -> None:

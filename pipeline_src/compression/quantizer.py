@@ -5,6 +5,7 @@ parameters through every operator that only moves values. An activation keeps th
 runtime has to rescale between two operators.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -19,14 +20,15 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
-from pipeline_src.compression.folding import RELUS, STEP, SUMS, Convolution
+from pipeline_src.compression.folding import RELUS, STEP, SUMS, Convolution, layer_of
 from pipeline_src.compression.ranges import LARGEST_WEIGHT, sum_keeping_step
 from pipeline_src.errors import UserError
 
 aten = torch.ops.aten
 own = torch.ops.super_resolution
 
-MOVES = (own.depth_to_space.default, own.mirror_pad.default)  # operators that only move values
+MOVES = (own.depth_to_space.default, own.mirror_pad.default, aten.upsample_nearest2d.vec)  # only move values
+KEEP_RANGE = (*MOVES, aten.upsample_bilinear2d.vec)  # what they give has the range of what they take
 
 # The smallest scale an activation or a weight channel may get. torchao's default, the float32 epsilon, is too close to
 # the weights of a net that takes 0..255; so a channel of zeros is all this one decides.
@@ -84,16 +86,28 @@ GIVEN_WEIGHT = _weights(SumKeepingObserver)
 
 
 class SuperResolutionQuantizer(Quantizer):
-    """Annotates the operators of a graph of :func:`folding.fold`, without its clamp."""
+    """Annotates the operators of a graph of :func:`folding.fold`, without its clamp.
+
+    ``float_layers`` (names of :func:`folding.layer_of`) compute in float. What they give is int8 where anything else
+    takes it.
+    """
+
+    def __init__(self, float_layers: Collection[str] = ()) -> None:
+        super().__init__()
+        self.float_layers = {*float_layers}
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         fixed = _images(model)
         trained = {name for name, _ in model.named_parameters()}
+        in_float = self._in_float(model)
         node: Any
         for node in model.graph.nodes:
             if node.op != "call_function" or "quantization_annotation" in node.meta:
                 continue
-            if node.target is aten.conv2d.default:
+            if node in in_float:
+                given = in_float >= {*node.users} or _rectified(node)
+                _annotate(node, {}, None if given else fixed.get(node, ACTIVATION))
+            elif node.target is aten.conv2d.default:
                 conv = Convolution(*node.args)
                 weight = TRAINED_WEIGHT if conv.weight.target in trained else GIVEN_WEIGHT
                 _annotate_with_relu(node, {conv.x: _as_produced(conv.x), conv.weight: weight}, fixed)
@@ -103,13 +117,17 @@ class SuperResolutionQuantizer(Quantizer):
                 _annotate(node, {node.args[0]: _as_produced(node.args[0])}, fixed.get(node, ACTIVATION))
             elif node.target is aten.cat.default:
                 _annotate_concatenation(node)
-            elif node.target in MOVES:
+            elif node.target in KEEP_RANGE:
                 _annotate(node, {node.args[0]: _as_produced(node.args[0])}, _as_produced(node.args[0]))
             elif node in fixed and node.target is aten.mul.Tensor:  # the factor at the end
                 _annotate(node, {node.args[0]: _as_produced(node.args[0])}, fixed[node])
             else:
                 raise UserError(f"the quantizer does not know the operator {node.target}; choose a net without it")
         return model
+
+    def _in_float(self, model: fx.GraphModule) -> set[fx.Node]:
+        layers = {n for n in model.graph.nodes if n.op == "call_function" and layer_of(n) in self.float_layers}
+        return layers | {next(iter(node.users)) for node in layers if _rectified(node)}
 
     def validate(self, model: fx.GraphModule) -> None:
         """Nothing: what is unknown, ``annotate`` refuses."""
@@ -134,12 +152,16 @@ def _annotate(node: fx.Node, inputs: dict[fx.Node, Any], output: Any) -> None:
 
 def _annotate_with_relu(node: fx.Node, inputs: dict[fx.Node, Any], fixed: dict[fx.Node, Any]) -> None:
     """A ReLU behind a convolution or a sum is part of it: only what leaves the ReLU is quantised."""
-    user = next(iter(node.users))
-    if len(node.users) == 1 and user.target in RELUS:
+    if _rectified(node):
+        user = next(iter(node.users))
         _annotate(node, inputs, None)
         _annotate(user, {}, fixed.get(user, ACTIVATION))
     else:
         _annotate(node, inputs, fixed.get(node, ACTIVATION))
+
+
+def _rectified(node: fx.Node) -> bool:
+    return len(node.users) == 1 and next(iter(node.users)).target in RELUS
 
 
 def _annotate_concatenation(node: Any) -> None:

@@ -1,14 +1,16 @@
 """What int8 costs layer by layer: the net in float but for one layer, on a few images."""
 
-from collections.abc import Iterator, Sequence
+import fnmatch
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import fx
 
-from pipeline_src.compression.folding import RELUS, Convolution
+from pipeline_src.compression.folding import RELUS, layer_of
 from pipeline_src.compression.quantizer import MOVES
+from pipeline_src.errors import UserError
 from pipeline_src.evaluation.metrics import quality
 from pipeline_src.training.setup import upscale
 
@@ -34,8 +36,8 @@ class _OnlyThese(fx.Interpreter):
 def layers(graph: fx.GraphModule) -> dict[str, set[fx.Node]]:
     """Of each layer of a prepared graph its fake quantisations: of its weights, if it has some, and of what it gives.
 
-    A convolution goes by the name of its weights (used several times, it is one layer), a sum by its own. A ReLU behind
-    either is part of it. What only moves values has no layer: they are quantised already.
+    By the names of :func:`folding.layer_of`; a ReLU behind a convolution or a sum is part of it. What only moves values
+    has no layer: they are quantised already.
     """
     found: dict[str, set[fx.Node]] = {}
     node: Any
@@ -45,16 +47,10 @@ def layers(graph: fx.GraphModule) -> dict[str, set[fx.Node]]:
             if maker.target in RELUS and len(maker.args[0].users) == 1:
                 maker = maker.args[0]
             if maker.op == "get_attr":
-                found.setdefault(_layer(maker), set()).add(node)
-            elif maker.target is aten.conv2d.default:
-                found.setdefault(_layer(Convolution(*maker.args).weight.args[0]), set()).add(node)
+                found.setdefault(layer_of(next(iter(node.users))), set()).add(node)
             elif maker.op == "call_function" and maker.target not in (*MOVES, aten.cat.default):
-                found.setdefault(maker.name, set()).add(node)
+                found.setdefault(layer_of(maker), set()).add(node)
     return found
-
-
-def _layer(weights: Any) -> str:
-    return str(weights.target).removesuffix(".weight")
 
 
 def lost_by_layer(graph: fx.GraphModule, pairs: Sequence[Pair], scale: int) -> Iterator[dict[str, Any]]:
@@ -71,3 +67,20 @@ def lost_by_layer(graph: fx.GraphModule, pairs: Sequence[Pair], scale: int) -> I
     whole = psnr_y(set())
     for layer, nodes in layers(graph).items():
         yield {"scale": scale, "layer": layer, "lost_db": whole - psnr_y(nodes)}
+
+
+def to_keep(wanted: int | Sequence[str], lost: Sequence[Mapping[str, Any]], names: Collection[str]) -> list[str]:
+    """The layers, of ``names``, that are to stay in float: the ``wanted`` worst, or those whose names match.
+
+    ``lost`` are the rows of :func:`lost_by_layer`; of several scales a layer counts by the one where it costs most.
+    Raises UserError for a name (it may hold ``*`` and ``?``) that matches none.
+    """
+    if isinstance(wanted, int):
+        worst: dict[str, float] = {}
+        for row in lost:
+            worst[row["layer"]] = max(row["lost_db"], worst.get(row["layer"], row["lost_db"]))
+        return sorted(worst, key=worst.__getitem__, reverse=True)[:wanted]
+    for pattern in wanted:
+        if not fnmatch.filter(names, pattern):
+            raise UserError(f"float_layers names {pattern!r}, but the layers are {', '.join(names)}; correct it")
+    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted)]

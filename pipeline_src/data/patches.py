@@ -25,9 +25,9 @@ class Patches:
 
     A patch has ``patch`` LR pixels a side, or with ``patch_of="hr"`` as many as ``patch`` HR pixels have room for.
     Every image is equally likely (``draw="set"``: every image set, then every image in it), and then every position in
-    it. An image smaller than a patch is
-    mirrored at its right and bottom edge up to one patch, so none is lost. Augmentations are drawn per patch with
-    p = 0.5 each: ``hflip``, ``vflip``, ``transpose``; all three make the eight flips and turns.
+    it. An image smaller than a patch is mirrored at its right and bottom edge up to one patch, so none is lost.
+    Augmentations are drawn per patch with p = 0.5 each: ``hflip``, ``vflip``, ``transpose``; all three make the eight
+    flips and turns.
 
     Raises UserError if ``images`` has not one of the scales, or fewer different patches than a batch.
     """

@@ -9,13 +9,14 @@ from typing import Any, Literal
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256, write_json
 
-Format = Literal["onnx", "openvino", "tflite"]
+Format = Literal["onnx", "openvino", "openvino_fp16", "tflite"]
 
 MAKERS = {
     "onnx": ["torch", "torchao", "onnx", "onnxruntime"],
     "openvino": ["torch", "torchao", "onnx", "openvino"],
     "tflite": ["torch", "torchao", "ai-edge-litert"],
 }
+MAKERS["openvino_fp16"] = MAKERS["openvino"]
 
 
 LICENCE = "MIT, as the code that trained it; the terms of the images it was trained on are their own"
@@ -45,6 +46,7 @@ net.set_tensor(net.get_input_details()[0]["index"], lr[None].astype("{dtype}"))
 net.invoke()
 sr = net.get_tensor(net.get_output_details()[0]["index"])[0]""",
 }
+RUN["openvino_fp16"] = RUN["openvino"]
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,10 @@ class Border:
 @dataclass(frozen=True)
 class Card:
     """``system`` is a net: a system, or ``<system>/<name>``, pruned. ``size`` is [height, width] of the LR image where
-    the file takes that size alone; ``colour`` is what the net was trained in, RGB or Y; ``mult_adds`` are for a
-    1280×720 HR image; ``validation`` are PSNRs in dB on the middles of the validation images, in torch; ``files`` and
-    ``weights`` map names to SHA-256; ``example`` is a Python program that upscales photo.png."""
+    the file takes that size alone; ``colour`` is what the net was trained in, RGB or Y; ``float_layers`` are those of
+    an int8 net that compute in float; ``mult_adds`` are for a 1280×720 HR image; ``validation`` are PSNRs in dB on the
+    middles of the validation images, in torch; ``files`` and ``weights`` map names to SHA-256; ``example`` is a Python
+    program that upscales photo.png; ``fails`` says why the file cannot be run, where it was tried and could not."""
 
     system: str
     model: str
@@ -72,6 +75,7 @@ class Card:
     colour: str
     parameters: int
     mult_adds: int
+    float_layers: list[str]
     size: list[int] | None
     input: Border
     output: Border
@@ -81,6 +85,7 @@ class Card:
     versions: dict[str, str]
     licence: str
     example: str
+    fails: str = ""
 
 
 def path_of(file: Path) -> Path:
@@ -112,6 +117,11 @@ def write(file: Path, card: dict[str, Any]) -> Card:
     )
     write_json(path_of(file), asdict(whole))
     return whole
+
+
+def mark_as_failing(file: Path, reason: str) -> None:
+    """Write into the card of a file why it cannot be run."""
+    write_json(path_of(file), asdict(read(file)) | {"fails": reason})
 
 
 def read(file: Path) -> Card:

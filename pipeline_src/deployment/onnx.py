@@ -1,16 +1,34 @@
-"""ONNX files: float, and int8 as QDQ with uint8 activations (batch 1, any height and width)."""
+"""ONNX files: float, and int8 as QDQ with uint8 activations (batch 1)."""
 
 from typing import Any
 
 import numpy as np
 
-from pipeline_src.deployment.operations import Activation, Operation, Operations
+from pipeline_src.deployment.operations import SLOPE, Activation, Operation, Operations
 
 OPSET, IR_VERSION = 17, 8  # of 2022: phones' runtimes are not the newest
 
+SIMPLE: dict[str, tuple[str, dict[str, Any]]] = {  # operators without weights, and their attributes
+    "sum": ("Add", {}),
+    "product": ("Mul", {}),
+    "relu": ("Relu", {}),
+    "leaky_relu": ("LeakyRelu", {"alpha": SLOPE}),
+    "prelu": ("PRelu", {}),
+    "clamp": ("Clip", {}),
+    "concatenation": ("Concat", {"axis": 1}),
+    "split": ("Split", {"axis": 1}),
+    "transpose": ("Transpose", {"perm": [0, 3, 1, 2]}),
+    "depth_to_space": ("DepthToSpace", {"mode": "DCR"}),
+    "nearest": (
+        "Resize",
+        {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"},
+    ),
+    "bilinear": ("Resize", {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}),
+}
+
 
 def write(net: Operations) -> bytes:
-    """ONNX file of a net: ``lr`` 1×3×H×W to ``sr`` 1×3×sH×sW in 0..255, float32, of an int8 net uint8.
+    """ONNX file of a net: ``lr`` 1×3×H×W to ``sr`` 1×3×sH×sW in 0..255, float32, of an int8 net uint8; of any H and W.
 
     In an int8 net an activation is QuantizeLinear and DequantizeLinear around float operators, which is what ONNX
     Runtime and OpenVINO take to run in 8 bits. It is uint8, its zero point that of int8 + 128: OpenVINO takes int8
@@ -19,17 +37,23 @@ def write(net: Operations) -> bytes:
     from onnx import TensorProto, helper
 
     graph = _Graph(net)
-    quantised = net.lr.scale is not None
-    dtype = TensorProto.UINT8 if quantised else TensorProto.FLOAT
-    graph.names[net.lr], graph.names[net.sr] = "lr", "sr"
+    for name, x in (net.inputs | net.outputs).items():
+        graph.names[x] = name
     for step in net.steps:
         graph.add(step)
-    ends = [
-        helper.make_tensor_value_info(name, dtype, [1, 3, *sides])
-        for name, sides in (("lr", ("height", "width")), ("sr", ("sr_height", "sr_width")))
-    ]
+    inputs, outputs = (
+        [
+            helper.make_tensor_value_info(
+                name,
+                TensorProto.FLOAT if x.scale is None else TensorProto.UINT8,
+                [1, x.channels, *(f"{sides}{side}" for side in ("height", "width"))],
+            )
+            for name, x in ends.items()
+        ]
+        for ends, sides in ((net.inputs, ""), (net.outputs, "sr_"))
+    )
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "super_resolution", ends[:1], ends[1:], list(graph.constants.values())),
+        helper.make_graph(graph.nodes, "super_resolution", inputs, outputs, list(graph.constants.values())),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="super_resolution",
@@ -48,24 +72,35 @@ class _Graph:
         if step.kind == "mirror_pad":  # moves values as they are
             self._mirror_pad(self.names[step.inputs[0]], self._name(step.output), step.number)
             return
+        if step.kind == "dequantize":
+            self.names[step.output] = self._float_of(step.inputs[0])
+            return
         inputs = [self._float_of(x) for x in step.inputs]
-        # a ReLU whose activation begins at 0 is done by quantising it
+        # A ReLU whose activation begins at 0 is done by quantising it.
         relu = step.relu and (step.output.scale is None or step.output.zero_point != -128)
-        node = {
-            "convolution": self._convolution,
-            "sum": lambda step, names: self._node("Add", names),
-            "relu": lambda step, names: self._node("Relu", names),
-            "concatenation": lambda step, names: self._node("Concat", names, axis=1),
-            "depth_to_space": lambda step, names: self._node("DepthToSpace", names, blocksize=step.number, mode="DCR"),
-            "clamp": lambda step, names: self._node(
-                "Clip", [*names, *(self._constant(np.float32(end)) for end in (0, 255))]
-            ),
-        }[step.kind](step, inputs)
+        if step.kind == "quantize":
+            self._node("QuantizeLinear", [*inputs, *self._parameters(step.output)], self._name(step.output))
+            return
+        node = self._convolution(step, inputs) if step.kind == "convolution" else self._simple(step, inputs)
         result = self._node("Relu", [node.output[0]]) if relu else node
-        if step.output.scale is None:
-            result.output[0] = self._name(step.output)
-        else:
-            self._node("QuantizeLinear", [result.output[0], *self._parameters(step.output)], self._name(step.output))
+        for i, x in enumerate((step.output, *step.others)):
+            if x.scale is None:
+                result.output[i] = self._name(x)
+            else:
+                self._node("QuantizeLinear", [result.output[i], *self._parameters(x)], self._name(x))
+
+    def _simple(self, step: Operation, inputs: list[str]) -> Any:
+        """The node of an operation without weights."""
+        op, attributes = SIMPLE[step.kind]
+        if step.kind == "clamp":
+            inputs = [*inputs, *(self._constant(np.float32(end)) for end in (0, 255))]
+        elif step.kind == "prelu":
+            inputs = [*inputs, self._constant(np.full((step.output.channels, 1, 1), SLOPE, np.float32))]
+        elif step.kind == "depth_to_space":
+            attributes = attributes | {"blocksize": step.number}
+        elif step.kind in ("nearest", "bilinear"):
+            inputs = [*inputs, "", self._constant(np.array([1, 1, step.number, step.number], np.float32))]
+        return self._node(op, inputs, outputs=1 + len(step.others), **attributes)
 
     def _convolution(self, step: Operation, inputs: list[str]) -> Any:
         weights = step.weights
@@ -112,11 +147,12 @@ class _Graph:
     def _name(self, x: Activation) -> str:
         return self.names.setdefault(x, f"activation_{len(self.names)}")
 
-    def _node(self, op: str, inputs: list[str], output: str = "", **attributes: Any) -> Any:
+    def _node(self, op: str, inputs: list[str], output: str = "", outputs: int = 1, **attributes: Any) -> Any:
         from onnx import helper
 
         name = f"{op}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, inputs, [output or name], name, **attributes))
+        others = [f"{name}_{i}" for i in range(1, outputs)]
+        self.nodes.append(helper.make_node(op, inputs, [output or name, *others], name, **attributes))
         return self.nodes[-1]
 
     def _constant(self, value: Any) -> str:

@@ -5,8 +5,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline_src.errors import UserError
-
 
 def library() -> Any:
     """The module openvino, without its telemetry: that sends usage to a server, from a process forked off a thread."""
@@ -16,10 +14,10 @@ def library() -> Any:
     return openvino
 
 
-def export(onnx_model: Path, xml: Path) -> None:
-    """Write the IR of an ONNX file: ``xml`` and the ``.bin`` beside it, weights as they are (not cut to 16 bits)."""
+def export(onnx_model: Path, xml: Path, *, halves: bool = False) -> None:
+    """Write the IR of an ONNX file: ``xml`` and the ``.bin`` beside it, weights as they are, or cut to 16 bits."""
     openvino = library()
-    openvino.save_model(openvino.Core().read_model(onnx_model), xml, compress_to_fp16=False)
+    openvino.save_model(openvino.Core().read_model(onnx_model), xml, compress_to_fp16=halves)
 
 
 def compile_model(xml: Path, threads: int, size: tuple[int, int] | None = None) -> Any:
@@ -30,39 +28,41 @@ def compile_model(xml: Path, threads: int, size: tuple[int, int] | None = None) 
     core = library().Core()
     model = core.read_model(xml)
     if size:
-        model.reshape([1, 3, *size])
+        model.reshape({end: [*[*end.partial_shape][:2], *size] for end in model.inputs})
     config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     return core.compile_model(model, "CPU", config)
 
 
-def try_compile(folder: Path) -> None:
-    """Compile and run every model under a folder in a child process; UserError if that fails or crashes the process.
+def try_compile(folder: Path, size: tuple[int, int] = (24, 32)) -> dict[Path, str]:
+    """Compile and run every model under a folder in a child process; what cannot be run, and why.
 
     OpenVINO has been seen to die of a segmentation fault while compiling a quantised graph. Costs a second, and little
-    more for each model.
+    more for each model; a crash, a second more.
     """
-    child = [sys.executable, "-m", __name__, str(folder)]
-    done = subprocess.run(child, capture_output=True, text=True, check=False)
-    tried = done.stdout.split()
-    if done.returncode < 0:
-        raise UserError(
-            f"OpenVINO crashes (signal {-done.returncode}) on {folder / tried[-1]}; use the ONNX or TFLite file instead"
-        )
-    if done.returncode:
+    left, failed = sorted(folder.rglob("*.xml")), {}
+    while left:
+        child = [sys.executable, "-m", __name__, *map(str, (*size, *left))]
+        done = subprocess.run(child, capture_output=True, text=True, check=False)
+        if not done.returncode:
+            break
+        tried = len(done.stdout.splitlines())
+        if not tried:
+            raise RuntimeError(done.stderr)
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UserError(f"OpenVINO cannot run {folder / tried[-1]} ({reason}); export it again")
+        crashed = f"OpenVINO crashes on it (signal {-done.returncode})"
+        failed[left[tried - 1]] = crashed if done.returncode < 0 else f"OpenVINO cannot run it: {reason}"
+        left = left[tried:]
+    return failed
 
 
-def _try(folder: Path) -> None:
+def _try(size: tuple[int, int], files: list[Path]) -> None:
     import numpy as np
 
-    for xml in sorted(folder.rglob("*.xml")):
-        print(
-            xml.relative_to(folder), flush=True
-        )  # before, so that the last name printed is that of the file that crashed
-        model = compile_model(xml, threads=1, size=(24, 32))
-        model(np.zeros(model.inputs[0].shape, model.inputs[0].element_type.to_dtype()))
+    for xml in files:
+        print(xml, flush=True)  # before it is tried, so that the last name printed is that of the file that crashed
+        model = compile_model(xml, threads=1, size=size)
+        model([np.zeros(end.shape, end.element_type.to_dtype()) for end in model.inputs])
 
 
 if __name__ == "__main__":
-    _try(Path(sys.argv[1]))
+    _try((int(sys.argv[1]), int(sys.argv[2])), [Path(name) for name in sys.argv[3:]])

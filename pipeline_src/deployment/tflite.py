@@ -6,11 +6,12 @@ accelerator, and take seconds for each file.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from pipeline_src.deployment.operations import Activation, Operation, Operations
+from pipeline_src.deployment.operations import SLOPE, Activation, Operation, Operations
 
 ANY_SIZE = (8, 8)  # what a file of any size is declared for until it is given a size
 SAME, VALID = 0, 1
@@ -18,6 +19,9 @@ SYMMETRIC = 1  # of MIRROR_PAD: the border pixel is repeated
 # The versions of the operators that first had what is used of them: for float, for int8, and for grouped convolutions.
 VERSIONS = {"CONV_2D": (1, 3), "DEPTHWISE_CONV_2D": (1, 3), "ADD": (1, 2), "CONCATENATION": (1, 2), "RELU": (1, 2)}
 VERSIONS |= {"DEPTH_TO_SPACE": (1, 2), "MIRROR_PAD": (1, 2), "PAD": (1, 2), "MINIMUM": (1, 2), "QUANTIZE": (1, 1)}
+VERSIONS |= {"MUL": (1, 2), "LEAKY_RELU": (1, 2), "PRELU": (1, 1), "SPLIT": (1, 2), "TRANSPOSE": (1, 2)}
+VERSIONS |= {"RESIZE_NEAREST_NEIGHBOR": (1, 2), "RESIZE_BILINEAR": (3, 3), "DEQUANTIZE": (2, 2), "SHAPE": (1, 1)}
+VERSIONS |= {"STRIDED_SLICE": (1, 1)}
 GROUPED = 6
 
 
@@ -43,7 +47,7 @@ def parse(model: bytes) -> Any:
 
 
 class _Writer:
-    """``indices``: of the tensors of activations; ``sides``: their height and width."""
+    """``indices``: of the tensors of activations; ``sides``: their height and width; ``size``: of the inputs."""
 
     def __init__(self, net: Operations, size: tuple[int, int] | None) -> None:
         from ai_edge_litert import schema_py_generated as schema
@@ -55,28 +59,30 @@ class _Writer:
         self.tensors: list[Any] = []
         self.operators: list[Any] = []
         self.indices: dict[Activation, int] = {}
-        self.sides: dict[Activation, tuple[int, int]] = {net.lr: size or ANY_SIZE}
-        self.quantised = net.lr.scale is not None
+        self.sides: dict[Activation, tuple[int, int]] = dict.fromkeys(net.inputs.values(), size or ANY_SIZE)
         clamped = {step.inputs[0] for step in net.steps if step.kind == "clamp"}
         uses = Counter(x for step in net.steps for x in step.inputs)
         makers = [step for step in net.steps if step.kind in ("convolution", "sum") and uses[step.output] == 1]
         self.above_zero = {step.output for step in makers if step.relu or step.output in clamped}
 
     def model(self) -> Any:
-        inner_lr = self._activation(self.net.lr, "lr")
-        lr = self._image(self.net.lr, "lr_uint8") if self.quantised else inner_lr
-        if self.quantised:
-            self._operator("QUANTIZE", [lr], [inner_lr], "QuantizeOptions")
+        inputs = {name: self._activation(x, name) for name, x in self.net.inputs.items()}
+        for name, x in self.net.inputs.items():
+            if self._is_image(x):
+                inner, inputs[name] = inputs[name], self._image(x, f"{name}_uint8")
+                self._operator("QUANTIZE", [inputs[name]], [inner], "QuantizeOptions")
         for step in self.net.steps:
             self._add(step)
-        inner_sr = self.indices[self.net.sr]
-        sr = self._image(self.net.sr, "sr_uint8") if self.quantised else inner_sr
-        if self.quantised:
-            self._operator("QUANTIZE", [inner_sr], [sr], "QuantizeOptions")
+        outputs = {name: self.indices[x] for name, x in self.net.outputs.items()}
+        for name, x in self.net.outputs.items():
+            if self._is_image(x):
+                inner, outputs[name] = outputs[name], self._image(x, f"{name}_uint8")
+                self._operator("QUANTIZE", [inner], [outputs[name]], "QuantizeOptions")
         graph = self._new("SubGraphT", name=b"main", tensors=self.tensors, operators=self.operators)
-        graph.inputs, graph.outputs = _indices([lr]), _indices([sr])
-        ends = [self._new("TensorMapT", name=name, tensorIndex=index) for name, index in ((b"lr", lr), (b"sr", sr))]
-        signature = self._new("SignatureDefT", signatureKey=b"serving_default", inputs=ends[:1], outputs=ends[1:])
+        graph.inputs, graph.outputs = _indices([*inputs.values()]), _indices([*outputs.values()])
+        signature = self._new(
+            "SignatureDefT", signatureKey=b"serving_default", inputs=self._ends(inputs), outputs=self._ends(outputs)
+        )
         buffers = [self._new("BufferT", data=np.frombuffer(data, np.uint8) if data else None) for data in self.buffers]
         codes = [self._code(name, version) for name, version in self.codes]
         return self._new(
@@ -89,47 +95,105 @@ class _Writer:
             signatureDefs=[signature],
         )
 
-    def _add(self, step: Operation) -> None:
-        inputs = [self.indices[x] for x in step.inputs]
-        height, width = self.sides[step.inputs[0]]
-        if step.kind == "convolution":
-            self._convolution(step)
-        elif step.kind == "sum":
-            self._place(step.output, (height, width))
-            self._operator(
-                "ADD", inputs, [self.indices[step.output]], "AddOptions", fusedActivationFunction=self._relu(step)
-            )
-        elif step.kind == "concatenation":
-            self._place(step.output, (height, width))
-            self._operator("CONCATENATION", inputs, [self.indices[step.output]], "ConcatenationOptions", axis=3)
-        elif step.kind == "depth_to_space":
-            self._place(step.output, (height * step.number, width * step.number))
-            self._operator(
-                "DEPTH_TO_SPACE", inputs, [self.indices[step.output]], "DepthToSpaceOptions", blockSize=step.number
-            )
-        elif step.kind == "mirror_pad":
-            self._place(step.output, (height + 2 * step.number, width + 2 * step.number))
-            self._operator(
-                "MIRROR_PAD",
-                [*inputs, self._pads(step.number)],
-                [self.indices[step.output]],
-                "MirrorPadOptions",
-                mode=SYMMETRIC,
-            )
-        elif step.kind == "relu":
-            self._rectify(inputs, step.output, (height, width))
-        elif step.kind == "clamp":
-            if step.inputs[0] not in self.above_zero:
-                rectified = Activation(step.output.channels)
-                self._rectify(inputs, rectified, (height, width))
-                inputs = [self.indices[rectified]]
-            self._place(step.output, (height, width))
-            inputs = [*inputs, self._constant(np.array([255], np.float32), "white")]
-            self._operator("MINIMUM", inputs, [self.indices[step.output]], "MaximumMinimumOptions")
+    def _is_image(self, x: Activation) -> bool:
+        return self.net.images and x.scale is not None
 
-    def _rectify(self, inputs: list[int], output: Activation, sides: tuple[int, int]) -> None:
+    def _ends(self, indices: dict[str, int]) -> list[Any]:
+        return [self._new("TensorMapT", name=name.encode(), tensorIndex=i) for name, i in indices.items()]
+
+    def _add(self, step: Operation) -> None:
+        inputs, number = [self.indices[x] for x in step.inputs], step.number
+        sides = height, width = self.sides[step.inputs[0]]
+        match step.kind:
+            case "convolution":
+                self._convolution(step)
+            case "sum":
+                self._make("ADD", inputs, step.output, sides, "AddOptions", fusedActivationFunction=self._relu(step))
+            case "product":
+                self._make("MUL", inputs, step.output, sides, "MulOptions")
+            case "relu":
+                self._make("RELU", inputs, step.output, sides)
+            case "leaky_relu":
+                self._make("LEAKY_RELU", inputs, step.output, sides, "LeakyReluOptions", alpha=SLOPE)
+            case "prelu":
+                self._make("PRELU", [*inputs, self._slopes(step.output)], step.output, sides)
+            case "concatenation":
+                self._make("CONCATENATION", inputs, step.output, sides, "ConcatenationOptions", axis=3)
+            case "split":
+                for x in step.others:
+                    self._place(x, sides)
+                others = [self.indices[x] for x in step.others]
+                axis = self._constant(np.array(3, np.int32), "axis")
+                parts = 1 + len(others)
+                self._make("SPLIT", [axis, *inputs], step.output, sides, "SplitOptions", others, numSplits=parts)
+            case "transpose":
+                order = self._constant(np.array([0, 3, 1, 2], np.int32), "order")
+                rows = step.inputs[0].channels, height
+                self._make("TRANSPOSE", [*inputs, order], step.output, rows, "TransposeOptions")
+            case "depth_to_space":
+                larger = height * number, width * number
+                self._make("DEPTH_TO_SPACE", inputs, step.output, larger, "DepthToSpaceOptions", blockSize=number)
+            case "mirror_pad":
+                larger = height + 2 * number, width + 2 * number
+                ends = [*inputs, self._pads(number)]
+                self._make("MIRROR_PAD", ends, step.output, larger, "MirrorPadOptions", mode=SYMMETRIC)
+            case "nearest":
+                larger = height * number, width * number
+                ends = [*inputs, self._times(inputs[0], number, larger)]
+                self._make("RESIZE_NEAREST_NEIGHBOR", ends, step.output, larger, "ResizeNearestNeighborOptions")
+            case "bilinear":
+                larger = height * number, width * number
+                ends = [*inputs, self._times(inputs[0], number, larger)]
+                self._make("RESIZE_BILINEAR", ends, step.output, larger, "ResizeBilinearOptions", halfPixelCenters=True)
+            case "clamp":
+                if step.inputs[0] not in self.above_zero:
+                    rectified = Activation(step.output.channels)
+                    self._make("RELU", inputs, rectified, sides)
+                    inputs = [self.indices[rectified]]
+                white = self._constant(np.array([255], np.float32), "white")
+                self._make("MINIMUM", [*inputs, white], step.output, sides, "MaximumMinimumOptions")
+            case "quantize":
+                self._make("QUANTIZE", inputs, step.output, sides, "QuantizeOptions")
+            case "dequantize":
+                self._make("DEQUANTIZE", inputs, step.output, sides, "DequantizeOptions")
+
+    def _make(
+        self,
+        name: str,
+        inputs: list[int],
+        output: Activation,
+        sides: tuple[int, int],
+        options: str = "",
+        others: Sequence[int] = (),
+        **fields: Any,
+    ) -> None:
+        """The operator that gives ``output``, and ``others`` behind it."""
         self._place(output, sides)
-        self._operator("RELU", inputs, [self.indices[output]])
+        self._operator(name, inputs, [self.indices[output], *others], options, **fields)
+
+    def _slopes(self, x: Activation) -> int:
+        shape = 1, 1, x.channels
+        if x.scale is None:
+            return self._constant(np.full(shape, SLOPE, np.float32), "slopes")
+        return self._constant(np.full(shape, 127, np.int8), "slopes", np.array([SLOPE / 127]))
+
+    def _times(self, x: int, factor: int, sides: tuple[int, int]) -> int:
+        """The tensor [height, width] of an image that is ``factor`` times ``x``: for any size computed in the file."""
+        if not self.any_size:
+            return self._constant(np.array(sides, np.int32), "sides")
+        shape, now, then = (self._integers(f"{name}_{x}", n) for name, n in (("shape", 4), ("now", 2), ("then", 2)))
+        ends = (self._constant(np.array([end], np.int32), f"at_{end}") for end in (1, 3, 1))
+        self._operator("SHAPE", [x], [shape], "ShapeOptions", outType=self.schema.TensorType.INT32)
+        self._operator("STRIDED_SLICE", [shape, *ends], [now], "StridedSliceOptions")
+        self._operator("MUL", [now, self._constant(np.array([factor], np.int32), "factor")], [then], "MulOptions")
+        return then
+
+    def _integers(self, name: str, count: int) -> int:
+        shape = _indices([count])
+        self.tensors.append(
+            self._new("TensorT", name=name.encode(), shape=shape, type=self.schema.TensorType.INT32, buffer=0)
+        )
+        return len(self.tensors) - 1
 
     def _convolution(self, step: Operation) -> None:
         weights, x = step.weights, step.inputs[0]
@@ -178,7 +242,8 @@ class _Writer:
         version: int | None = None,
         **fields: Any,
     ) -> None:
-        key = name, version or VERSIONS[name][self.quantised]
+        int8 = any(self.tensors[i].type == self.schema.TensorType.INT8 for i in inputs)
+        key = name, version or VERSIONS[name][int8]
         code = self.codes.setdefault(key, len(self.codes))
         operator = self._new("OperatorT", opcodeIndex=code, inputs=_indices(inputs), outputs=_indices(outputs))
         if options:
@@ -196,7 +261,7 @@ class _Writer:
         self._activation(activation, f"activation_{len(self.indices)}")
 
     def _activation(self, activation: Activation, name: str) -> int:
-        dtype = self.schema.TensorType.INT8 if self.quantised else self.schema.TensorType.FLOAT32
+        dtype = self.schema.TensorType.FLOAT32 if activation.scale is None else self.schema.TensorType.INT8
         self.indices[activation] = self._tensor(activation, name, dtype, activation.zero_point)
         return self.indices[activation]
 

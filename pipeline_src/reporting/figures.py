@@ -27,7 +27,7 @@ NAMES = {"hr": "HR", **VARIANTS}
 CROWD = 3  # systems in one panel, from above which on it shows only the fastest file of each net
 WIDEST = 90  # letters that fit below one panel
 LATENCY = "p50 latency per output megapixel (ms)"
-MARKERS = {"tflite": "o", "openvino": "D", "onnx": "s", "torch": "^"}
+MARKERS = {"tflite": "o", "openvino": "D", "openvino_fp16": "d", "onnx": "s", "torch": "^"}
 
 
 @dataclass(frozen=True)

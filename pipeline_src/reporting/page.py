@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline_src.errors import UserError
 from pipeline_src.files import whole_file
-from pipeline_src.reporting import pruning, published, tables, verdict
+from pipeline_src.reporting import nodes, pruning, published, tables, threads, verdict
 from pipeline_src.reporting.figures import front
 
 HERE = Path(__file__).parent
@@ -104,16 +104,20 @@ def write(
     path: Path,
     title: str,
     table: pd.DataFrame,
+    failing: pd.DataFrame,
     pruned: pd.DataFrame,
+    swept: pd.DataFrame,
+    operators: pd.DataFrame,
     crops: list[Crop],
     figures: dict[str, dict[str, list[Path]]],
     of: Provenance,
 ) -> None:
     """Write the page.
 
-    ``table`` as ``tables.read`` gives it, ``pruned`` as ``pruning.compared`` does; ``figures`` of ``pareto``,
-    ``waterfall`` and ``pruning`` for each set the light and the dark PNG. What the Content-Security-Policy does not
-    name, all network access among it, the browser refuses.
+    ``table`` and ``failing`` as ``tables`` gives them, ``pruned`` as ``pruning.compared``, ``swept`` as
+    ``threads.read``, ``operators`` as ``nodes.read`` does; ``figures`` of ``pareto``, ``waterfall`` and ``pruning`` for
+    each set the light and the dark PNG, of ``nodes`` once. What the Content-Security-Policy does not name, all network
+    access among it, the browser refuses.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -124,7 +128,9 @@ def write(
     grids, sources = published.grids(published.beside(table))
     sets = list(dict.fromkeys(table["set"]))
     style, script = ((HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    html = environment.get_template("page.html").render(
+    html = environment.get_template(
+        "page.html"
+    ).render(
         title=title,
         policy=f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'",
@@ -138,6 +144,7 @@ def write(
         timed=verdict.timed(table),
         columns=tables.COLUMNS,
         rows=_rows(table),
+        failing=[f"{' '.join(tables.line(row, tables.COLUMNS[:4]))}: {row['fails']}" for _, row in failing.iterrows()],
         best_is_large=BEST_IS_LARGE,
         variant_names=tables.VARIANTS,
         grids=grids,
@@ -154,7 +161,13 @@ def write(
                 ("waterfall", _waterfall_text, table),
                 ("pruning", pruning.in_words, pruned),
             )
-        },
+        }
+        | {"nodes": {"nodes": nodes.in_words(operators)}},
+        swept_columns=threads.columns(swept),
+        swept=[tables.line(row, threads.columns(swept)) for _, row in swept.iterrows()],
+        node_columns=nodes.COLUMNS,
+        measured_on=operators.iloc[0],
+        nodes=[tables.line(row, nodes.COLUMNS) for _, row in operators.iterrows()],
         pruned_columns=pruning.COLUMNS,
         pruned=[tables.line(row, pruning.COLUMNS) for _, row in pruned.iterrows()],
         crops=[_slider(crop) for crop in crops],

@@ -7,22 +7,16 @@ import pandas as pd
 
 from pipeline_src.params import Pruning, System
 from pipeline_src.reporting.figures import Theme, drawing, save
-from pipeline_src.reporting.tables import Column, deployed, places
+from pipeline_src.reporting.tables import NAMED, Column, deployed, places
 
 NAMES = {"l1": "L1 norm", "l2": "L2 norm", "fpgm": "FPGM", "level": "level (weights)"}
 COLUMNS = (
     Column("system", "Net"),
     Column("how", "Pruned by"),
     Column("sparsity", "Sparsity", "{:.0%}"),
-    Column("scale", "Scale", "×{:.0f}"),
-    Column("set", "Set"),
-    Column("psnr_y", "PSNR Y (dB)", "{:.2f}"),
+    *(NAMED[name] for name in ("scale", "set", "psnr_y")),
     Column("against_whole_db", "Against the whole net (dB)", "{:+.2f}"),
-    Column("gain_db", "Over bicubic (dB)", "{:+.2f}"),
-    Column("params", "Params", "{:,.0f}"),
-    Column("mult_adds", "Mult-Adds (G)", "{:.2f}"),
-    Column("size_kib", "File (KiB)", "{:.0f}"),
-    Column("p50_ms", "p50 (ms)", "{:.1f}"),
+    *(NAMED[name] for name in ("gain_db", "params", "mult_adds", "size_kib", "p50_ms")),
     Column("times_faster", "Times faster", "{:.2f}"),
 )
 

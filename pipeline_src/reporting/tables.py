@@ -10,7 +10,13 @@ from pipeline_src.errors import UserError
 
 # in the order of every table, with the names that readers know
 VARIANTS = {"bicubic": "bicubic", "fp32": "fp32", "ptq": "int8 PTQ", "qat": "int8 QAT"}
-RUNTIMES = {"tflite": "TFLite", "openvino": "OpenVINO", "onnx": "ONNX", "torch": "torch"}
+RUNTIMES = {
+    "tflite": "TFLite",
+    "openvino": "OpenVINO",
+    "openvino_fp16": "OpenVINO fp16",
+    "onnx": "ONNX",
+    "torch": "torch",
+}
 
 TEXT = ("system", "variant", "runtime", "set")
 NUMBERS = (
@@ -48,6 +54,9 @@ COLUMNS = (
     Column("mult_adds", "Mult-Adds (G)", "{:.2f}"),
     Column("params", "Params", "{:,.0f}"),
 )
+
+
+NAMED = {column.name: column for column in COLUMNS}
 
 
 def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
@@ -88,6 +97,13 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
     return rows.sort_values(by, key=lambda column: places(column, order), ignore_index=True)
 
 
+def failing(folder: Path, systems: list[str]) -> pd.DataFrame:
+    """The files that could not be run, and why (``fails``): of their rows ``read`` has none."""
+    place = ["system", "variant", "runtime", "scale", "fails"]
+    rows = pd.concat([pd.read_csv(folder / system / "benchmark.csv") for system in systems])
+    return rows.reindex(columns=place).dropna(subset="fails").drop_duplicates(ignore_index=True)
+
+
 def _read_one(path: Path, system: str, sets: list[str]) -> pd.DataFrame:
     mend = f"run `python -m pipeline_src.stages.benchmark {system}`, or `dvc repro`"
     try:
@@ -107,6 +123,8 @@ def _read_one(path: Path, system: str, sets: list[str]) -> pd.DataFrame:
     if missing := [name for name in sets if name not in set(rows["set"])]:
         raise UserError(f"{path} has no rows for the set {missing[0]}; {mend}")
     rows = rows[rows["set"].isin(sets)]
+    if "fails" in rows:
+        rows = rows[rows["fails"].isna()]
     unmeasured = rows[rows["psnr_y"].isna() | rows["scale"].isna()]
     if not unmeasured.empty:
         raise UserError(f"{path} has no PSNR or scale in line {unmeasured.index[0] + 2}; {mend}")

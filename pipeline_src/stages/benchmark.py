@@ -12,13 +12,12 @@ from pipeline_src import params as settings
 from pipeline_src.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from pipeline_src.deployment.cards import Card
     from pipeline_src.deployment.runtimes import Runner
 
 QUALITY = ["psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb"]
 ROW = ["system", "variant", "runtime", "scale", "set"]
+SWEPT = ["system", "variant", "runtime", "scale", "lr_height", "lr_width", "threads"]
 
 
 def benchmark(system: str) -> None:
@@ -31,9 +30,13 @@ def benchmark(system: str) -> None:
     from pipeline_src.files import whole_folder, write_json
 
     spec, sets, threads = params.benchmark, params.sets_for("evaluation"), params.benchmark.threads
-    files = cards.of_folder(settings.results("export", system))
-    pin(threads)
+    exported = cards.of_folder(settings.results("export", system))
+    files = {file: card for file, card in exported.items() if not card.fails}
     # Before the run is recorded: MLflow's sampling of the system would be timed along.
+    pin(max([threads, *spec.sweep]))
+    of_system = {file: card for file, card in files.items() if card.system == system}
+    sweep = pd.DataFrame(_sweep(of_system, spec), columns=[*SWEPT, "p50_ms"])
+    pin(threads)
     costs = pd.DataFrame(_costs(files, spec, threads))
     with (
         tracking.stage_run("benchmark", system, {"sets": sets, **spec.model_dump()}) as run,
@@ -43,6 +46,7 @@ def benchmark(system: str) -> None:
         means = images.groupby(ROW, sort=False)[QUALITY].mean()
         means.insert(0, "images", images.groupby(ROW, sort=False).size())
         table = means.reset_index().merge(costs, how="left", on=["system", "variant", "runtime", "scale"])
+        table = pd.concat([table.assign(fails=""), pd.DataFrame(_failing(exported, sets))], ignore_index=True)
         for net in dict.fromkeys(card.system for card in files.values()):
             folder = out / net.removeprefix(system).strip("/")
             folder.mkdir(exist_ok=True)
@@ -50,10 +54,19 @@ def benchmark(system: str) -> None:
                 its = rows[(rows["system"] == net) | (rows["variant"] == "bicubic")]
                 its.assign(system=net).to_csv(folder / name, index=False)
             write_json(folder / "machine.json", machine.describe(threads))
-        for row in table[table["runtime"] != ""].to_dict("records"):
+        sweep.to_csv(out / "threads.csv", index=False)
+        for row in table[(table["runtime"] != "") & (table["fails"] == "")].to_dict("records"):
             where = "_".join([*row["system"].split("/")[1:], row["variant"], row["runtime"], f"x{row['scale']}"])
             run.log_metrics({f"{where}_{row['set']}_psnr_y": row["psnr_y"], f"{where}_p50_ms": row["p50_ms"]})
         run.log_artifact(out / "benchmark.csv")
+
+
+def _failing(files: dict[Path, "Card"], sets: list[str]) -> Iterator[dict[str, Any]]:
+    """A row without a measurement for each file that cannot be run, and each set."""
+    for card in files.values():
+        place = {"system": card.system, "variant": card.variant, "runtime": card.format, "scale": card.scale}
+        if card.fails:
+            yield from (place | {"set": name, "fails": card.fails} for name in sets)
 
 
 def _quality(
@@ -114,12 +127,31 @@ def _costs(files: dict[Path, "Card"], spec: settings.Benchmark, threads: int) ->
     It is the size of the files of fixed size. Where a format has one of those, that is the file timed; quality was
     measured on its twin of any size. The files of one scale take turns, so that only they are in memory.
     """
+    for timed, size in _timed_files(files):
+        yield from _costs_at_scale(timed, size, spec, threads)
+
+
+def _sweep(files: dict[Path, "Card"], spec: settings.Benchmark) -> Iterator[dict[str, Any]]:
+    """One row per file and number of threads of the sweep: its p50 in ms."""
+    from pipeline_src.evaluation.latency import in_turns
+
+    for timed, size in _timed_files(files) if spec.sweep else ():
+        runs = [(file, threads) for file in timed for threads in spec.sweep]
+        calls = {f"{file} {threads}": _calls(file, size, threads) for file, threads in runs}
+        latency = in_turns(calls, **_limits(spec))
+        for file, threads in runs:
+            card = timed[file]
+            place = card.system, card.variant, card.format, card.scale, *size, threads
+            yield dict(zip(SWEPT, place, strict=True)) | {"p50_ms": latency[f"{file} {threads}"]["whole"].p50_ms}
+
+
+def _timed_files(files: dict[Path, "Card"]) -> Iterator[tuple[dict[Path, "Card"], list[int]]]:
+    """Of each scale the files that are timed, and the size of LR at which they are."""
     fixed = {_kind(card) for card in files.values() if card.size}
     for scale in sorted({card.scale for card in files.values()}):
         here = {file: card for file, card in files.items() if card.scale == scale}
         size = next(card.size for card in here.values() if card.size)
-        timed = {f: card for f, card in here.items() if card.size or _kind(card) not in fixed}
-        yield from _costs_at_scale(timed, size, spec, threads)
+        yield {f: card for f, card in here.items() if card.size or _kind(card) not in fixed}, size
 
 
 def _kind(card: "Card") -> tuple[str, str, str, int]:
@@ -129,16 +161,11 @@ def _kind(card: "Card") -> tuple[str, str, str, int]:
 def _costs_at_scale(
     files: dict[Path, "Card"], size: list[int], spec: settings.Benchmark, threads: int
 ) -> Iterator[dict[str, Any]]:
-    import numpy as np
-
-    from pipeline_src.deployment import runtimes
     from pipeline_src.deployment.cards import parts_of
     from pipeline_src.evaluation.latency import in_turns
     from pipeline_src.evaluation.memory import peak_memory_mb
 
-    lr = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    limits = {key: getattr(spec, key) for key in ("warmup", "runs", "min_seconds", "max_seconds")}
-    latency = in_turns({str(file): _timed(runtimes.load(file, threads), lr) for file in files}, **limits)
+    latency = in_turns({str(file): _calls(file, size, threads) for file in files}, **_limits(spec))
     with ThreadPoolExecutor(2) as pool:  # what is measured is each process's own
         memory = dict(
             zip(files, pool.map(lambda file: peak_memory_mb(file, size[0], size[1], threads), files), strict=True)
@@ -156,8 +183,20 @@ def _costs_at_scale(
         )
 
 
-def _timed(runner: "Runner", lr: "np.ndarray") -> Callable[[], dict[str, float]]:
+def _limits(spec: settings.Benchmark) -> dict[str, Any]:
+    return spec.model_dump(include={"warmup", "runs", "min_seconds", "max_seconds"})
+
+
+def _calls(file: Path, size: list[int], threads: int) -> Callable[[], dict[str, float]]:
+    """One upscaling of a random LR image by a file, from image to image (``whole``), and the runtime's part of it."""
     from time import perf_counter
+
+    import numpy as np
+
+    from pipeline_src.deployment import runtimes
+
+    runner = runtimes.load(file, threads)
+    lr = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
 
     def call() -> dict[str, float]:
         start = perf_counter()

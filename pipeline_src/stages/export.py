@@ -1,5 +1,6 @@
 """Export the nets of one system in every variant (fp32, ptq, qat) to ONNX, OpenVINO and TFLite, a card beside each."""
 
+import sys
 from typing import Any
 
 from pipeline_src import command, tracking
@@ -14,7 +15,7 @@ def export(system: str) -> None:
 
     from pipeline_src.compression import quantization
     from pipeline_src.compression.folding import fold
-    from pipeline_src.deployment import exporting, inventory, openvino
+    from pipeline_src.deployment import cards, exporting, inventory, openvino
     from pipeline_src.evaluation.complexity import mult_adds, parameters
     from pipeline_src.training.weights import load_net
 
@@ -33,7 +34,8 @@ def export(system: str) -> None:
             weights = {variant: settings.weights(label, variant) for variant in ("fp32", "ptq", "qat")}
             net, made_from = load_net(weights["fp32"])
             folded = fold(net)
-            prepared = quantization.prepare(folded)
+            in_float = quantization.float_layers(weights["ptq"])
+            prepared = quantization.prepare(folded, in_float)
             files = []
             for variant, source in weights.items():
                 if variant != "fp32":
@@ -48,6 +50,7 @@ def export(system: str) -> None:
                         "variant": variant,
                         "scale": scale,
                         "colour": net.description.colour,
+                        "float_layers": [] if variant == "fp32" else in_float,
                         "validation": validation[label][variant],
                         "weights": {source.name: sha256(source)},
                         "parameters": parameters(net.at_scale(scale)),
@@ -55,7 +58,9 @@ def export(system: str) -> None:
                     }
                     files += exporting.write_cards(folder, stem, (height, width), **facts)
             ops += [{"net": label, **row} for file in files for row in inventory.rows(file)]
-        openvino.try_compile(out)
+        for file, reason in openvino.try_compile(out).items():
+            print(f"{file.relative_to(out)}: {reason}", file=sys.stderr)
+            cards.mark_as_failing(file, reason)
         pd.DataFrame(ops).to_csv(out / "inventory.csv", index=False)
         run.log_artifact(out / "inventory.csv")
 

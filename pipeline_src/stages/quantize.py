@@ -23,7 +23,7 @@ def quantize(system: str) -> None:
     from pipeline_src.compression import quantization
     from pipeline_src.compression.calibration import calibrate
     from pipeline_src.compression.folding import fold
-    from pipeline_src.compression.sensitivity import lost_by_layer
+    from pipeline_src.compression.sensitivity import layers, lost_by_layer, to_keep
     from pipeline_src.data.hdf5 import ImagePairs
     from pipeline_src.training.loop import checkpoint_path, fit
     from pipeline_src.training.setup import patches_of, torch_device, validator, write_curve
@@ -40,7 +40,7 @@ def quantize(system: str) -> None:
     identity = {
         "train_h5": sha256(settings.TRAIN_H5),
         "recipe": recipe.model_dump(),
-        "quantize": params.quantize.model_dump(),
+        "quantize": params.quantize.model_dump() | {"float_layers": spec.float_layers},
         "seed": params.seed,
     }
     machine = {"threads": params.threads, "device": device.type}
@@ -69,8 +69,14 @@ def quantize(system: str) -> None:
         metadata = {"system": name, **{key: made_from[key] for key in ("model", "scales", "net")}, **of_net}
         checkpoints.append(checkpoint_path(f"{name.replace('/', '-')}-qat", of_net | machine | {"train": how}))
         with tracking.stage_run("quantize", name, of_net | {"train": params.train.model_dump()}) as run:
-            prepared = quantization.prepare(fold(net))
+            folded = fold(net)
+            prepared = quantization.prepare(folded)
             calibrate(prepared, images, try_layers)
+            if spec.float_layers:
+                names = {layer: None for scale in scales for layer in layers(prepared.at_scale(scale))}
+                metadata["float_layers"] = to_keep(spec.float_layers, sensitivity, list(names))
+                prepared = quantization.prepare(folded, metadata["float_layers"])
+                calibrate(prepared, images)
             quantization.save(ptq, prepared, metadata | {"variant": "ptq"})
             its = {"fp32": validate(net.to(device)), "ptq": validate_prepared(prepared.to(device))}
             curve = fit(

@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 def report() -> None:
     params = settings.load()
     from pipeline_src.files import whole_folder
-    from pipeline_src.reporting import figures, page, pruning, tables, texts
+    from pipeline_src.reporting import figures, nodes, page, pruning, tables, texts, threads
 
     measured, out = settings.results("benchmark"), settings.results("report")
     systems, sets = params.nets(), params.sets_for("evaluation")
     with tracking.stage_run("report", None, params.model_dump()) as run:
         table = tables.read(measured, systems, sets)
         pruned = pruning.compared(table, params.systems)
+        swept = threads.read(measured, list(params.systems))
+        operators = nodes.read(settings.results("nodes") / "nodes.csv")
+        failing = tables.failing(measured, systems)
         provenance = page.Provenance(
             commit=tracking.git_commit(),
             params=settings.PARAMS.read_text(),
@@ -43,9 +46,14 @@ def report() -> None:
                         for theme in (figures.LIGHT, figures.DARK)
                     ]
                     drawn.setdefault(name, {})[str(of_set)] = [out / "figures" / png.name for png in pngs]
+            for theme in (figures.LIGHT, figures.DARK):
+                png = nodes.draw(operators, folder / f"nodes_{theme.name}.png", theme)
+                drawn.setdefault("nodes", {}).setdefault("nodes", []).append(out / "figures" / png.name)
         first = next((crop.folders[systems[0]] for crop in crops if systems[0] in crop.folders), None)
         figures.overview(table, systems[0], first, out / "overview.png")
-        page.write(out / "index.html", params.report.title, table, pruned, crops, drawn, provenance)
+        page.write(
+            out / "index.html", params.report.title, table, failing, pruned, swept, operators, crops, drawn, provenance
+        )
         headline = metrics(table)
         write_json(out / "metrics.json", headline)
         run.log_metrics(_flat("", headline))

@@ -82,8 +82,8 @@ def fit(
     its share of each batch; the first one validates and writes.
 
     A net that does not learn is told of on stderr: one that gives bicubic to four digits, or whose validation repeats
-    the one before. Raises Diverged when the loss is not finite, and
-    UserError when the checkpoint is corrupt or of another net.
+    the one before. Raises Diverged when the loss is not finite, and UserError when the checkpoint is corrupt or of
+    another net.
     """
     workers = processes.join(device)
     if recipe.batch % (workers.size * recipe.accumulate):

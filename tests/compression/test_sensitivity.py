@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 from shared import photograph
-from small_net import NETS, calibrated, trained
+from small_net import NETS, calibrated, images, trained
 
-from pipeline_src.compression import sensitivity
+from pipeline_src.compression import quantization, sensitivity
+from pipeline_src.compression.calibration import calibrate
+from pipeline_src.compression.folding import fold
 from pipeline_src.data.imresize import imresize
+from pipeline_src.errors import UserError
 
 
 def pair(scale: int) -> sensitivity.Pair:
@@ -36,6 +39,30 @@ def test_every_convolution_is_a_layer_and_all_together_are_the_int8_net(name: st
         together = sensitivity._OnlyThese(graph, nodes).run(lr)
         assert (together - graph(lr)).abs().max() < 1e-3  # what only moves values need not quantise them again
         assert not torch.equal(sensitivity._OnlyThese(graph, set()).run(lr), together)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_layers_left_in_float_bring_a_net_nearer_to_the_float_one(name: str) -> None:
+    """Not all the way: concatenations and what moves values stay int8, and so do the image's borders."""
+    net, (int8, scale) = trained(name), prepared(name)
+    graphs = quantization.prepare(fold(net), sensitivity.layers(int8))
+    calibrate(graphs, {scale: images() for scale in net.description.scales})
+    graph = graphs.at_scale(scale)
+    assert not [n for n in graph.graph.nodes if n.op == "call_module" and n.args[0].op == "get_attr"]
+    lr = torch.tensor(pair(scale)[0]).permute(2, 0, 1)[None].float()
+    with torch.no_grad():
+        errors = [(graph(lr) - net.at_scale(scale)(lr)).square().mean() for graph in (graph, int8)]
+    assert errors[0] < 0.8 * errors[1]
+
+
+def test_the_layers_to_keep_are_the_worst_or_those_that_are_named() -> None:
+    rows = [{"scale": 2, "layer": "a.0", "lost_db": 0.1}, {"scale": 2, "layer": "a.1", "lost_db": -0.2}]
+    rows += [{"scale": 3, "layer": "b", "lost_db": 0.3}, {"scale": 3, "layer": "a.1", "lost_db": 0.2}]
+    names = ["a.0", "a.1", "b"]
+    assert sensitivity.to_keep(2, rows, names) == ["b", "a.1"]
+    assert sensitivity.to_keep(["a.*"], [], names) == ["a.0", "a.1"]
+    with pytest.raises(UserError, match=r"float_layers names 'body\.9', but the layers are a\.0, a\.1, b; correct it"):
+        sensitivity.to_keep(["a.0", "body.9"], [], names)
 
 
 def test_a_layer_is_tried_with_its_own_scale_and_no_other_layer_is() -> None:

@@ -33,6 +33,7 @@ def export(name: str, folder: Path, size: tuple[int, int]) -> None:
                 colour=net.description.colour,
                 parameters=1,
                 mult_adds=1,
+                float_layers=[],
                 validation={"psnr_y": 30.0},
                 weights={"weights.safetensors": "0" * 64},
             )

@@ -97,6 +97,16 @@ def test_openvino_float_keeps_32_bits(folder: Path) -> None:
     assert sum(op.name == "Convolution" for op in operators) == 5
 
 
+def test_openvino_with_halves_is_half_the_size_and_the_same_image_but_for_a_level(folder: Path) -> None:
+    whole, halves = (folder / f"fp32_x3{name}.bin" for name in ("", "_fp16"))
+    assert halves.stat().st_size < 0.55 * whole.stat().st_size
+    constants = {d for op in inventory.operators(folder / "fp32_x3_fp16.xml") for d in op.constants}
+    assert "float16" in constants
+    lr = next(lr_images())
+    one, other = (runtimes.load(file.with_suffix(".xml"), 1)(lr) for file in (whole, halves))
+    assert_close(one, other, levels=1, decibels=55)
+
+
 def test_inventory_counts(folder: Path) -> None:
     rows = inventory.rows(folder / "ptq_x3.tflite")
     assert {"file": "ptq_x3.tflite", "op": "ADD", "count": 1, "activations": "int8", "constants": ""} in rows
@@ -170,7 +180,7 @@ def test_an_image_stays_what_it_was_when_the_next_is_upscaled(folder: Path) -> N
 
 def test_cards_of_a_folder(folder: Path) -> None:
     found = cards.of_folder(folder)
-    assert len(found) == 8
+    assert len(found) == 9
     card = found[folder / "ptq_x3.xml"]
     assert set(card.files) == {"ptq_x3.xml", "ptq_x3.bin"}
     assert card.versions["openvino"]
@@ -180,7 +190,7 @@ def test_cards_of_a_folder(folder: Path) -> None:
 
 def test_the_example_of_a_card_upscales_a_photograph(apart: Path) -> None:
     found = {file: card for file, card in cards.of_folder(apart).items() if not card.size}
-    assert len(found) == 6
+    assert len(found) == 7
     lr = next(lr_images())
     Image.fromarray(lr).save(apart / "photo.png")
     for file, card in found.items():
@@ -212,10 +222,35 @@ def test_a_file_that_its_runtime_cannot_open_is_named(apart: Path, suffix: str) 
 
 
 def test_a_model_that_openvino_cannot_compile_is_named_by_the_child(apart: Path) -> None:
-    openvino.try_compile(apart)
-    (apart / "ptq_x3.xml").write_text("<net/>")
-    with pytest.raises(UserError, match=r"OpenVINO cannot run .*ptq_x3\.xml"):
-        openvino.try_compile(apart)
+    assert openvino.try_compile(apart) == {}
+    (apart / "a.xml").write_text("<net/>")
+    (apart / "fp32_x3.bin").write_bytes(b"")
+    failed = openvino.try_compile(apart)
+    assert list(failed) == [apart / "a.xml", apart / "fp32_x3.xml"]
+    assert failed[apart / "a.xml"].startswith("OpenVINO cannot run it: ")
+
+
+def test_a_crash_is_told_from_an_error_and_the_other_files_are_tried(
+    apart: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that kills itself at one of the files stands for the compiler that has been seen to."""
+    child = """
+import os, sys
+for name in sys.argv[3:]:
+    print(name, flush=True)
+    if name.endswith("fp32_x3.xml"):
+        os.kill(os.getpid(), 11)
+    if name.endswith("z.xml"):
+        sys.exit("RuntimeError: no z")
+"""
+    (apart / "child.py").write_text(child)
+    (apart / "z.xml").touch()
+    monkeypatch.setattr(openvino, "__name__", "child")
+    monkeypatch.setenv("PYTHONPATH", str(apart))
+    assert openvino.try_compile(apart) == {
+        apart / "fp32_x3.xml": "OpenVINO crashes on it (signal 11)",
+        apart / "z.xml": "OpenVINO cannot run it: RuntimeError: no z",
+    }
 
 
 def test_missing_cards_and_strange_suffixes_are_named(apart: Path) -> None:

@@ -8,19 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 from exported import assert_close, by_torch, export, lr_images
-from small_net import NETS, calibrated, trained
+from small_net import NETS, OneScale, calibrated, trained
+from small_net import images as calibration_images
+from torch import Tensor, nn
 
+from pipeline_src.compression import quantization
+from pipeline_src.compression.calibration import calibrate
 from pipeline_src.compression.folding import fold
 from pipeline_src.compression.quantization import convert
-from pipeline_src.deployment import inventory, openvino, operations, runtimes
+from pipeline_src.deployment import exporting, inventory, openvino, reading, runtimes
 from pipeline_src.errors import UserError
-from pipeline_src.models import build
 
 NAMES = [name for name in NETS if name != "abpn"]  # which has tests of its own
 SIZE = (24, 40)
 
 # What a TFLite file holds; float files have a MINIMUM besides, int8 files two QUANTIZE.
 OPERATORS = {
+    "abpn_nearest_x3": {"CONV_2D": 5, "RESIZE_NEAREST_NEIGHBOR": 1, "DEPTH_TO_SPACE": 1, "ADD": 1},
+    "abpn_bilinear_x2": {"CONV_2D": 5, "RESIZE_BILINEAR": 1, "DEPTH_TO_SPACE": 1, "ADD": 1},
     "vdsr_x2": {"MIRROR_PAD": 1, "CONV_2D": 7, "DEPTH_TO_SPACE": 1, "ADD": 1},
     "vdsr_x3": {"MIRROR_PAD": 1, "CONV_2D": 7, "DEPTH_TO_SPACE": 1, "ADD": 1},
     "carn_m_x2": {"CONV_2D": 46, "ADD": 9, "CONCATENATION": 13, "DEPTH_TO_SPACE": 1},
@@ -34,11 +39,30 @@ INT8_OPERATORS = OPERATORS | {
 }
 
 
+# A resize takes the size of its output, which a file of any size computes from that of its input.
+RESIZING = {"abpn_nearest", "abpn_bilinear"}
+SIZES = ("SHAPE", "STRIDED_SLICE", "MUL")
+
+
+def _but_sizes(file: Path, sizes: bool) -> list[inventory.Operator]:
+    """The operators of a file without those that compute a size, which must be there exactly where they have to."""
+    operators = inventory.operators(file)
+    assert [op.name for op in operators if op.name in SIZES] == ([*SIZES] if sizes else [])
+    return [op for op in operators if op.name not in SIZES]
+
+
+def _dtypes(operators: list[inventory.Operator], sizes: bool) -> set[str]:
+    """Of the activations, without the int32 of a size."""
+    found = {dtype for op in operators for dtype in op.activations}
+    assert ("int32" in found) == sizes
+    return found - {"int32"}
+
+
 @pytest.fixture(scope="module", params=NAMES)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     folder = tmp_path_factory.mktemp(request.param)
     export(request.param, folder, SIZE)
-    openvino.try_compile(folder)
+    assert openvino.try_compile(folder) == {}
     return request.param, folder
 
 
@@ -70,15 +94,15 @@ def upscaled(exported: tuple[str, Path]) -> dict[str, list[Images]]:
 def test_tflite_files_hold_nothing_but_their_operators(exported: tuple[str, Path]) -> None:
     name, folder = exported
     for scale in NETS[name][1]:
-        wanted = OPERATORS[f"{name}_x{scale}"]
         for suffix in ("", "_24x40"):
-            operators = inventory.operators(folder / f"fp32_x{scale}{suffix}.tflite")
-            assert Counter(op.name for op in operators) == wanted | {"MINIMUM": 1}
-            assert {dtype for op in operators for dtype in op.activations} == {"float32"}
-            first, *inner, last = inventory.operators(folder / f"ptq_x{scale}{suffix}.tflite")
+            sizes = name in RESIZING and not suffix
+            operators = _but_sizes(folder / f"fp32_x{scale}{suffix}.tflite", sizes)
+            assert Counter(op.name for op in operators) == OPERATORS[f"{name}_x{scale}"] | {"MINIMUM": 1}
+            assert _dtypes(operators, sizes) == {"float32"}
+            first, *inner, last = _but_sizes(folder / f"ptq_x{scale}{suffix}.tflite", sizes)
             assert first == last == inventory.Operator("QUANTIZE", ("int8", "uint8"), ())
             assert Counter(op.name for op in inner) == INT8_OPERATORS[f"{name}_x{scale}"]
-            assert {op.activations for op in inner} == {("int8",)}
+            assert _dtypes(inner, sizes) == {"int8"}
             assert {op.constants for op in inner if "CONV" in op.name} == {("int32", "int8")}  # bias, weights
 
 
@@ -92,9 +116,10 @@ def test_onnx_files_hold_nothing_but_their_operators(exported: tuple[str, Path],
             for suffix in ("tflite", "onnx")
         )
         mirrored = tflite["MIRROR_PAD"]
-        assert set(onnx) <= {"Conv", "Relu", "Add", "Concat", "DepthToSpace", "Slice"} | others
+        assert set(onnx) <= {"Conv", "Relu", "Add", "Concat", "DepthToSpace", "Slice", "Resize"} | others
         assert onnx["Conv"] == tflite["CONV_2D"] + tflite["DEPTHWISE_CONV_2D"]
         assert (onnx["Add"], onnx["DepthToSpace"]) == (tflite["ADD"], tflite["DEPTH_TO_SPACE"])
+        assert onnx["Resize"] == (name in RESIZING)
         assert (onnx["Slice"], onnx["Concat"]) == (4 * mirrored, tflite["CONCATENATION"] + 2 * mirrored)
 
 
@@ -127,9 +152,54 @@ def test_weights_that_are_used_again_are_stored_once(exported: tuple[str, Path])
     assert (folder / "ptq_x2.tflite").stat().st_size < 0.4 * stored
 
 
-@pytest.mark.parametrize("residual", ["nearest", "bilinear"])
-def test_an_operator_without_a_counterpart_is_named(residual: str) -> None:
-    """TFLite's resizes take the size of their output, so that no file of any size could hold them."""
-    net = build("abpn", [2], {"residual": residual})
-    with pytest.raises(UserError, match=rf"no exported file has the operator aten\.upsample_{residual}2d"):
-        operations.read(fold(net).at_scale(2))
+@pytest.mark.parametrize(
+    ("name", "in_float", "borders"),
+    [
+        ("abpn", ["body.2", "body.4"], 1),  # one behind the other: float between them too
+        ("carn_m", ["body.fusions.0", "exit"], 2),
+        ("edsr", ["add"], 0),
+    ],
+)
+def test_files_of_a_mixed_net(tmp_path: Path, name: str, in_float: list[str], borders: int) -> None:
+    net, scale = trained(name), NETS[name][1][0]
+    prepared = quantization.prepare(fold(net), in_float)
+    calibrate(prepared, {scale: calibration_images() for scale in NETS[name][1]})
+    graph = convert(prepared).at_scale(scale)
+    exporting.export(graph, tmp_path, "mixed", SIZE)
+    exporting.write_cards(
+        tmp_path, "mixed", SIZE, system="s", model="m", variant="ptq", scale=scale, colour="RGB", parameters=1,
+        mult_adds=1, validation={}, weights={}, float_layers=in_float,
+    )  # fmt: skip
+    assert openvino.try_compile(tmp_path) == {}
+    _, *inner, _ = inventory.operators(tmp_path / "mixed.tflite")
+    float_convs = [op for op in inner if op.name == "CONV_2D" and op.constants == ("float32",)]
+    assert len(float_convs) == sum(name != "add" for name in in_float)
+    assert [op.name for op in inner].count("QUANTIZE") == borders
+    lr = np.ascontiguousarray(next(lr_images())[:33, :40])
+    for suffix in (".onnx", ".xml", ".tflite"):
+        assert_close(runtimes.load(tmp_path / f"mixed{suffix}", 1)(lr), by_torch(graph, lr), levels=3, decibels=50)
+
+
+class Resized(nn.Module):
+    """A resize that the files have no counterpart of."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.interpolate(x, **self.how)
+
+
+@pytest.mark.parametrize(
+    ("net", "sentence"),
+    [
+        (nn.Sigmoid(), r"no exported file has the operator aten\.sigmoid"),
+        (Resized(scale_factor=2, mode="bilinear", align_corners=True), "resizes otherwise than by one whole factor"),
+        (Resized(scale_factor=1.5, mode="nearest"), "resizes otherwise than by one whole factor"),
+        (Resized(scale_factor=(2, 3), mode="nearest"), "resizes otherwise than by one whole factor"),
+    ],
+)
+def test_an_operator_without_a_counterpart_is_named(net: nn.Module, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        reading.read(fold(OneScale(net, 2)).at_scale(2))

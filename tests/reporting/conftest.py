@@ -126,6 +126,19 @@ def write_crops(folder: Path, scale: int = 3, sets: tuple[str, ...] = SETS) -> N
             pixels.save(place / f"{variant}.png")
 
 
+def write_nodes(folder: Path) -> None:
+    """As the stage nodes measures them; OpenVINO crashes on one."""
+    rows = []
+    for number, node in enumerate(("3×3 convolution", "ReLU", "bilinear resize ×3")):
+        place = {"node": node, "channels": 28, "height": 360, "width": 640, "threads": 2}
+        for runtime, slower in (("tflite", 1.0), ("openvino", 0.7)):
+            for precision, ms in (("float32", 20.5 / (1 + number)), ("int8", 6.25 / (1 + number))):
+                rows.append(place | {"precision": precision, "runtime": runtime, "p50_ms": slower * ms, "fails": ""})
+    rows[-1] |= {"p50_ms": np.nan, "fails": "OpenVINO crashes on it (signal 11)"}
+    folder.mkdir(parents=True)
+    pd.DataFrame(rows).to_csv(folder / "nodes.csv", index=False)
+
+
 def write_root(root: Path, systems: dict[str, dict[str, object]], sets: tuple[str, ...]) -> None:
     """params.yaml, with ``systems`` (what of abpn_x3's entry each changes) and evaluation ``sets``."""
     import yaml
@@ -136,6 +149,7 @@ def write_root(root: Path, systems: dict[str, dict[str, object]], sets: tuple[st
         name: params["systems"]["abpn_x3"] | {"prune": {}} | changes for name, changes in systems.items()
     }
     params["report"] = {"title": "Super-resolution <at> the edge", "crops": 4}
+    write_nodes(root / "results/nodes")
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 

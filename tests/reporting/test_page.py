@@ -51,6 +51,7 @@ def test_the_stage_writes_all_it_promises(site: Path) -> None:
         "index.html", "metrics.json", "overview.png", "table.csv", "table.md", "table.tex",
         *(f"figures/{name}_{of}_{theme}.png" for name in ("pareto", "waterfall") for of in ("samples_heldout", "Set5")
           for theme in ("light", "dark")),
+        "figures/nodes_light.png", "figures/nodes_dark.png",
     }  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def test_the_reader_finds_verdict_table_and_provenance(opened: Any) -> None:
 
 def test_every_image_is_there_and_described(opened: Any) -> None:
     images = opened.locator("img")
-    assert images.count() == 2 * 2 + 4 * 6, "two figures of two sets; HR, bicubic and two variants of two systems"
+    assert images.count() == 2 * 2 + 1 + 4 * 6, "two figures of two sets, one of all; crops: HR, bicubic, 2 × 2 nets"
     assert opened.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0 && image.alt)")
 
 

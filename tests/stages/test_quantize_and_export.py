@@ -45,7 +45,15 @@ def trained(workspace: Make, train_h5: Path, stage: Stage) -> Path:
         {
             "systems": {"small": SMALL},
             "quantize": {"calibration_images": 2, "calibration_crop": 32},
-            "benchmark": {"threads": 1, "warmup": 1, "runs": 2, "min_seconds": 0, "crops": 1, "crop_size": 16},
+            "benchmark": {
+                "threads": 1,
+                "sweep": [1, 2],
+                "warmup": 1,
+                "runs": 2,
+                "min_seconds": 0,
+                "crops": 1,
+                "crop_size": 16,
+            },
         }
     )
     (folder / "results/build_h5").mkdir(parents=True)
@@ -80,6 +88,7 @@ def test_prune_quantize_export_benchmark_and_upscale_at_two_scales(trained: Path
     assert done.returncode == 0, done.stderr
     for net in NETS:
         assert_measured(trained / "results/benchmark" / net, net)
+    assert_swept(trained / "results/benchmark/small")
     assert_upscaled(trained, heldout)
 
 
@@ -127,7 +136,7 @@ def assert_exported(exported: Path, quantized: Path) -> None:
         for variant in VARIANTS
         for scale in (2, 3)
         for made_as, any_size in (("onnx", True), ("openvino", True), ("tflite", True), ("tflite", False))
-    }
+    } | {(net, "fp32", "openvino_fp16", scale, True) for net in NETS for scale in (2, 3)}
     card = found[exported / "qat_x3.onnx"]
     assert card.weights == {"qat.safetensors": sha256(quantized / "nets/qat.safetensors")}
     assert (card.colour, card.parameters) == ("Y", 9 * (6 + 36 + 6))
@@ -158,6 +167,14 @@ def assert_measured(out: Path, net: str) -> None:
             assert float(row["peak_memory_mb"]) > 0
     crops = {folder.name for folder in out.glob("crops/*")}
     assert crops == ({"samples_heldout_a_x2", "samples_heldout_a_x3"} if net == "small" else set())
+
+
+def assert_swept(out: Path) -> None:
+    rows = list(csv.DictReader((out / "threads.csv").open()))
+    assert {(row["variant"], row["runtime"], row["scale"], row["threads"]) for row in rows} == {
+        ("qat", runtime, scale, threads) for runtime in ("onnx", "tflite") for scale in "23" for threads in "12"
+    }
+    assert all(float(row["p50_ms"]) > 0 for row in rows)
 
 
 def assert_upscaled(folder: Path, heldout: Path) -> None:

@@ -1,0 +1,73 @@
+"""The operators that a net for an edge device could be built of, each as a net of its own, to measure what it costs.
+
+After the meta-node study of ABPN (Du et al., CVPR Workshops 2021, arXiv 2105.09750).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline_src.deployment.operations import Activation, Kind, Operation, Operations, Weights
+
+UPSCALE = 3
+STEP = 2.0**-4  # of every int8 activation
+
+
+def nodes(channels: int, width: int, int8: bool) -> dict[str, Operations]:
+    """Each operator on ``channels`` channels, those that upscale on what becomes an RGB image; float or int8.
+
+    ``width`` is that of the input, which the transpose makes its channels. ``channels`` must be a multiple of 4.
+    """
+
+    def of(*inputs: int) -> dict[str, Activation]:
+        return {f"x{i}": _activation(count, int8) for i, count in enumerate(inputs)}
+
+    def simple(kind: Kind, output: int, *inputs: int, number: int = 0, parts: int = 1) -> Operations:
+        ends = of(*inputs)
+        made = [_activation(output, int8) for _ in range(parts)]
+        step = Operation(kind, [*ends.values()], made[0], number=number, others=made[1:])
+        return Operations(ends, {f"y{i}": x for i, x in enumerate(made)}, [step], images=False)
+
+    def convolution(side: int, groups: int = 1) -> Operations:
+        ends, made = of(channels), _activation(channels, int8)
+        weights = _weights(channels, side, groups, int8)
+        return Operations(ends, {"y0": made}, [Operation("convolution", [ends["x0"]], made, weights)], images=False)
+
+    def anchor() -> Operations:
+        ends, made = of(3), _activation(3 * UPSCALE**2, int8)
+        step = Operation("concatenation", [ends["x0"]] * UPSCALE**2, made)
+        return Operations(ends, {"y0": made}, [step], images=False)
+
+    made: dict[str, Callable[[], Operations]] = {
+        "3×3 convolution": lambda: convolution(3),
+        "1×1 convolution": lambda: convolution(1),
+        "3×3 convolution, 4 groups": lambda: convolution(3, 4),
+        "3×3 depthwise convolution": lambda: convolution(3, channels),
+        "ReLU": lambda: simple("relu", channels, channels),
+        "LeakyReLU": lambda: simple("leaky_relu", channels, channels),
+        "PReLU": lambda: simple("prelu", channels, channels),
+        "sum of two": lambda: simple("sum", channels, channels, channels),
+        "product of two": lambda: simple("product", channels, channels, channels),
+        "concatenation of two": lambda: simple("concatenation", 2 * channels, channels, channels),
+        "split in two": lambda: simple("split", channels // 2, channels, parts=2),
+        "transpose": lambda: simple("transpose", width, channels),
+        f"anchor (image {UPSCALE**2} times)": anchor,
+        f"depth to space ×{UPSCALE}": lambda: simple("depth_to_space", 3, 3 * UPSCALE**2, number=UPSCALE),
+        f"nearest resize ×{UPSCALE}": lambda: simple("nearest", 3, 3, number=UPSCALE),
+        f"bilinear resize ×{UPSCALE}": lambda: simple("bilinear", 3, 3, number=UPSCALE),
+    }
+    return {name: make() for name, make in made.items()}
+
+
+def _activation(channels: int, int8: bool) -> Activation:
+    return Activation(channels, STEP if int8 else None)
+
+
+def _weights(channels: int, side: int, groups: int, int8: bool) -> Weights:
+    random = np.random.default_rng(0)
+    shape = channels, channels // groups, side, side
+    bias = np.zeros(channels, np.float32)
+    if int8:
+        values, scales = random.integers(-127, 128, shape, np.int8), np.full(channels, 2.0**-9)
+        return Weights(values, scales, bias, 1, side // 2, groups)
+    return Weights(random.standard_normal(shape, np.float32), None, bias, 1, side // 2, groups)

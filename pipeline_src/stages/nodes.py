@@ -1,0 +1,97 @@
+"""Measure what each operator costs that a net could be built of: in float and in int8, in TFLite and in OpenVINO."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline_src import command, tracking
+from pipeline_src import params as settings
+from pipeline_src.files import write_json
+
+if TYPE_CHECKING:
+    from pipeline_src.deployment.operations import Operations
+
+
+def nodes() -> None:
+    params = settings.load()
+    import pandas as pd
+
+    from pipeline_src.deployment import openvino
+    from pipeline_src.evaluation import machine
+    from pipeline_src.evaluation.latency import in_turns, pin
+    from pipeline_src.files import whole_folder
+
+    spec = params.nodes
+    height, width = spec.size
+    limits: dict[str, Any] = spec.model_dump(include={"warmup", "runs", "max_seconds"})
+    pin(spec.threads)
+    # Before the run is recorded: MLflow's sampling of the system would be timed along.
+    with whole_folder(settings.results("nodes")) as out:
+        files = list(_export(spec, out))
+        failed = openvino.try_compile(out, (height, width))
+        rows = [place | {"fails": failed[file]} for place, file, _ in files if file in failed]
+        for node in dict.fromkeys(place["node"] for place, *_ in files):
+            its = [(place, file, net) for place, file, net in files if place["node"] == node and file not in failed]
+            calls = {str(file): _timed(file, net, (height, width), spec.threads) for _, file, net in its}
+            latency = in_turns(calls, min_seconds=0, **limits)
+            rows += [place | vars(latency[str(file)]["ms"]) | {"fails": ""} for place, file, _ in its]
+        pd.DataFrame(rows).to_csv(out / "nodes.csv", index=False)
+        write_json(out / "machine.json", machine.describe(spec.threads))
+    with tracking.stage_run("nodes", None, spec.model_dump()) as run:
+        run.log_artifact(settings.results("nodes") / "nodes.csv")
+
+
+def _export(spec: settings.Nodes, out: Path) -> "Iterator[tuple[dict[str, Any], Path, Operations]]":
+    """Of every node, in each precision and format: what it is, its file, and the net that is in the file."""
+    from pipeline_src.deployment import onnx, openvino, tflite
+    from pipeline_src.deployment.nodes import nodes as all_nodes
+
+    height, width = spec.size
+    for precision in ("float32", "int8"):
+        for number, (name, net) in enumerate(all_nodes(spec.channels, width, precision == "int8").items()):
+            stem = out / f"{precision}_{number:02}"
+            place = {"node": name, "precision": precision, "channels": spec.channels, "height": height, "width": width}
+            place |= {"threads": spec.threads}
+            stem.with_suffix(".tflite").write_bytes(tflite.write(net, (height, width)))
+            stem.with_suffix(".onnx").write_bytes(onnx.write(net))
+            openvino.export(stem.with_suffix(".onnx"), stem.with_suffix(".xml"))
+            stem.with_suffix(".onnx").unlink()
+            yield place | {"runtime": "tflite"}, stem.with_suffix(".tflite"), net
+            yield place | {"runtime": "openvino"}, stem.with_suffix(".xml"), net
+
+
+def _timed(file: Path, net: "Operations", size: tuple[int, int], threads: int) -> Callable[[], dict[str, float]]:
+    """The runtime's own call on random tensors, which it has copied to its inputs before."""
+    from time import perf_counter
+
+    import numpy as np
+
+    from pipeline_src.deployment import openvino
+
+    run: Callable[[], Any]
+    random = np.random.default_rng(0)
+    if file.suffix == ".tflite":
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(model_path=str(file), num_threads=threads)
+        interpreter.allocate_tensors()
+        for end in interpreter.get_input_details():
+            interpreter.set_tensor(end["index"], random.integers(0, 100, end["shape"]).astype(end["dtype"]))
+        run = interpreter.invoke
+    else:
+        request = openvino.compile_model(file, threads, size).create_infer_request()
+        for i in range(len(net.inputs)):
+            tensor = request.get_input_tensor(i).data
+            tensor[:] = random.integers(0, 100, tensor.shape)
+        run = request.infer
+
+    def call() -> dict[str, float]:
+        start = perf_counter()
+        run()
+        return {"ms": 1e3 * (perf_counter() - start)}
+
+    return call
+
+
+if __name__ == "__main__":
+    command.stage(nodes)

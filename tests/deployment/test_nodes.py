@@ -1,0 +1,61 @@
+"""Every single operator in the file of every runtime: that operator and no other, and the same values."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from pipeline_src.deployment import inventory, onnx, openvino, tflite
+from pipeline_src.deployment.nodes import STEP, nodes
+
+HEIGHT, WIDTH, CHANNELS = 6, 10, 8
+OPERATORS = {
+    "3×3 convolution": "CONV_2D", "1×1 convolution": "CONV_2D", "3×3 convolution, 4 groups": "CONV_2D",
+    "3×3 depthwise convolution": "DEPTHWISE_CONV_2D", "ReLU": "RELU", "LeakyReLU": "LEAKY_RELU", "PReLU": "PRELU",
+    "sum of two": "ADD", "product of two": "MUL", "concatenation of two": "CONCATENATION", "split in two": "SPLIT",
+    "transpose": "TRANSPOSE", "anchor (image 9 times)": "CONCATENATION", "depth to space ×3": "DEPTH_TO_SPACE",
+    "nearest resize ×3": "RESIZE_NEAREST_NEIGHBOR", "bilinear resize ×3": "RESIZE_BILINEAR",
+}  # fmt: skip
+
+
+def by_tflite(file: Path, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    interpreter = Interpreter(model_path=str(file), num_threads=1)
+    interpreter.allocate_tensors()
+    for end, values in zip(interpreter.get_input_details(), inputs, strict=True):
+        interpreter.set_tensor(end["index"], values.astype(end["dtype"]))
+    interpreter.invoke()
+    return [interpreter.get_tensor(end["index"]) for end in interpreter.get_output_details()]
+
+
+def by_openvino(file: Path, inputs: list[np.ndarray], int8: bool) -> list[np.ndarray]:
+    """In NHWC, and int8 as TFLite has it."""
+    model: Any = openvino.compile_model(file, 1, (HEIGHT, WIDTH))
+    dtype, zero_point = ("uint8", 128) if int8 else ("float32", 0)
+    outputs = model([(values.transpose(0, 3, 1, 2) + zero_point).astype(dtype) for values in inputs])
+    return [outputs[end].transpose(0, 2, 3, 1).astype(float) - zero_point for end in model.outputs]
+
+
+@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_both_runtimes_compute_the_same(tmp_path: Path, name: str, int8: bool) -> None:
+    net = nodes(CHANNELS, WIDTH, int8)[name]
+    (tmp_path / "node.tflite").write_bytes(tflite.write(net, (HEIGHT, WIDTH)))
+    (tmp_path / "node.onnx").write_bytes(onnx.write(net))
+    openvino.export(tmp_path / "node.onnx", tmp_path / "node.xml")
+    (operator,) = inventory.operators(tmp_path / "node.tflite")
+    assert (operator.name, operator.activations) == (OPERATORS[name], ("int8" if int8 else "float32",))
+    random = np.random.default_rng(1)
+    shapes = [(1, HEIGHT, WIDTH, x.channels) for x in net.inputs.values()]
+    inputs = [random.integers(-90, 90, shape) * (1 if int8 else STEP) for shape in shapes]
+    one, other = by_tflite(tmp_path / "node.tflite", inputs), by_openvino(tmp_path / "node.xml", inputs, int8)
+    assert len(one) == len(other) == len(net.outputs)
+    for ours, theirs in zip(one, other, strict=True):
+        assert ours.shape == theirs.shape
+        assert ours.std() > 0
+        assert abs(ours.astype(float) - theirs).max() <= (1 if int8 else 1e-3)
+
+
+def test_the_nodes_are_those_that_are_tested() -> None:
+    assert list(nodes(CHANNELS, WIDTH, int8=True)) == list(OPERATORS)
