@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -198,8 +198,16 @@ class System(Section):
     timing_size: Annotated[list[Count], Field(min_length=2, max_length=2)]
     train: Recipe
     prune: Prune
-    float_layers: Annotated[int, Field(ge=0)] | list[str] = 0
+    float_layers: int | list[str] = 0
     qat: Recipe
+
+    @field_validator("float_layers", mode="before")
+    @classmethod
+    def _a_number_or_names(cls, value: Any) -> Any:
+        names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        if not names and (type(value) is not int or value < 0):
+            raise ValueError("give a number of layers, or a list of their names")
+        return value
 
     @model_validator(mode="after")
     def _its_parts_fit_together(self) -> "System":

@@ -74,6 +74,8 @@ def test_the_params_of_the_repository_are_valid() -> None:
         ("systems.abpn_x3.net.depth", "4", "systems.abpn_x3: net.depth is '4', but the model abpn takes int"),
         ("systems.abpn_x3.model", "apbn", "systems.abpn_x3: there is no model 'apbn' in pipeline_src/models"),
         ("systems.abpn_x3.model", "layers", "systems.abpn_x3: pipeline_src/models/layers.py has no function build"),
+        ("systems.abpn_x3.float_layers", "body.0", "systems.abpn_x3.float_layers: give a number of layers, or a"),
+        ("nodes.channels", 30, "nodes.channels: Input should be a multiple of 4, not 30"),
         ("quantize", None, "quantize is missing; add it"),
         ("systems.abpn_x3.qat.steps", None, "systems.abpn_x3.qat.steps is missing; add it"),
     ],
@@ -84,6 +86,14 @@ def test_a_wrong_key_is_named(changed: Callable[..., Path], key: str, value: Any
         settings.load(path)
     assert str(error.value).startswith(f"{path}: {said}")
     assert "\n" not in str(error.value)
+
+
+def test_the_worst_layers_cannot_be_told_without_the_table_that_tells_them(changed: Callable[..., Path]) -> None:
+    path = changed("systems.abpn_x3.float_layers", 2)
+    assert settings.load(path).system("abpn_x3").float_layers == 2
+    path.write_text(path.read_text().replace("sensitivity_images: 1", "sensitivity_images: 0"))
+    with pytest.raises(UserError, match=r"float_layers is 2, but quantize\.sensitivity_images is 0"):
+        settings.load(path)
 
 
 def test_broken_yaml_and_a_missing_file_are_one_sentence(tmp_path: Path) -> None:
@@ -127,6 +137,17 @@ def test_the_paper_preset_merges_and_the_comments_stay(copy: Path) -> None:
     comments = [line.split(" #")[1] for line in before.splitlines() if " #" in line and "seed" not in line]
     assert len(comments) > 5
     assert [comment for comment in comments if comment not in copy.read_text()] == []
+
+
+@pytest.mark.parametrize(
+    "presets", [("reference", "residuals"), ("reference", "pretrained"), ("reference", "pretrained", "pruning")]
+)
+def test_the_other_presets_merge_one_after_the_other(copy: Path, presets: tuple[str, ...]) -> None:
+    for name in presets:
+        settings.merge(PAPER.with_name(f"{name}.yaml"), copy)
+    params = settings.load(copy)
+    assert params.sets_for("training") == ["T91", "BSD200", "BSDS500_test", "General100"]
+    assert len(params.nets()) == {"residuals": 5, "pretrained": 3, "pruning": 18}[presets[-1]]
 
 
 def test_a_section_that_a_preset_empties_stays_valid(copy: Path, tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ from PIL import Image
 
 lr = np.asarray(Image.open("photo.png").convert("RGB")){size}
 """
+LR = {"float32": 'lr.astype("float32")', "uint8": "lr", "int8": '(lr ^ 128).view("int8")'}  # int8: less 128
+BACK = {"int8": '.view("uint8") ^ 128'}
 CLOSE = """
 Image.fromarray(sr.clip(0, 255).round().astype("uint8")).save("large.png")
 """
@@ -32,19 +34,19 @@ RUN = {
     "onnx": """import onnxruntime
 
 session = onnxruntime.InferenceSession("{file}")
-sr = session.run(None, {{"lr": lr.transpose(2, 0, 1)[None].astype("{dtype}")}})[0][0].transpose(1, 2, 0)""",
+sr = session.run(None, {{"lr": {lr}.transpose(2, 0, 1)[None]}})[0][0].transpose(1, 2, 0)""",
     "openvino": """import openvino
 
 model = openvino.compile_model("{file}", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
-sr = model(lr.transpose(2, 0, 1)[None].astype("{dtype}"))[0][0].transpose(1, 2, 0)""",
+sr = model({lr}.transpose(2, 0, 1)[None])[0][0].transpose(1, 2, 0)""",
     "tflite": """from ai_edge_litert.interpreter import Interpreter
 
 net = Interpreter("{file}", num_threads=2)
 net.resize_tensor_input(net.get_input_details()[0]["index"], (1, *lr.shape))
 net.allocate_tensors()
-net.set_tensor(net.get_input_details()[0]["index"], lr[None].astype("{dtype}"))
+net.set_tensor(net.get_input_details()[0]["index"], {lr}[None])
 net.invoke()
-sr = net.get_tensor(net.get_output_details()[0]["index"])[0]""",
+sr = net.get_tensor(net.get_output_details()[0]["index"])[0]{back}""",
 }
 RUN["openvino_fp16"] = RUN["openvino"]
 
@@ -53,7 +55,7 @@ RUN["openvino_fp16"] = RUN["openvino"]
 class Border:
     """One end of an exported net: ``value = scale · (q - zero_point)``, values in 0..255."""
 
-    dtype: Literal["float32", "uint8"]
+    dtype: Literal["float32", "uint8", "int8"]
     layout: Literal["NHWC", "NCHW"]
     scale: float = 1.0
     zero_point: int = 0
@@ -113,7 +115,9 @@ def write(file: Path, card: dict[str, Any]) -> Card:
         files=hashes,
         versions=versions(card["format"]),
         licence=LICENCE,
-        example=example.format(file=file.name, dtype=card["input"].dtype, size=size or ""),
+        example=example.format(
+            file=file.name, lr=LR[card["input"].dtype], back=BACK.get(card["output"].dtype, ""), size=size or ""
+        ),
     )
     write_json(path_of(file), asdict(whole))
     return whole

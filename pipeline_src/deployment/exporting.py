@@ -1,7 +1,7 @@
 """One variant of a net to every format: the files, their names, and the cards beside them."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import fx
 
@@ -27,16 +27,20 @@ def export(graph: fx.GraphModule, folder: Path, stem: str, size: Size) -> None:
 
 def write_cards(folder: Path, stem: str, size: Size, **facts: Any) -> list[Path]:
     """Write the card of each file of a variant; ``facts`` are the fields of a card that are alike in all of them."""
-    dtype: Literal["float32", "uint8"] = "float32" if facts["variant"] == "fp32" else "uint8"
-    formats: dict[str, tuple[cards.Format, list[int] | None]] = {
-        f"{stem}.onnx": ("onnx", None),
-        f"{stem}.xml": ("openvino", None),
-        f"{stem}.tflite": ("tflite", None),
-        f"{stem}_{size[0]}x{size[1]}.tflite": ("tflite", list(size)),
+    int8 = facts["variant"] != "fp32"
+    planes, pixels = (cards.Border("uint8" if int8 else "float32", layout) for layout in ("NCHW", "NHWC"))
+    formats: dict[str, tuple[cards.Format, list[int] | None, cards.Border]] = {
+        f"{stem}.onnx": ("onnx", None, planes),
+        f"{stem}.xml": ("openvino", None, planes),
+        f"{stem}.tflite": ("tflite", None, pixels),
+        f"{stem}_{size[0]}x{size[1]}.tflite": (
+            "tflite",
+            [*size],
+            cards.Border("int8", "NHWC", zero_point=-128) if int8 else pixels,
+        ),
     }
-    if facts["variant"] == "fp32":
-        formats[f"{stem}_fp16.xml"] = "openvino_fp16", None
-    for name, (made_as, fixed) in formats.items():
-        border = cards.Border(dtype, "NHWC" if made_as == "tflite" else "NCHW")
+    if not int8:
+        formats[f"{stem}_fp16.xml"] = "openvino_fp16", None, planes
+    for name, (made_as, fixed, border) in formats.items():
         cards.write(folder / name, facts | {"format": made_as, "size": fixed, "input": border, "output": border})
     return [folder / name for name in formats]

@@ -26,17 +26,17 @@ def nodes(channels: int, width: int, int8: bool) -> dict[str, Operations]:
         ends = of(*inputs)
         made = [_activation(output, int8) for _ in range(parts)]
         step = Operation(kind, [*ends.values()], made[0], number=number, others=made[1:])
-        return Operations(ends, {f"y{i}": x for i, x in enumerate(made)}, [step], images=False)
+        return Operations(ends, {f"y{i}": x for i, x in enumerate(made)}, [step])
 
     def convolution(side: int, groups: int = 1) -> Operations:
         ends, made = of(channels), _activation(channels, int8)
         weights = _weights(channels, side, groups, int8)
-        return Operations(ends, {"y0": made}, [Operation("convolution", [ends["x0"]], made, weights)], images=False)
+        return Operations(ends, {"y0": made}, [Operation("convolution", [ends["x0"]], made, weights)])
 
     def anchor() -> Operations:
         ends, made = of(3), _activation(3 * UPSCALE**2, int8)
         step = Operation("concatenation", [ends["x0"]] * UPSCALE**2, made)
-        return Operations(ends, {"y0": made}, [step], images=False)
+        return Operations(ends, {"y0": made}, [step])
 
     made: dict[str, Callable[[], Operations]] = {
         "3×3 convolution": lambda: convolution(3),

@@ -71,10 +71,9 @@ class Operation:
 class Operations:
     """A net from ``inputs`` to ``outputs``, by their names in a file; its operations in the order they run.
 
-    With ``images`` from the image ``lr`` to the image ``sr``, both 0..255: at these ends an int8 net takes uint8.
+    A super-resolution net goes from the image ``lr`` to the image ``sr``, both 0..255: int8 less 128.
     """
 
     inputs: dict[str, Activation] = field(default_factory=lambda: {"lr": Activation(3)})
     outputs: dict[str, Activation] = field(default_factory=dict)
     steps: list[Operation] = field(default_factory=list)
-    images: bool = True

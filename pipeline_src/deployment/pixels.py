@@ -23,9 +23,11 @@ def _round_planar(sr: np.ndarray, image: np.ndarray) -> None:
 
 
 def from_nhwc(sr: np.ndarray) -> np.ndarray:
-    """Image, uint8 H×W×C, of a 1×H×W×C tensor: float32, clipped to 0..255 and rounded half to even, or uint8."""
+    """Image, uint8 H×W×C, of a 1×H×W×C tensor: uint8, int8 (less 128), or float32, clipped and rounded half to even."""
     if sr.dtype == np.uint8:
         return sr[0].copy()
+    if sr.dtype == np.int8:
+        return _shifted(sr[0].view(np.uint8))
     image = np.empty(sr.shape[1:], np.uint8)
     _round_interleaved(sr.reshape(-1), image.reshape(-1))
     return image
@@ -41,8 +43,13 @@ def from_nchw(sr: np.ndarray) -> np.ndarray:
 
 
 def to_nhwc(image: np.ndarray, dtype: str) -> np.ndarray:
-    """1×H×W×C tensor of an image, uint8 H×W×C; the values stay 0..255."""
-    return np.ascontiguousarray(image[None], dtype)
+    """1×H×W×C tensor of an image, uint8 H×W×C; the values stay 0..255, in int8 less 128."""
+    return _shifted(image[None]).view(np.int8) if dtype == "int8" else np.ascontiguousarray(image[None], dtype)
+
+
+def _shifted(values: np.ndarray) -> np.ndarray:
+    """uint8 values 128 away, round the circle: from those of uint8 to those of int8, and back."""
+    return np.bitwise_xor(values, 128, order="C")
 
 
 def to_nchw(image: np.ndarray, dtype: str) -> np.ndarray:

@@ -26,10 +26,12 @@ GROUPED = 6
 
 
 def write(net: Operations, size: tuple[int, int] | None = None) -> bytes:
-    """TFLite file of a net: image 1×H×W×3 to 1×sH×sW×3 in 0..255, float32, of an int8 net uint8.
+    """TFLite file of a net: tensors 1×H×W×channels, float32 or int8, of a super-resolution net images in 0..255.
 
-    For LR images of one ``size`` (height, width), or of any: none of the operators holds a size, so that the same
-    file serves every one after ``resize_tensor_input``.
+    For inputs of one ``size`` (height, width), or of any: none of the operators holds a size, so that the same file
+    serves every one after ``resize_tensor_input``. There the images of an int8 net are uint8, as programs have them;
+    in the file of one size, for accelerators, they are int8 like all the rest: a QUANTIZE at either end costs a CPU a
+    tenth of ABPN's time, and not every driver has it.
     """
     import flatbuffers  # type: ignore[import-untyped]
 
@@ -96,7 +98,7 @@ class _Writer:
         )
 
     def _is_image(self, x: Activation) -> bool:
-        return self.net.images and x.scale is not None
+        return self.any_size and x.scale is not None
 
     def _ends(self, indices: dict[str, int]) -> list[Any]:
         return [self._new("TensorMapT", name=name.encode(), tensorIndex=i) for name, i in indices.items()]

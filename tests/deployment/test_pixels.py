@@ -15,12 +15,21 @@ def test_float_is_clipped_and_rounded_half_to_even() -> None:
     assert np.array_equal(pixels.from_nchw(np.ascontiguousarray(nhwc.transpose(0, 3, 1, 2))), ROUNDED.reshape(2, 2, 3))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "int8"])
 def test_there_and_back(dtype: str) -> None:
     image = np.random.default_rng(0).integers(0, 256, (7, 5, 3), np.uint8)
-    for there, back in ((pixels.to_nhwc, pixels.from_nhwc), (pixels.to_nchw, pixels.from_nchw)):
+    ways = [(pixels.to_nhwc, pixels.from_nhwc), (pixels.to_nchw, pixels.from_nchw)]
+    for there, back in ways[:1] if dtype == "int8" else ways:
         x = there(image, dtype)
         assert x.dtype == dtype
         assert x.flags.c_contiguous
         assert np.array_equal(back(x), image)
         assert not np.shares_memory(back(x), x)
+
+
+def test_int8_is_the_value_less_128() -> None:
+    image = np.array([[[0, 127, 255]]], np.uint8)
+    assert pixels.to_nhwc(image, "int8").tolist() == [[[[-128, -1, 127]]]]
+    assert np.array_equal(pixels.from_nhwc(np.array([[[[-128, -1, 127]]]], np.int8)), image)
+    turned = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8).transpose(1, 0, 2)
+    assert pixels.to_nhwc(turned, "int8").flags.c_contiguous
