@@ -34,7 +34,7 @@ systems:
   abpn_x3: {{timing_size: [24, 32], train: {RECIPE}, prune: {{finetune: {RECIPE}}}, qat: {RECIPE}}}
   {"".join(f"{name}: ~{chr(10)}  " for name in OTHERS)}
 """
-STAGES = 9
+STAGES = 10
 VERBS = ("train", "prune", "quantize")
 SAME_ANYWHERE = ["fetch@samples", "fetch@samples_heldout", "build_h5", *(f"{verb}@abpn_x3" for verb in VERBS)]
 
