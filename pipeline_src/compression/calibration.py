@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from pipeline_src.compression.folding import RELUS, Convolution, GraphNet, constant
+from pipeline_src.compression.folding import RELUS, Convolution, GraphNet, constant, rectified
 from pipeline_src.compression.ranges import least_error_range
 from pipeline_src.errors import UserError
 
@@ -93,7 +93,7 @@ def _equalise(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:
     makers = {node: _readers(node, channels) for node in largest if node.target is aten.conv2d.default}
     free = _free(graph, makers)
     for group in _sharing_a_scale(graph, free):
-        ranges = [largest[next(iter(maker.users)) if _rectified(maker) else maker] for maker in group]
+        ranges = [largest[next(iter(maker.users)) if rectified(maker) else maker] for maker in group]
         alive = torch.cat(ranges)
         alive = alive[alive > 0]
         if len(alive):
@@ -162,10 +162,6 @@ def _sources(node: Any) -> list[fx.Node]:
     if node.op == "call_module" or node.target in RELUS:
         return _sources(node.args[0])
     return [node]
-
-
-def _rectified(maker: fx.Node) -> bool:
-    return len(maker.users) == 1 and next(iter(maker.users)).target in RELUS
 
 
 def _multiply(graph: fx.GraphModule, maker: Any, readers: list[tuple[Any, int]], factors: Tensor) -> None:

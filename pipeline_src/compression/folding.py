@@ -45,6 +45,11 @@ def layer_of(node: Any) -> str:
     return str(weights.target).removesuffix(".weight") if weights else str(node.name)
 
 
+def rectified(node: Any) -> bool:
+    """Whether a ReLU is all that takes what a node gives."""
+    return len(node.users) == 1 and next(iter(node.users)).target in RELUS
+
+
 class GraphNet(nn.Module):
     """A net as one graph per scale, each with weights of its own; train and eval mode are the same to it."""
 

@@ -20,7 +20,7 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
-from pipeline_src.compression.folding import RELUS, STEP, SUMS, Convolution, layer_of
+from pipeline_src.compression.folding import RELUS, STEP, SUMS, Convolution, layer_of, rectified
 from pipeline_src.compression.ranges import LARGEST_WEIGHT, sum_keeping_step
 from pipeline_src.errors import UserError
 
@@ -105,7 +105,7 @@ class SuperResolutionQuantizer(Quantizer):
             if node.op != "call_function" or "quantization_annotation" in node.meta:
                 continue
             if node in in_float:
-                given = in_float >= {*node.users} or _rectified(node)
+                given = in_float >= {*node.users} or rectified(node)
                 _annotate(node, {}, None if given else fixed.get(node, ACTIVATION))
             elif node.target is aten.conv2d.default:
                 conv = Convolution(*node.args)
@@ -127,7 +127,7 @@ class SuperResolutionQuantizer(Quantizer):
 
     def _in_float(self, model: fx.GraphModule) -> set[fx.Node]:
         layers = {n for n in model.graph.nodes if n.op == "call_function" and layer_of(n) in self.float_layers}
-        return layers | {next(iter(node.users)) for node in layers if _rectified(node)}
+        return layers | {next(iter(node.users)) for node in layers if rectified(node)}
 
     def validate(self, model: fx.GraphModule) -> None:
         """Nothing: what is unknown, ``annotate`` refuses."""
@@ -152,16 +152,12 @@ def _annotate(node: fx.Node, inputs: dict[fx.Node, Any], output: Any) -> None:
 
 def _annotate_with_relu(node: fx.Node, inputs: dict[fx.Node, Any], fixed: dict[fx.Node, Any]) -> None:
     """A ReLU behind a convolution or a sum is part of it: only what leaves the ReLU is quantised."""
-    if _rectified(node):
+    if rectified(node):
         user = next(iter(node.users))
         _annotate(node, inputs, None)
         _annotate(user, {}, fixed.get(user, ACTIVATION))
     else:
         _annotate(node, inputs, fixed.get(node, ACTIVATION))
-
-
-def _rectified(node: fx.Node) -> bool:
-    return len(node.users) == 1 and next(iter(node.users)).target in RELUS
 
 
 def _annotate_concatenation(node: Any) -> None:

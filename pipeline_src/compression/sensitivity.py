@@ -1,14 +1,14 @@
 """What int8 costs layer by layer: the net in float but for one layer, on a few images."""
 
-import fnmatch
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from typing import Any
 
 import numpy as np
 import torch
 from torch import fx
 
-from pipeline_src.compression.folding import RELUS, layer_of
+from pipeline_src.compression.folding import RELUS, layer_of, rectified
 from pipeline_src.compression.quantizer import MOVES
 from pipeline_src.errors import UserError
 from pipeline_src.evaluation.metrics import quality
@@ -44,7 +44,7 @@ def layers(graph: fx.GraphModule) -> dict[str, set[fx.Node]]:
     for node in graph.graph.nodes:
         if node.op == "call_module":
             maker = node.args[0]
-            if maker.target in RELUS and len(maker.args[0].users) == 1:
+            if maker.target in RELUS and rectified(maker.args[0]):
                 maker = maker.args[0]
             if maker.op == "get_attr":
                 found.setdefault(layer_of(next(iter(node.users))), set()).add(node)
@@ -81,6 +81,6 @@ def to_keep(wanted: int | Sequence[str], lost: Sequence[Mapping[str, Any]], name
             worst[row["layer"]] = max(row["lost_db"], worst.get(row["layer"], row["lost_db"]))
         return sorted(worst, key=worst.__getitem__, reverse=True)[:wanted]
     for pattern in wanted:
-        if not fnmatch.filter(names, pattern):
+        if not any(fnmatch(name, pattern) for name in names):
             raise UserError(f"float_layers names {pattern!r}, but the layers are {', '.join(names)}; correct it")
-    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted)]
+    return [name for name in names if any(fnmatch(name, pattern) for pattern in wanted)]

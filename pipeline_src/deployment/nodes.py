@@ -3,8 +3,6 @@
 After the meta-node study of ABPN (Du et al., CVPR Workshops 2021, arXiv 2105.09750).
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 from pipeline_src.deployment.operations import Activation, Kind, Operation, Operations, Weights
@@ -19,44 +17,41 @@ def nodes(channels: int, width: int, int8: bool) -> dict[str, Operations]:
     ``width`` is that of the input, which the transpose makes its channels. ``channels`` must be a multiple of 4.
     """
 
-    def of(*inputs: int) -> dict[str, Activation]:
-        return {f"x{i}": _activation(count, int8) for i, count in enumerate(inputs)}
-
-    def simple(kind: Kind, output: int, *inputs: int, number: int = 0, parts: int = 1) -> Operations:
-        ends = of(*inputs)
+    def of(
+        kind: Kind,
+        output: int,
+        *inputs: int,
+        times: int = 1,
+        parts: int = 1,
+        number: int = 0,
+        weights: Weights | None = None,
+    ) -> Operations:
+        ends = {f"x{i}": _activation(count, int8) for i, count in enumerate(inputs)}
         made = [_activation(output, int8) for _ in range(parts)]
-        step = Operation(kind, [*ends.values()], made[0], number=number, others=made[1:])
+        step = Operation(kind, [*ends.values()] * times, made[0], weights, number, others=made[1:])
         return Operations(ends, {f"y{i}": x for i, x in enumerate(made)}, [step])
 
     def convolution(side: int, groups: int = 1) -> Operations:
-        ends, made = of(channels), _activation(channels, int8)
-        weights = _weights(channels, side, groups, int8)
-        return Operations(ends, {"y0": made}, [Operation("convolution", [ends["x0"]], made, weights)])
+        return of("convolution", channels, channels, weights=_weights(channels, side, groups, int8))
 
-    def anchor() -> Operations:
-        ends, made = of(3), _activation(3 * UPSCALE**2, int8)
-        step = Operation("concatenation", [ends["x0"]] * UPSCALE**2, made)
-        return Operations(ends, {"y0": made}, [step])
-
-    made: dict[str, Callable[[], Operations]] = {
-        "3×3 convolution": lambda: convolution(3),
-        "1×1 convolution": lambda: convolution(1),
-        "3×3 convolution, 4 groups": lambda: convolution(3, 4),
-        "3×3 depthwise convolution": lambda: convolution(3, channels),
-        "ReLU": lambda: simple("relu", channels, channels),
-        "LeakyReLU": lambda: simple("leaky_relu", channels, channels),
-        "PReLU": lambda: simple("prelu", channels, channels),
-        "sum of two": lambda: simple("sum", channels, channels, channels),
-        "product of two": lambda: simple("product", channels, channels, channels),
-        "concatenation of two": lambda: simple("concatenation", 2 * channels, channels, channels),
-        "split in two": lambda: simple("split", channels // 2, channels, parts=2),
-        "transpose": lambda: simple("transpose", width, channels),
-        f"anchor (image {UPSCALE**2} times)": anchor,
-        f"depth to space ×{UPSCALE}": lambda: simple("depth_to_space", 3, 3 * UPSCALE**2, number=UPSCALE),
-        f"nearest resize ×{UPSCALE}": lambda: simple("nearest", 3, 3, number=UPSCALE),
-        f"bilinear resize ×{UPSCALE}": lambda: simple("bilinear", 3, 3, number=UPSCALE),
+    return {
+        "3×3 convolution": convolution(3),
+        "1×1 convolution": convolution(1),
+        "3×3 convolution, 4 groups": convolution(3, 4),
+        "3×3 depthwise convolution": convolution(3, channels),
+        "ReLU": of("relu", channels, channels),
+        "LeakyReLU": of("leaky_relu", channels, channels),
+        "PReLU": of("prelu", channels, channels),
+        "sum of two": of("sum", channels, channels, channels),
+        "product of two": of("product", channels, channels, channels),
+        "concatenation of two": of("concatenation", 2 * channels, channels, channels),
+        "split in two": of("split", channels // 2, channels, parts=2),
+        "transpose": of("transpose", width, channels),
+        f"anchor (image {UPSCALE**2} times)": of("concatenation", 3 * UPSCALE**2, 3, times=UPSCALE**2),
+        f"depth to space ×{UPSCALE}": of("depth_to_space", 3, 3 * UPSCALE**2, number=UPSCALE),
+        f"nearest resize ×{UPSCALE}": of("nearest", 3, 3, number=UPSCALE),
+        f"bilinear resize ×{UPSCALE}": of("bilinear", 3, 3, number=UPSCALE),
     }
-    return {name: make() for name, make in made.items()}
 
 
 def _activation(channels: int, int8: bool) -> Activation:

@@ -49,7 +49,7 @@ def parse(model: bytes) -> Any:
 
 
 class _Writer:
-    """``indices``: of the tensors of activations; ``sides``: their height and width; ``size``: of the inputs."""
+    """``indices``: of the tensors of activations; ``sides``: their height and width."""
 
     def __init__(self, net: Operations, size: tuple[int, int] | None) -> None:
         from ai_edge_litert import schema_py_generated as schema
@@ -106,6 +106,7 @@ class _Writer:
     def _add(self, step: Operation) -> None:
         inputs, number = [self.indices[x] for x in step.inputs], step.number
         sides = height, width = self.sides[step.inputs[0]]
+        larger = height * number, width * number
         match step.kind:
             case "convolution":
                 self._convolution(step)
@@ -133,18 +134,15 @@ class _Writer:
                 rows = step.inputs[0].channels, height
                 self._make("TRANSPOSE", [*inputs, order], step.output, rows, "TransposeOptions")
             case "depth_to_space":
-                larger = height * number, width * number
                 self._make("DEPTH_TO_SPACE", inputs, step.output, larger, "DepthToSpaceOptions", blockSize=number)
             case "mirror_pad":
-                larger = height + 2 * number, width + 2 * number
+                padded = height + 2 * number, width + 2 * number
                 ends = [*inputs, self._pads(number)]
-                self._make("MIRROR_PAD", ends, step.output, larger, "MirrorPadOptions", mode=SYMMETRIC)
+                self._make("MIRROR_PAD", ends, step.output, padded, "MirrorPadOptions", mode=SYMMETRIC)
             case "nearest":
-                larger = height * number, width * number
                 ends = [*inputs, self._times(inputs[0], number, larger)]
                 self._make("RESIZE_NEAREST_NEIGHBOR", ends, step.output, larger, "ResizeNearestNeighborOptions")
             case "bilinear":
-                larger = height * number, width * number
                 ends = [*inputs, self._times(inputs[0], number, larger)]
                 self._make("RESIZE_BILINEAR", ends, step.output, larger, "ResizeBilinearOptions", halfPixelCenters=True)
             case "clamp":

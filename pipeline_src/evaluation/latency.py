@@ -30,6 +30,17 @@ def pin(threads: int) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
+def timed(run: Callable[[], object]) -> Callable[[], dict[str, float]]:
+    """A call for :func:`in_turns` of one part, ``ms``."""
+
+    def call() -> dict[str, float]:
+        start = time.perf_counter()
+        run()
+        return {"ms": 1e3 * (time.perf_counter() - start)}
+
+    return call
+
+
 def summary(milliseconds: list[float]) -> Latency:
     """Percentiles of the times of one variant."""
     p25, p50, p75, p90 = np.percentile(milliseconds, (25, 50, 75, 90))

@@ -128,9 +128,8 @@ def write(
     grids, sources = published.grids(published.beside(table))
     sets = list(dict.fromkeys(table["set"]))
     style, script = ((HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    html = environment.get_template(
-        "page.html"
-    ).render(
+    template = environment.get_template("page.html")
+    html = template.render(
         title=title,
         policy=f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'",

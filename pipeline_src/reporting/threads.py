@@ -17,12 +17,11 @@ def read(folder: Path, systems: list[str]) -> pd.DataFrame:
     swept = [folder / system / "threads.csv" for system in systems]
     tables = [pd.read_csv(path) for path in swept if path.exists()]
     rows = pd.concat([table for table in tables if len(table)] or [pd.DataFrame(columns=[*PLACE, "threads", "p50_ms"])])
-    order = rows[PLACE].drop_duplicates()
     table = rows.pivot_table(index=PLACE, columns="threads", values="p50_ms", sort=False)
     counts = sorted(table.columns)
     table["times"] = table[counts[0]] / table[counts[-1]] if counts else pd.Series(dtype=float)
     table.columns = [str(name) for name in table.columns]
-    return order.merge(table.reset_index(), how="left", on=PLACE)
+    return table.reset_index()
 
 
 def columns(table: pd.DataFrame) -> list[Column]:

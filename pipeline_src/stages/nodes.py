@@ -2,14 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline_src import command, tracking
 from pipeline_src import params as settings
 from pipeline_src.files import write_json
-
-if TYPE_CHECKING:
-    from pipeline_src.deployment.operations import Operations
 
 
 def nodes() -> None:
@@ -18,7 +15,7 @@ def nodes() -> None:
 
     from pipeline_src.deployment import openvino
     from pipeline_src.evaluation import machine
-    from pipeline_src.evaluation.latency import in_turns, pin
+    from pipeline_src.evaluation.latency import in_turns, pin, timed
     from pipeline_src.files import whole_folder
 
     spec = params.nodes
@@ -29,20 +26,20 @@ def nodes() -> None:
     with whole_folder(settings.results("nodes")) as out:
         files = list(_export(spec, out))
         failed = openvino.try_compile(out, (height, width))
-        rows = [place | {"fails": failed[file]} for place, file, _ in files if file in failed]
-        for node in dict.fromkeys(place["node"] for place, *_ in files):
-            its = [(place, file, net) for place, file, net in files if place["node"] == node and file not in failed]
-            calls = {str(file): _timed(file, net, (height, width), spec.threads) for _, file, net in its}
+        rows = [place | {"fails": failed[file]} for place, file in files if file in failed]
+        for node in dict.fromkeys(place["node"] for place, _ in files):
+            its = [(place, file) for place, file in files if place["node"] == node and file not in failed]
+            calls = {str(file): timed(_ready(file, (height, width), spec.threads)) for _, file in its}
             latency = in_turns(calls, min_seconds=0, **limits)
-            rows += [place | vars(latency[str(file)]["ms"]) | {"fails": ""} for place, file, _ in its]
+            rows += [place | vars(latency[str(file)]["ms"]) | {"fails": ""} for place, file in its]
         pd.DataFrame(rows).to_csv(out / "nodes.csv", index=False)
         write_json(out / "machine.json", machine.describe(spec.threads))
     with tracking.stage_run("nodes", None, spec.model_dump()) as run:
         run.log_artifact(settings.results("nodes") / "nodes.csv")
 
 
-def _export(spec: settings.Nodes, out: Path) -> "Iterator[tuple[dict[str, Any], Path, Operations]]":
-    """Of every node, in each precision and format: what it is, its file, and the net that is in the file."""
+def _export(spec: settings.Nodes, out: Path) -> Iterator[tuple[dict[str, Any], Path]]:
+    """Of every node, in each precision and format: what it is, and its file."""
     from pipeline_src.deployment import onnx, openvino, tflite
     from pipeline_src.deployment.nodes import nodes as all_nodes
 
@@ -56,19 +53,16 @@ def _export(spec: settings.Nodes, out: Path) -> "Iterator[tuple[dict[str, Any], 
             stem.with_suffix(".onnx").write_bytes(onnx.write(net))
             openvino.export(stem.with_suffix(".onnx"), stem.with_suffix(".xml"))
             stem.with_suffix(".onnx").unlink()
-            yield place | {"runtime": "tflite"}, stem.with_suffix(".tflite"), net
-            yield place | {"runtime": "openvino"}, stem.with_suffix(".xml"), net
+            yield place | {"runtime": "tflite"}, stem.with_suffix(".tflite")
+            yield place | {"runtime": "openvino"}, stem.with_suffix(".xml")
 
 
-def _timed(file: Path, net: "Operations", size: tuple[int, int], threads: int) -> Callable[[], dict[str, float]]:
-    """The runtime's own call on random tensors, which it has copied to its inputs before."""
-    from time import perf_counter
-
+def _ready(file: Path, size: tuple[int, int], threads: int) -> Callable[[], Any]:
+    """The runtime's own call, random tensors at its inputs."""
     import numpy as np
 
     from pipeline_src.deployment import openvino
 
-    run: Callable[[], Any]
     random = np.random.default_rng(0)
     if file.suffix == ".tflite":
         from ai_edge_litert.interpreter import Interpreter
@@ -77,20 +71,12 @@ def _timed(file: Path, net: "Operations", size: tuple[int, int], threads: int) -
         interpreter.allocate_tensors()
         for end in interpreter.get_input_details():
             interpreter.set_tensor(end["index"], random.integers(0, 100, end["shape"]).astype(end["dtype"]))
-        run = interpreter.invoke
-    else:
-        request = openvino.compile_model(file, threads, size).create_infer_request()
-        for i in range(len(net.inputs)):
-            tensor = request.get_input_tensor(i).data
-            tensor[:] = random.integers(0, 100, tensor.shape)
-        run = request.infer
-
-    def call() -> dict[str, float]:
-        start = perf_counter()
-        run()
-        return {"ms": 1e3 * (perf_counter() - start)}
-
-    return call
+        return interpreter.invoke
+    model = openvino.compile_model(file, threads, size)
+    request = model.create_infer_request()
+    for end in model.inputs:
+        request.get_tensor(end).data[:] = random.integers(0, 100, end.shape)
+    return request.infer
 
 
 if __name__ == "__main__":
