@@ -61,6 +61,7 @@ def ours(net: Any, folder: Path) -> dict[str, Path]:
     from pipeline_src.compression.calibration import calibrate
     from pipeline_src.compression.folding import fold
     from pipeline_src.deployment import reading, tflite
+    from pipeline_src.deployment.operations import repeats_as_convolutions
 
     folded = fold(net)
     prepared = quantization.prepare(folded)
@@ -68,7 +69,8 @@ def ours(net: Any, folder: Path) -> dict[str, Path]:
     files = {}
     for name, graphs in (("ours, float32", folded), ("ours, int8", quantization.convert(prepared))):
         files[name] = folder / f"{name}.tflite"
-        files[name].write_bytes(tflite.write(reading.read(graphs.at_scale(SCALE)), (HEIGHT, WIDTH)))
+        operations = repeats_as_convolutions(reading.read(graphs.at_scale(SCALE)))
+        files[name].write_bytes(tflite.write(operations, (HEIGHT, WIDTH)))
     return files
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from torch import fx
 
 from pipeline_src.deployment import cards, onnx, openvino, reading, tflite
+from pipeline_src.deployment.operations import repeats_as_convolutions
 
 Size = tuple[int, int]
 
@@ -21,8 +22,9 @@ def export(graph: fx.GraphModule, folder: Path, stem: str, size: Size) -> None:
     openvino.export(folder / f"{stem}.onnx", folder / f"{stem}.xml")
     if net.inputs["lr"].scale is None:
         openvino.export(folder / f"{stem}.onnx", folder / f"{stem}_fp16.xml", halves=True)
-    (folder / f"{stem}.tflite").write_bytes(tflite.write(net))
-    (folder / f"{stem}_{size[0]}x{size[1]}.tflite").write_bytes(tflite.write(net, size))
+    of_tflite = repeats_as_convolutions(net)
+    (folder / f"{stem}.tflite").write_bytes(tflite.write(of_tflite))
+    (folder / f"{stem}_{size[0]}x{size[1]}.tflite").write_bytes(tflite.write(of_tflite, size))
 
 
 def write_cards(folder: Path, stem: str, size: Size, **facts: Any) -> list[Path]:

@@ -5,7 +5,7 @@ After the meta-node study of ABPN (Du et al., CVPR Workshops 2021, arXiv 2105.09
 
 import numpy as np
 
-from pipeline_src.deployment.operations import Activation, Kind, Operation, Operations, Weights
+from pipeline_src.deployment.operations import Activation, Kind, Operation, Operations, Weights, repeats_as_convolutions
 
 UPSCALE = 3
 STEP = 2.0**-4  # of every int8 activation
@@ -34,6 +34,7 @@ def nodes(channels: int, width: int, int8: bool) -> dict[str, Operations]:
     def convolution(side: int, groups: int = 1) -> Operations:
         return of("convolution", channels, channels, weights=_weights(channels, side, groups, int8))
 
+    anchor = of("concatenation", 3 * UPSCALE**2, 3, times=UPSCALE**2)
     return {
         "3×3 convolution": convolution(3),
         "1×1 convolution": convolution(1),
@@ -47,7 +48,8 @@ def nodes(channels: int, width: int, int8: bool) -> dict[str, Operations]:
         "concatenation of two": of("concatenation", 2 * channels, channels, channels),
         "split in two": of("split", channels // 2, channels, parts=2),
         "transpose": of("transpose", width, channels),
-        f"anchor (image {UPSCALE**2} times)": of("concatenation", 3 * UPSCALE**2, 3, times=UPSCALE**2),
+        f"anchor (image {UPSCALE**2} times)": anchor,
+        "anchor as a 1×1 convolution": repeats_as_convolutions(anchor),
         f"depth to space ×{UPSCALE}": of("depth_to_space", 3, 3 * UPSCALE**2, number=UPSCALE),
         f"nearest resize ×{UPSCALE}": of("nearest", 3, 3, number=UPSCALE),
         f"bilinear resize ×{UPSCALE}": of("bilinear", 3, 3, number=UPSCALE),

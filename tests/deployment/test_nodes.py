@@ -15,7 +15,9 @@ OPERATORS = {
     "3×3 convolution": "CONV_2D", "1×1 convolution": "CONV_2D", "3×3 convolution, 4 groups": "CONV_2D",
     "3×3 depthwise convolution": "DEPTHWISE_CONV_2D", "ReLU": "RELU", "LeakyReLU": "LEAKY_RELU", "PReLU": "PRELU",
     "sum of two": "ADD", "product of two": "MUL", "concatenation of two": "CONCATENATION", "split in two": "SPLIT",
-    "transpose": "TRANSPOSE", "anchor (image 9 times)": "CONCATENATION", "depth to space ×3": "DEPTH_TO_SPACE",
+    "transpose": "TRANSPOSE",
+    "anchor (image 9 times)": "CONCATENATION", "anchor as a 1×1 convolution": "CONV_2D",
+    "depth to space ×3": "DEPTH_TO_SPACE",
     "nearest resize ×3": "RESIZE_NEAREST_NEIGHBOR", "bilinear resize ×3": "RESIZE_BILINEAR",
 }  # fmt: skip
 
