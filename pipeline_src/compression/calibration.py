@@ -19,7 +19,6 @@ from pipeline_src.errors import UserError
 aten = torch.ops.aten
 
 SAMPLES = 2**16  # values looked at of an activation and an image
-IMAGES_TO_EQUALISE = 2  # to know the largest value of a channel roughly
 LARGEST_FACTOR = 100.0
 
 See = Callable[[fx.Node, Any], None]
@@ -44,7 +43,7 @@ def calibrate(
             raise UserError("there is no image to calibrate with; set quantize.calibration_images to 1 or more")
         graph = prepared.at_scale(scale)
         graph.apply(disable_observer)
-        _equalise(graph, images[scale][:IMAGES_TO_EQUALISE])
+        _equalise(graph, images[scale])
         graph.apply(enable_observer)  # of the weights alone: ranges of activations are found here
         for activation in _activations(graph).values():
             activation.disable_observer()
@@ -76,8 +75,9 @@ def _equalise(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:
     """Multiply channels by factors, and what reads them by their inverses: the float net stays the same.
 
     Each channel goes half of the way, as a factor, to the mean of all that share its scale; all of it would pass on the
-    unlikeness to the weights that read them. (Nagel et al., ICCV 2019, arXiv 1906.04721, from the ranges of activations
-    alone, as every output channel of a convolution has a scale of its own.)
+    unlikeness to the weights that read them. The largest values are those of all images: a channel that the first few
+    leave asleep would be multiplied, and overrun the range of all on the next. (Nagel et al., ICCV 2019, arXiv
+    1906.04721, from the ranges of activations alone, as every output channel of a convolution has a scale of its own.)
     """
     channels: dict[fx.Node, int] = {}
     largest: dict[fx.Node, Tensor] = {}
