@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline_src.errors import UserError
 from pipeline_src.files import whole_file
-from pipeline_src.reporting import nodes, pruning, published, tables, threads, verdict
+from pipeline_src.reporting import nodes, pruning, published, sensitivity, tables, threads, verdict
 from pipeline_src.reporting.figures import front
 
 HERE = Path(__file__).parent
@@ -105,6 +105,7 @@ def write(
     title: str,
     table: pd.DataFrame,
     failing: pd.DataFrame,
+    sensitive: pd.DataFrame,
     pruned: pd.DataFrame,
     swept: pd.DataFrame,
     operators: pd.DataFrame,
@@ -114,8 +115,8 @@ def write(
 ) -> None:
     """Write the page.
 
-    ``table`` and ``failing`` as ``tables`` gives them, ``pruned`` as ``pruning.compared``, ``swept`` as
-    ``threads.read``, ``operators`` as ``nodes.read`` does; ``figures`` of ``pareto``, ``waterfall`` and ``pruning`` for
+    ``table`` and ``failing`` as ``tables`` gives them, ``sensitive`` as ``sensitivity.worst``, ``pruned`` as
+    ``pruning.compared``, ``swept`` as ``threads.read``, ``operators`` as ``nodes.read`` does; ``figures`` of ``pareto``, ``waterfall`` and ``pruning`` for
     each set the light and the dark PNG, of ``nodes`` once. What the Content-Security-Policy does not name, all network
     access among it, the browser refuses.
     """
@@ -162,6 +163,8 @@ def write(
             )
         }
         | {"nodes": {"nodes": nodes.in_words(operators)}},
+        sensitive_columns=sensitivity.COLUMNS,
+        sensitive=[tables.line(row, sensitivity.COLUMNS) for _, row in sensitive.iterrows()],
         swept_columns=threads.columns(swept),
         swept=[tables.line(row, threads.columns(swept)) for _, row in swept.iterrows()],
         node_columns=nodes.COLUMNS,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def report() -> None:
     params = settings.load()
     from pipeline_src.files import whole_folder
-    from pipeline_src.reporting import figures, nodes, page, pruning, tables, texts, threads
+    from pipeline_src.reporting import figures, nodes, page, pruning, sensitivity, tables, texts, threads
 
     measured, out = settings.results("benchmark"), settings.results("report")
     systems, sets = params.nets(), params.sets_for("evaluation")
@@ -22,6 +22,7 @@ def report() -> None:
         table = tables.read(measured, systems, sets)
         pruned = pruning.compared(table, params.systems)
         swept = threads.read(measured, list(params.systems))
+        sensitive = sensitivity.worst(settings.results("quantize"), list(params.systems))
         operators = nodes.read(settings.results("nodes") / "nodes.csv")
         failing = tables.failing(measured, systems)
         provenance = page.Provenance(
@@ -52,7 +53,17 @@ def report() -> None:
         first = next((crop.folders[systems[0]] for crop in crops if systems[0] in crop.folders), None)
         figures.overview(table, systems[0], first, out / "overview.png")
         page.write(
-            out / "index.html", params.report.title, table, failing, pruned, swept, operators, crops, drawn, provenance
+            out / "index.html",
+            params.report.title,
+            table,
+            failing,
+            sensitive,
+            pruned,
+            swept,
+            operators,
+            crops,
+            drawn,
+            provenance,
         )
         headline = metrics(table)
         write_json(out / "metrics.json", headline)

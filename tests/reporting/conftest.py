@@ -139,6 +139,13 @@ def write_nodes(folder: Path) -> None:
     pd.DataFrame(rows).to_csv(folder / "nodes.csv", index=False)
 
 
+def write_sensitivity(folder: Path) -> None:
+    """Of one system, as the stage quantize measures it on one image."""
+    rows = [{"scale": 3, "layer": f"body.{2 * i}", "lost_db": 0.01 * i - 0.005} for i in range(5)]
+    folder.mkdir(parents=True)
+    pd.DataFrame(rows).to_csv(folder / "sensitivity.csv", index=False)
+
+
 def write_root(root: Path, systems: dict[str, dict[str, object]], sets: tuple[str, ...]) -> None:
     """params.yaml, with ``systems`` (what of abpn_x3's entry each changes) and evaluation ``sets``."""
     import yaml
@@ -149,6 +156,8 @@ def write_root(root: Path, systems: dict[str, dict[str, object]], sets: tuple[st
         name: params["systems"]["abpn_x3"] | {"prune": {}} | changes for name, changes in systems.items()
     }
     params["report"] = {"title": "Super-resolution <at> the edge", "crops": 4}
+    for name in systems:
+        write_sensitivity(root / "results/quantize" / name)
     write_nodes(root / "results/nodes")
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
