@@ -63,6 +63,22 @@ def test_a_small_part_of_a_concatenation_survives_int8() -> None:
     assert decibels(sr_of(calibrated(net), 1), sr_of(net, 1)) > 50
 
 
+def test_a_channel_that_only_one_image_wakes_leaves_the_others_their_steps() -> None:
+    """Taken for a small one and multiplied, it would overrun the range of all on the bright image."""
+    first, last = nn.Conv2d(3, 6, 1), nn.Conv2d(6, 3, 1)
+    eye = torch.eye(3)[:, :, None, None]
+    first.weight.data = torch.cat([eye, eye])
+    first.bias.data = torch.tensor([0.0] * 3 + [-200.0] * 3)  # type: ignore[union-attr]
+    last.weight.data = torch.cat([eye, -eye], dim=1)
+    nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+    net = OneScale(nn.Sequential(first, nn.ReLU(), last), 1)
+    bright = np.arange(0, 256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    graphs = prepared(net)
+    calibrate(graphs, {1: [np.minimum(bright, 201)] * 3 + [bright]})
+    with torch.no_grad():
+        assert decibels(graphs.at_scale(1)(tensor(bright)), net.net(tensor(bright))) > 55  # 49 by the first two
+
+
 def test_what_rounding_weights_takes_off_the_mean_goes_into_the_biases() -> None:
     conv = nn.Conv2d(3, 3, 3, padding=1)
     conv.weight.data = torch.full((3, 3, 3, 3), 0.0114)  # 4.52 steps, all rounded up
