@@ -150,6 +150,7 @@ class Pruning(Section):
     The share ``sparsity`` of each layer, or with ``scope: global`` of all layers together. ``layers`` and ``exclude``
     are names of convolutions, as ``results/prune/<system>/layers.csv`` has them, with ``*`` and ``?``. ``mode`` says
     what of filters that hang together is looked at: all of it at once, or each convolution by itself (``normal``).
+    The pruner judges the ``weights`` themselves, as NNI does, or by default what they contribute to the image.
     Training goes on from the ``surviving`` weights, or anew from ``random`` ones.
     """
 
@@ -159,6 +160,7 @@ class Pruning(Section):
     mode: Literal["dependency_aware", "normal"] = "dependency_aware"
     layers: Annotated[list[str], Field(min_length=1)] = ["*"]
     exclude: list[str] = []
+    judge: Literal["contributions", "weights"] = "contributions"
     weights: Literal["surviving", "random"] = "surviving"
 
 

@@ -1,20 +1,24 @@
 """Which filters or weights of a net may go, as the pruners of NNI choose them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pipeline_src.compression.channels import Channels, read
+from pipeline_src.compression.contributions import contributions
+from pipeline_src.data.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
 from pipeline_src.models.layers import ScaleBatchNorm
 from pipeline_src.params import Pruning
 from pipeline_src.training.weights import shrink
 
 PRUNERS = {"l1": "L1NormPruner", "l2": "L2NormPruner", "fpgm": "FPGMPruner", "level": "LevelPruner"}
+EXAMPLES, EXAMPLE_CROP = 16, 48  # images, and LR pixels of each
 
 Filter = tuple[str, int]  # the name of a convolution's weights, and which of its filters
 
@@ -28,20 +32,21 @@ class Layer:
     after: int
 
 
-def prune(net: Any, spec: Pruning) -> list[Layer]:
+def prune(net: Any, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]) -> list[Layer]:
     """Leave out what a pruner takes of ``net``, in place; returns what became of its layers.
 
+    ``images`` are a few LR images of each scale, uint8 H×W×3, as :func:`judged` takes them.
     The pruners of filters make the convolutions themselves smaller; the net gives the images it would give with those
     filters at 0. ``level`` sets weights to 0, and keeps their gradients there. The others keep their values, or with
     ``spec.weights: random`` are drawn anew from torch's global generator. UserError as :func:`channels_to_go`.
     """
     state = net.state_dict()
     if spec.pruner == "level":
-        masks = weights_to_keep(net, state, spec)
+        masks = weights_to_keep(net, judged(net, spec, images), spec)
         layers = [Layer(_layer(name), mask.numel(), int(mask.sum())) for name, mask in masks.items()]
     else:
         channels, masks = read(net), {}
-        gone = channels_to_go(channels, state, spec)
+        gone = channels_to_go(channels, judged(net, spec, images), spec)
         layers = layers_of(channels, gone)
         smaller = channels.cut(state, gone)
         shrink(net, smaller)
@@ -53,6 +58,16 @@ def prune(net: Any, spec: Pruning) -> list[Layer]:
         weight.data *= mask
         weight.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient.device))
     return layers
+
+
+def examples(training: ImagePairs, scales: Iterable[int]) -> dict[int, list[np.ndarray]]:
+    """What :func:`prune` looks at: the middles of some training images, so never of an evaluation image."""
+    return {scale: list(training.middles(scale, EXAMPLES, EXAMPLE_CROP).values()) for scale in scales}
+
+
+def judged(net: Any, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]) -> dict[str, Tensor]:
+    """The state of ``net`` as a pruner sees it: by ``spec.judge`` the weights themselves, or what they contribute."""
+    return net.state_dict() | (contributions(net, images) if spec.judge == "contributions" else {})
 
 
 def _draw_anew(net: nn.Module) -> None:
@@ -67,7 +82,7 @@ def _draw_anew(net: nn.Module) -> None:
 
 
 def channels_to_go(channels: Channels, state: Mapping[str, Tensor], spec: Pruning) -> set[int]:
-    """The channels that a pruner of filters takes out of a net, of which ``state`` is the state.
+    """The channels that a pruner of filters takes out of a net, of ``state`` as :func:`judged` gives it.
 
     ``dependency_aware``: what hangs together is one filter to the pruner, and of each layer the share
     ``spec.sparsity`` goes, rounded down. ``normal``: the pruner looks at each convolution for itself, and a channel

@@ -64,6 +64,12 @@ class ImagePairs:
         height, width = lr.shape[:2]
         return lr, hr[y * scale : (y + height) * scale, x * scale : (x + width) * scale]
 
+    def middles(self, scale: int, count: int, crop: int) -> dict[str, np.ndarray]:
+        """The LR middles, as :meth:`middle` has them, of ``count`` images spread evenly over all, by name."""
+        count = min(count, len(self.names))
+        chosen = [self.names[i * len(self.names) // count] for i in range(count)]
+        return {name: self.middle(name, scale, crop)[0] for name in chosen}
+
 
 def _datasets(group: Any) -> Iterator[tuple[str, Any]]:
     for image_set, images in group.items():

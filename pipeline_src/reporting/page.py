@@ -116,9 +116,9 @@ def write(
     """Write the page.
 
     ``table`` and ``failing`` as ``tables`` gives them, ``sensitive`` as ``sensitivity.worst``, ``pruned`` as
-    ``pruning.compared``, ``swept`` as ``threads.read``, ``operators`` as ``nodes.read`` does; ``figures`` of ``pareto``, ``waterfall`` and ``pruning`` for
-    each set the light and the dark PNG, of ``nodes`` once. What the Content-Security-Policy does not name, all network
-    access among it, the browser refuses.
+    ``pruning.compared``, ``swept`` as ``threads.read``, ``operators`` as ``nodes.read`` does; ``figures`` of
+    ``pareto``, ``waterfall`` and ``pruning`` for each set the light and the dark PNG, of ``nodes`` once. What the
+    Content-Security-Policy does not name, all network access among it, the browser refuses.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup

@@ -37,6 +37,7 @@ def prune(system: str) -> None:
     scales = net.description.scales
     validate = validator(validation, scales, params.train.validation_crop, device)
     metrics = {system: validate(net.to(device))}
+    examples = pruning.examples(training, scales)
     layers: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
     checkpoints = []
@@ -46,7 +47,7 @@ def prune(system: str) -> None:
         with tracking.stage_run("prune", name, made_by | {"train": params.train.model_dump()}) as run:
             torch.manual_seed(params.seed)
             net, _ = load_net(weights)
-            layers += [{"net": name, **vars(layer)} for layer in pruning.prune(net, cut)]
+            layers += [{"net": name, **vars(layer)} for layer in pruning.prune(net, cut, examples)]
             at_once = validate(net.to(device))
             curve = fit(
                 net,

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,6 @@ from pipeline_src.files import empty, sha256, whole_file, write_json
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from pipeline_src.data.hdf5 import ImagePairs
 
 
 def quantize(system: str) -> None:
@@ -35,7 +32,8 @@ def quantize(system: str) -> None:
     device = torch_device(params.train.device, params.threads)
     scales = spec.scales
     validate = validator(validation, scales, params.train.validation_crop, device)
-    calibration = _calibration_images(training, scales, params.quantize)
+    count, crop = params.quantize.calibration_images, params.quantize.calibration_crop
+    calibration = {scale: training.middles(scale, count, crop) for scale in scales}
     images = {scale: list(of_scale.values()) for scale, of_scale in calibration.items()}
     identity = {
         "train_h5": sha256(settings.TRAIN_H5),
@@ -106,18 +104,6 @@ def quantize(system: str) -> None:
     write_json(out / "metrics.json", metrics)
     for checkpoint in checkpoints:
         checkpoint.unlink(missing_ok=True)
-
-
-def _calibration_images(
-    training: "ImagePairs", scales: Sequence[int], spec: settings.Quantize
-) -> "dict[int, dict[str, np.ndarray]]":
-    """The middles of training images spread evenly over the set, by scale and name: never an evaluation image."""
-    names = training.names
-    count = min(spec.calibration_images, len(names))
-    chosen = [names[i * len(names) // count] for i in range(count)]
-    return {
-        scale: {name: training.middle(name, scale, spec.calibration_crop)[0] for name in chosen} for scale in scales
-    }
 
 
 def _write_manifest(path: Path, calibration: "dict[int, dict[str, np.ndarray]]") -> None:

@@ -63,7 +63,7 @@ def tune(name: str) -> None:
             torch.manual_seed(params.seed)
             if spec.net:
                 net, _ = load_net(weights)
-                pruning.prune(net, system.prune.nets[spec.net])
+                pruning.prune(net, system.prune.nets[spec.net], pruning.examples(training, system.scales))
             else:
                 net = build(system.model, system.scales, system.net, f"params.yaml: systems.{spec.system}")
             began = time.monotonic()

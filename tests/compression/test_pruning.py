@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from small_net import NETS
+from small_net import NETS, trained
+from small_net import images as photographs
 from torch import Tensor, nn
 
 from pipeline_src import models
@@ -34,6 +35,8 @@ SEVERAL: dict[str, tuple[str, list[int], dict[str, Any]]] = {
     "abpn, nearest": ("abpn", [3], {"channels": 12, "residual": "nearest", "image_conv": False}),
     "abpn, feature": ("abpn", [2], {"channels": 12, "residual": "feature"}),
 }
+
+EXAMPLES = {scale: [part[:20, :24] for part in photographs()] for scale in (2, 3, 4)}
 
 
 @functools.cache
@@ -68,10 +71,10 @@ def unclamped(net: Any) -> Any:
 @pytest.mark.parametrize("way", WAYS)
 def test_the_smaller_net_gives_what_the_masked_one_gives(name: str, way: str) -> None:
     net, together = whole(name)
-    gone = pruning.channels_to_go(together, net.state_dict(), Pruning(**WAYS[way]))
+    spec = Pruning(**WAYS[way])
     masked, smaller = copy.deepcopy(net), copy.deepcopy(net)
-    masked.load_state_dict(together.mask(net.state_dict(), gone))
-    layers = pruning.prune(smaller, Pruning(**WAYS[way]))
+    masked.load_state_dict(together.mask(net.state_dict(), gone(net, spec)))
+    layers = pruning.prune(smaller, spec, EXAMPLES)
     assert parameters(smaller) < parameters(net)
     assert all(0 < layer.after <= layer.before for layer in layers)
     for ours, reference, before in zip(images(smaller), images(masked), images(net), strict=True):
@@ -86,7 +89,7 @@ def parameters(net: nn.Module) -> int:
 @pytest.mark.parametrize("name", SEVERAL)
 def test_half_of_every_layer_goes_but_of_those_that_make_the_image(name: str) -> None:
     net = copy.deepcopy(whole(name)[0])
-    layers = pruning.prune(net, Pruning(pruner="l1", sparsity=0.5))
+    layers = pruning.prune(net, Pruning(pruner="l1", sparsity=0.5), EXAMPLES)
     whole_ones = {layer.layer for layer in layers if layer.after == layer.before}
     assert all(layer.after == layer.before - layer.before // 2 for layer in layers if layer.layer not in whole_ones)
     last = {"vdsr": "body.6"} | dict.fromkeys(("abpn", "abpn_nearest", "abpn_bilinear"), "body.8")
@@ -99,7 +102,7 @@ def test_vdsr_has_the_widths_and_parameters_of_the_published_experiment(
     sparsity: float, width: int, count: int
 ) -> None:
     net = models.build("vdsr", [2, 3, 4], {})
-    layers = pruning.prune(net, Pruning(pruner="l1", sparsity=sparsity))
+    layers = pruning.prune(net, Pruning(pruner="l1", sparsity=sparsity), EXAMPLES)
     assert [layer.after for layer in layers] == [*[width] * 19, 1]
     assert parameters(net) == count
 
@@ -109,7 +112,7 @@ def test_the_filters_that_go_are_those_that_nni_takes_of_the_net_itself() -> Non
 
     net = models.build("vdsr", [2], {"channels": 12, "depth": 4})
     ours = copy.deepcopy(net)
-    pruning.prune(ours, Pruning(pruner="l1", sparsity=0.4))
+    pruning.prune(ours, Pruning(pruner="l1", sparsity=0.4, judge="weights"), {})
     pruner = L1NormPruner(net.body, [{"op_types": ["Conv2d"], "sparse_ratio": 0.4}])
     _, masks = pruner.compress()
     reads = torch.tensor([True])
@@ -134,7 +137,7 @@ def test_least_goes_where_each_convolution_is_looked_at_by_itself() -> None:
 def test_only_the_layers_that_are_named_become_smaller() -> None:
     net = models.build("edsr", [2], {"channels": 12, "blocks": 3})
     spec = Pruning(pruner="l1", sparsity=0.5, layers=["body.*.body.0"], exclude=["body.1.*"])
-    layers = pruning.prune(net, spec)
+    layers = pruning.prune(net, spec, EXAMPLES)
     assert {layer.layer for layer in layers if layer.after < layer.before} == {"body.0.body.0", "body.2.body.0"}
 
 
@@ -143,7 +146,8 @@ def test_level_zeroes_the_smallest_weights_and_they_stay_so() -> None:
     net = models.build("abpn", [2], {"channels": 12, "depth": 2})
     nn.init.normal_(net.body[-1].weight)
     before = copy.deepcopy(net.state_dict())
-    first, *_, last = pruning.prune(net, Pruning(pruner="level", sparsity=0.75, exclude=["body.4"]))
+    spec = Pruning(pruner="level", sparsity=0.75, judge="weights", exclude=["body.4"])
+    first, *_, last = pruning.prune(net, spec, {})
     assert (first.layer, first.before, first.after) == ("body.0", 12 * 27, 12 * 27 // 4)
     assert last.layer == "body.8"
     assert torch.equal(net.body[4].weight, before["body.4.weight"])
@@ -166,7 +170,8 @@ def test_random_weights_have_the_widths_but_not_the_values_of_the_surviving_ones
         nets[weights] = models.build("ecdn", [2], {"mobile": True})
         for of_scale in nets[weights].body.blocks[0].layers[0].norm.statistics.values():
             of_scale.mean.fill_(1)
-        pruning.prune(nets[weights], Pruning.model_validate({"pruner": "l1", "sparsity": 0.5, "weights": weights}))
+        spec = Pruning.model_validate({"pruner": "l1", "sparsity": 0.5, "weights": weights})
+        pruning.prune(nets[weights], spec, EXAMPLES)
     surviving, random = (net.state_dict() for net in nets.values())
     assert {name: tensor.shape for name, tensor in surviving.items()} == {n: t.shape for n, t in random.items()}
     assert not torch.equal(surviving["entry.weight"], random["entry.weight"])
@@ -177,7 +182,7 @@ def test_random_weights_have_the_widths_but_not_the_values_of_the_surviving_ones
 def test_a_pruned_net_is_read_back_as_it_was(tmp_path: Path) -> None:
     model, scales, arguments = SEVERAL["ecdn_m of all scales"]
     net = copy.deepcopy(whole("ecdn_m of all scales")[0]).float()
-    pruning.prune(net, Pruning(pruner="l1", sparsity=0.3))
+    pruning.prune(net, Pruning(pruner="l1", sparsity=0.3), EXAMPLES)
     file = tmp_path / "pruned.safetensors"
     metadata = {"model": model, "scales": scales, "net": arguments}
     save_net(file, net, metadata | {"pruned": {"pruner": "l1"}})
@@ -202,5 +207,25 @@ def test_a_pruned_net_is_read_back_as_it_was(tmp_path: Path) -> None:
 def test_a_name_that_matches_nothing_and_a_net_that_stays_whole_are_refused(spec: dict[str, Any], message: str) -> None:
     net = models.build("abpn", [3], {})
     with pytest.raises(UserError) as error:
-        pruning.prune(net, Pruning(**{"pruner": "l1", "sparsity": 0.5} | spec))
+        pruning.prune(net, Pruning(**{"pruner": "l1", "sparsity": 0.5} | spec), EXAMPLES)
     assert str(error.value).startswith(message)
+
+
+def test_what_a_filter_contributes_does_not_depend_on_the_scales_of_channels() -> None:
+    """A channel multiplied, and what reads it divided, is the same net: the same filters go, and a dead one first."""
+    net = copy.deepcopy(trained("abpn"))
+    net.body[0].bias.data[5] = -1e4  # its ReLU never opens
+    twin = copy.deepcopy(net)
+    factors = 10.0 ** torch.linspace(-2, 2, 12)
+    twin.body[0].weight.data *= factors[:, None, None, None]
+    twin.body[0].bias.data *= factors
+    twin.body[2].weight.data /= factors[:, None, None]
+    by_contributions = Pruning(pruner="l1", sparsity=0.5)
+    by_weights = by_contributions.model_copy(update={"judge": "weights"})
+    assert gone(net, by_contributions) == gone(twin, by_contributions)
+    assert gone(net, by_weights) != gone(twin, by_weights)
+    assert channels.read(net).convolutions["body.0.weight"].filters[5] in gone(net, by_contributions)
+
+
+def gone(net: Any, spec: Pruning) -> set[int]:
+    return pruning.channels_to_go(channels.read(net), pruning.judged(net, spec, EXAMPLES), spec)
