@@ -178,6 +178,11 @@ class Prune(Section):
             raise ValueError("finetune.start must go: each net starts from what is left of the one that was pruned")
         return self
 
+    def of_weights(self, net: str) -> bool:
+        """Whether of ``<system>/<name>`` single weights are pruned, so that zeros are to stay zeros."""
+        cut = self.nets.get(net.partition("/")[2])
+        return cut is not None and cut.pruner == "level"
+
     def nets_of(self, system: str) -> list[str]:
         """A system itself, and as ``<system>/<name>`` what it is pruned to: how nets are called, and their folders."""
         return [system, *(f"{system}/{name}" for name in self.nets)]
@@ -200,7 +205,7 @@ class System(Section):
     timing_size: Annotated[list[Count], Field(min_length=2, max_length=2)]
     train: Recipe
     prune: Prune
-    float_layers: int | list[str] = 0
+    float_layers: int | list[str]
     qat: Recipe
 
     @field_validator("float_layers", mode="before")

@@ -54,10 +54,18 @@ def prune(net: Any, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]) -
     if spec.weights == "random":
         _draw_anew(net)
     for name, mask in masks.items():
-        weight = net.get_parameter(name)
-        weight.data *= mask
-        weight.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient.device))
+        net.get_parameter(name).data *= mask
+    if masks:
+        keep_zeros(net)
     return layers
+
+
+def keep_zeros(net: nn.Module) -> None:
+    """Keep those weights of convolutions at 0, in training, that are 0."""
+    for weight in net.parameters():
+        if weight.ndim == 4 and not weight.all():
+            mask = weight != 0
+            weight.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient.device))
 
 
 def examples(training: ImagePairs, scales: Iterable[int]) -> dict[int, list[np.ndarray]]:

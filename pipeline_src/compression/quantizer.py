@@ -106,7 +106,8 @@ class SuperResolutionQuantizer(Quantizer):
                 continue
             if node in in_float:
                 given = in_float >= {*node.users} or rectified(node)
-                _annotate(node, {}, None if given else fixed.get(node, ACTIVATION))
+                image = {x: _as_produced(x) for x in node.all_input_nodes if x.op == "placeholder"}
+                _annotate(node, image, None if given else fixed.get(node, ACTIVATION))
             elif node.target is aten.conv2d.default:
                 conv = Convolution(*node.args)
                 weight = TRAINED_WEIGHT if conv.weight.target in trained else GIVEN_WEIGHT

@@ -132,7 +132,8 @@ class _Reader:
 
     def _rectify(self, node: fx.Node, before: fx.Node, x: Activation) -> None:
         maker = self.makers.get(x)
-        if maker and maker.kind in ("convolution", "sum") and len(before.users) == 1:
+        alone = len(before.users) == 1 and x.scale is None  # what is quantised has its own dequantisation for each user
+        if maker and maker.kind in ("convolution", "sum") and alone:
             maker.relu = True
             self.activations[node] = x
         else:

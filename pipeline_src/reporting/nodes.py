@@ -40,9 +40,10 @@ def draw(table: pd.DataFrame, path: Path, theme: Theme) -> Path:
                 axes.barh(places, milliseconds, height=0.38, color=theme.variants[colour], label=precision)
                 for place, ms in zip(places, milliseconds, strict=True):
                     text = "cannot run" if pd.isna(ms) else f"{ms:.1f}" if ms >= 1 else f"{ms:.2f}"
+                    at, of = ((0, place), axes.get_yaxis_transform()) if pd.isna(ms) else ((ms, place), "data")
                     axes.annotate(
-                        text, (1e-9 if pd.isna(ms) else ms, place), xytext=(3, 0), textcoords="offset points",
-                        va="center", fontsize=7.5, color=theme.ink,
+                        text, at, xycoords=of, xytext=(3, 0), textcoords="offset points", va="center", fontsize=7.5,
+                        color=theme.ink,
                     )  # fmt: skip
             axes.set(title=RUNTIMES[runtime], xlabel="p50 latency (ms)", xscale="log")
             axes.grid(axis="y", visible=False)

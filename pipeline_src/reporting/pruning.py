@@ -70,9 +70,8 @@ def draw(rows: pd.DataFrame, path: Path, theme: Theme) -> Path:
             axes.axhline(bicubic, color=theme.variants["bicubic"], linestyle=(0, (5, 3)), linewidth=1.4)
             axes.axhline(whole["psnr_y"], color=theme.ink, linewidth=0.9)
             for how, its_way in its[its["sparsity"] > 0].groupby("how", sort=False):
-                points = {0.0: whole["psnr_y"], **dict(zip(its_way["sparsity"], its_way["psnr_y"], strict=True))}
                 axes.plot(
-                    [100 * share for share in points], list(points.values()), marker="o", markersize=5,
+                    [0, *100 * its_way["sparsity"]], [whole["psnr_y"], *its_way["psnr_y"]], marker="o", markersize=5,
                     color=colours[str(how)], label=str(how),
                 )  # fmt: skip
             axes.set(title=f"{system} ×{scale:.0f}", xlabel="sparsity (%)", ylabel="PSNR Y (dB)", xlim=(-3, 100))

@@ -38,11 +38,7 @@ def _beside(table: pd.DataFrame) -> Iterator[tuple[str, str, Rows]]:
         for line in grid.lines:
             cells = [line.system, line.variant, f"[{line.source}]"]
             for pair in line.pairs:
-                cells += (
-                    ["–"] * 3
-                    if pair is None
-                    else [_both(pair.psnr, pair.ssim), _both(pair.published_psnr, pair.published_ssim), pair.difference]
-                )
+                cells += ["–"] * 3 if pair is None else _cells(pair)
             lines.append(cells)
         yield f"×{grid.scale}, ours beside published: PSNR Y / SSIM Y", "lll" + "rrr" * len(grid.sets), [titles, *lines]
 

@@ -20,6 +20,7 @@ def quantize(system: str) -> None:
     from pipeline_src.compression import quantization
     from pipeline_src.compression.calibration import calibrate
     from pipeline_src.compression.folding import fold
+    from pipeline_src.compression.pruning import keep_zeros
     from pipeline_src.compression.sensitivity import layers, lost_by_layer, to_keep
     from pipeline_src.data.hdf5 import ImagePairs
     from pipeline_src.training.loop import checkpoint_path, fit
@@ -62,7 +63,7 @@ def quantize(system: str) -> None:
     checkpoints = []
     for name in spec.prune.nets_of(system):
         weights, ptq, qat = (settings.weights(name, variant) for variant in ("fp32", "ptq", "qat"))
-        net, made_from = load_net(weights)
+        net, made_from = load_net(weights, scales)
         of_net = identity | {"weights": sha256(weights)}
         metadata = {"system": name, **{key: made_from[key] for key in ("model", "scales", "net")}, **of_net}
         checkpoints.append(checkpoint_path(f"{name.replace('/', '-')}-qat", of_net | machine | {"train": how}))
@@ -76,6 +77,8 @@ def quantize(system: str) -> None:
                 prepared = quantization.prepare(folded, metadata["float_layers"])
                 calibrate(prepared, images)
             quantization.save(ptq, prepared, metadata | {"variant": "ptq"})
+            if spec.prune.of_weights(name):
+                keep_zeros(prepared)
             its = {"fp32": validate(net.to(device)), "ptq": validate_prepared(prepared.to(device))}
             curve = fit(
                 prepared,

@@ -5,6 +5,7 @@ Writes every trial to trials.csv, and the best to best.yaml, a preset: python -m
 
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from pipeline_src import command, tracking
@@ -30,7 +31,7 @@ def tune(name: str) -> None:
     from pipeline_src.data.hdf5 import ImagePairs
     from pipeline_src.training.loop import Diverged, checkpoint_path, fit
     from pipeline_src.training.setup import patches_of, precision_of, torch_device, validator
-    from pipeline_src.training.weights import build, load_net
+    from pipeline_src.training.weights import build, load_into, load_net
 
     system, weights, out = params.system(spec.system), settings.weights(spec.system), settings.results("tune", name)
     given = system.prune.finetune if spec.net else system.train
@@ -62,10 +63,12 @@ def tune(name: str) -> None:
             checkpoints.append(checkpoint_path(f"tune-{name}-{trial}", identity | {"recipe": recipe.model_dump()}))
             torch.manual_seed(params.seed)
             if spec.net:
-                net, _ = load_net(weights)
+                net, _ = load_net(weights, system.scales)
                 pruning.prune(net, system.prune.nets[spec.net], pruning.examples(training, system.scales))
             else:
                 net = build(system.model, system.scales, system.net, f"params.yaml: systems.{spec.system}")
+                if given.start:
+                    load_into(net, Path(given.start.file), given.start.sha256)
             began = time.monotonic()
             try:
                 curve = fit(

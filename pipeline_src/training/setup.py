@@ -1,9 +1,12 @@
 """What every training stage sets up alike."""
 
+import math
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -70,10 +73,20 @@ def validator(images: ImagePairs, scales: Sequence[int], crop: int, device: torc
     """
     if not images.names:
         raise UserError(f"{images.path} holds no validation image; lower build_h5.validation_every")
-    pairs = {scale: [images.middle(name, scale, crop) for name in images.names] for scale in scales}
-    # Rounded once, as the output of a net is, so that a net whose residual is zero is level with it to the last digits.
-    upscaled = [(hr, round_to_uint8(imresize_float(lr, s)), s) for s in scales for lr, hr in pairs[s]]
-    bicubic = _mean([quality(*images).psnr_y for images in upscaled])
+    pairs: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {scale: [] for scale in scales}
+    of_bicubic = []
+    for scale, name in product(scales, images.names):
+        lr, hr = images.middle(name, scale, crop)
+        # Rounded once, as the output of a net is: a net whose residual is zero is level with it to the last digits.
+        psnr = quality(hr, round_to_uint8(imresize_float(lr, scale)), scale).psnr_y
+        if math.isfinite(psnr):  # of a plain wall or sky nothing can be better than bicubic
+            pairs[scale].append((lr, hr))
+            of_bicubic.append(psnr)
+    if not all(pairs.values()):
+        raise UserError(
+            f"every validation image of {images.path} is flat; lower build_h5.validation_every to have others"
+        )
+    bicubic = _mean(of_bicubic)
 
     def validate(net: Any) -> Row:
         net.eval()

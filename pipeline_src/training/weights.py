@@ -1,6 +1,7 @@
 """Weights on disk: safetensors with the architecture in the header as JSON. Nothing is ever unpickled."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,19 @@ def save_net(path: Path, net: torch.nn.Module, metadata: dict[str, Any]) -> None
     save_tensors(path, net.state_dict(), metadata)
 
 
-def load_net(path: Path) -> tuple[Any, dict[str, Any]]:
-    """The net of :func:`save_net` in eval mode, and its metadata; UserError if the weights are of another net."""
+def load_net(path: Path, scales: Sequence[int] | None = None) -> tuple[Any, dict[str, Any]]:
+    """The net of :func:`save_net` in eval mode, and its metadata.
+
+    UserError if the weights are of another net than the file says, or it has other ``scales`` than these.
+    """
     tensors, metadata = load_tensors(path)
     missing = [key for key in ("model", "scales", "net") if key not in metadata]
     if missing:
         raise UserError(f"{path} does not say its {', '.join(missing)}; give a file that the stage train wrote")
+    if scales and [*scales] != metadata["scales"]:
+        raise UserError(
+            f"{path} is of scales {metadata['scales']}, but params.yaml asks for {[*scales]}; train it anew"
+        )
     net = build(metadata["model"], metadata["scales"], metadata["net"], str(path))
     if metadata.get("pruned"):
         shrink(net, tensors)

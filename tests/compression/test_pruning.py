@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from small_net import NETS, trained
+from small_net import NETS, prepared, trained
 from small_net import images as photographs
 from torch import Tensor, nn
 
 from pipeline_src import models
 from pipeline_src.compression import channels, pruning
+from pipeline_src.compression.calibration import calibrate
 from pipeline_src.errors import UserError
 from pipeline_src.models.layers import ScaleBatchNorm
 from pipeline_src.params import Pruning
@@ -161,6 +162,24 @@ def test_level_zeroes_the_smallest_weights_and_they_stay_so() -> None:
         optimiser.step()
     assert torch.equal(weights == 0, zero)
     assert (weights[~zero] != whole_ones[~zero]).any()
+
+
+def test_qat_leaves_the_zeros_of_level_at_zero() -> None:
+    net = copy.deepcopy(trained("abpn"))
+    pruning.prune(net, Pruning(pruner="level", sparsity=0.5), EXAMPLES)
+    graphs = prepared(net)
+    calibrate(graphs, EXAMPLES)
+    pruning.keep_zeros(graphs)
+    weights = [parameter for parameter in graphs.parameters() if parameter.ndim == 4]
+    before = [weight.detach().clone() for weight in weights]
+    assert all((weight == 0).float().mean() > 0.4 for weight in before)
+    optimiser = torch.optim.Adam(graphs.parameters(), 1e-2)
+    for _ in range(3):
+        optimiser.zero_grad()
+        (graphs.at_scale(3)(255 * torch.rand(1, 3, 8, 8)) - 100).abs().mean().backward()
+        optimiser.step()
+    assert all(torch.equal(now == 0, was == 0) for now, was in zip(weights, before, strict=True))
+    assert any((now != was).any() for now, was in zip(weights, before, strict=True))
 
 
 def test_random_weights_have_the_widths_but_not_the_values_of_the_surviving_ones() -> None:

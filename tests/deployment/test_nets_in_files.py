@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from exported import assert_close, by_torch, export, lr_images
 from small_net import NETS, OneScale, calibrated, trained
 from small_net import images as calibration_images
@@ -160,6 +161,7 @@ def test_weights_that_are_used_again_are_stored_once(exported: tuple[str, Path])
         ("abpn", ["body.2", "body.4"], 1),  # one behind the other: float between them too
         ("carn_m", ["body.fusions.0", "exit"], 2),
         ("edsr", ["add"], 0),
+        ("edsr", ["pixels_weight"], 1),  # all that reads the image
     ],
 )
 def test_files_of_a_mixed_net(tmp_path: Path, name: str, in_float: list[str], borders: int) -> None:
@@ -180,6 +182,35 @@ def test_files_of_a_mixed_net(tmp_path: Path, name: str, in_float: list[str], bo
     lr = np.ascontiguousarray(next(lr_images())[:33, :40])
     for suffix in (".onnx", ".xml", ".tflite"):
         assert_close(runtimes.load(tmp_path / f"mixed{suffix}", 1)(lr), by_torch(graph, lr), levels=3, decibels=50)
+
+
+class Branching(nn.Module):
+    """What a ReLU takes is taken by something else too, so the ReLU cannot be a part of the convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry, self.exit = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.entry(x)
+        return torch.clamp(self.exit(torch.relu(features) + features), 0, 255)
+
+
+def test_a_relu_beside_another_reader_is_an_operator_of_its_own(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = OneScale(Branching(), 1)
+    net.net.exit.bias.data.fill_(100)
+    for variant, graphs in (("fp32", fold(net)), ("ptq", convert(calibrated(net)))):
+        exporting.export(graphs.at_scale(1), tmp_path, variant, SIZE)
+        exporting.write_cards(
+            tmp_path, variant, SIZE, system="s", model="m", variant=variant, scale=1, colour="RGB", parameters=1,
+            mult_adds=1, validation={}, weights={}, float_layers=[],
+        )  # fmt: skip
+        assert [op.name for op in inventory.operators(tmp_path / f"{variant}.tflite")].count("RELU") == 1
+        lr = np.ascontiguousarray(next(lr_images())[:33, :40])
+        for suffix in (".onnx", ".xml", ".tflite"):
+            sr = by_torch(graphs.at_scale(1), lr)
+            assert_close(runtimes.load(tmp_path / f"{variant}{suffix}", 1)(lr), sr, levels=3, decibels=50)
 
 
 class Resized(nn.Module):
