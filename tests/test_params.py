@@ -147,7 +147,7 @@ def test_the_other_presets_merge_one_after_the_other(copy: Path, presets: tuple[
         settings.merge(PAPER.with_name(f"{name}.yaml"), copy)
     params = settings.load(copy)
     assert params.sets_for("training") == ["T91", "BSD200", "BSDS500_test", "General100"]
-    assert len(params.nets()) == {"residuals": 5, "pretrained": 5, "pruning": 21}[presets[-1]]
+    assert len(params.nets()) == {"residuals": 5, "pretrained": 5, "pruning": 20}[presets[-1]]
 
 
 def test_a_section_that_a_preset_empties_stays_valid(copy: Path, tmp_path: Path) -> None:

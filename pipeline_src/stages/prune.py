@@ -33,8 +33,8 @@ def prune(system: str) -> None:
     precision = precision_of(params.train.precision, device)
     identity = {"weights": sha256(weights), "train_h5": sha256(settings.TRAIN_H5), "seed": params.seed}
     how = {"train": params.train.model_dump(exclude={"checkpoint_every"}), "threads": params.threads}
-    scales = params.system(system).scales
-    net, made_from = load_net(weights, scales)
+    net, made_from = load_net(weights)
+    scales = net.description.scales
     validate = validator(validation, scales, params.train.validation_crop, device)
     metrics = {system: validate(net.to(device))}
     examples = pruning.examples(training, scales)

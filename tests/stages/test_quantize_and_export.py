@@ -32,6 +32,7 @@ SMALL = {
     "timing_size": [24, 32],
     "train": FROM_NOTHING,
     "prune": {"nets": {"half": {"pruner": "l1", "sparsity": 0.5}}, "finetune": FROM_NOTHING},
+    "float_layers": 0,
     "qat": RECIPE,
 }
 NETS = ("small", "small/half")

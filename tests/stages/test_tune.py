@@ -23,6 +23,7 @@ SMALL = {
     "timing_size": [24, 32],
     "train": RECIPE,
     "prune": {"nets": {"half": {"pruner": "l1", "sparsity": 0.5}}, "finetune": RECIPE},
+    "float_layers": 0,
     "qat": RECIPE,
 }
 SPACE = {"lr": {"loguniform": [1e-4, 1e-2]}, "batch": {"choice": [2, 4]}, "momentum": {"uniform": [0.5, 0.95]}}
