@@ -61,9 +61,9 @@ def prune(net: Any, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]) -
 
 
 def keep_zeros(net: nn.Module) -> None:
-    """Keep those weights of convolutions at 0, in training, that are 0."""
+    """Keep those weights of convolutions that are trained at 0 where they are 0."""
     for weight in net.parameters():
-        if weight.ndim == 4 and not weight.all():
+        if weight.requires_grad and weight.ndim == 4 and not weight.all():
             mask = weight != 0
             weight.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient.device))
 

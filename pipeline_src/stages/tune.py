@@ -50,6 +50,7 @@ def tune(name: str) -> None:
     }
     tuner = TpeTuner("maximize", params.seed, {"n_startup_jobs": max(2, spec.trials // 3)})
     tuner.update_search_space({key: values.as_nni() for key, values in spec.space.items()})
+    examples = pruning.examples(training, system.scales) if spec.net else {}
     trials: list[dict[str, Any]] = []
     checkpoints = []
     with tracking.stage_run("tune", name, spec.model_dump()) as run:
@@ -64,7 +65,7 @@ def tune(name: str) -> None:
             torch.manual_seed(params.seed)
             if spec.net:
                 net, _ = load_net(weights, system.scales)
-                pruning.prune(net, system.prune.nets[spec.net], pruning.examples(training, system.scales))
+                pruning.prune(net, system.prune.nets[spec.net], examples)
             else:
                 net = build(system.model, system.scales, system.net, f"params.yaml: systems.{spec.system}")
                 if given.start:
