@@ -25,6 +25,13 @@ def exit_status(run: Callable[..., object], *args: Any) -> int:
     return 0
 
 
+def count(text: str) -> int:
+    """A whole number from 1 on, as the type of an argument."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 on")
+    return int(text)
+
+
 def stage(run: Callable[..., None], item: str | None = None) -> None:
     """Run one stage as a command: ``python -m pipeline_src.stages.<stage> [<item>]``, then exit.
 

@@ -18,6 +18,7 @@ PARAMS = Path("params.yaml")
 RESULTS = Path("results")
 SCRATCH = Path(".cache")  # resume checkpoints: outside the outs, because both launchers delete those before a run
 MODELS = Path(__file__).parent / "models"
+DOWNSCALERS = Path(__file__).parent / "downscaling"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # DVC splits a key at its dots, a command at its spaces
 Count = Annotated[int, Field(ge=1)]
@@ -144,6 +145,73 @@ class Recipe(Section):
         return self
 
 
+class Shrink(Section):
+    """A phase of the progressive shrinking of a once-for-all net.
+
+    From here on subnets may have these ``choices`` of a ``dimension`` too. Each step trains ``subnets`` of them, every
+    one on its part of the batch.
+    """
+
+    dimension: Literal["kernel", "depth", "width", "scale"]
+    choices: Annotated[list[Count], Field(min_length=1)]
+    steps: Count
+    lr: Annotated[float, Field(gt=0)]
+    warmup: Annotated[int, Field(ge=0)] = 0
+    subnets: Count = 1
+
+
+class Training(Recipe):
+    """The recipe of a system, and of a once-for-all net the phases after its largest net.
+
+    ``distil`` weighs the distance to what the largest net makes, beside that to HR.
+    """
+
+    shrink: list[Shrink] = []
+    distil: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _subnets_share_the_batch(self) -> "Training":
+        for number, phase in enumerate(self.shrink):
+            if self.batch % phase.subnets:
+                raise ValueError(
+                    f"shrink[{number}].subnets is {phase.subnets}, which does not divide the batch, {self.batch}"
+                )
+        return self
+
+
+class Downscaler(Section):
+    """What makes the LR images of a system: a package of ``pipeline_src/downscaling``.
+
+    ``bicubic`` has no numbers. One that learns (``car``) is trained with the net that upscales; ``net`` are the
+    arguments of its build. To the loss are added ``offset_weight`` times the distance that the taps stray and
+    ``tv_weight`` times the partial total variation of the offsets, both means over LR pixels. LR is rounded to 8 bits
+    in training too, with the gradient of the paper's ``soft`` rounding, or ``straight`` through. ``jpeg`` are qualities
+    that each LR image is compressed with in training, one after the other (100: not at all). ``start`` are weights of
+    the same downscaler to begin with.
+    """
+
+    model: str
+    net: dict[str, Any] = {}
+    offset_weight: Annotated[float, Field(ge=0)] = 0.0
+    tv_weight: Annotated[float, Field(ge=0)] = 0.0
+    rounding: Literal["soft", "straight"] = "soft"
+    jpeg: list[Annotated[int, Field(ge=1, le=100)]] = []
+    start: Start | None = None
+
+    @property
+    def learns(self) -> bool:
+        """Whether it is trained, and has weights."""
+        return bool(net_arguments(self.model, DOWNSCALERS))
+
+    @model_validator(mode="after")
+    def _net_fits_the_downscaler(self) -> "Downscaler":
+        known = net_arguments(self.model, DOWNSCALERS)
+        _check_net(self.net, known, f"the downscaler {self.model}")
+        if not known and self.model_fields_set != {"model"}:
+            raise ValueError(f"{self.model} learns nothing, so it takes no other keys; remove them")
+        return self
+
+
 class Pruning(Section):
     """One way to make a net smaller: which of its filters (l1, l2, fpgm), or of its weights (level), are left out.
 
@@ -195,6 +263,7 @@ class Prune(Section):
 class System(Section):
     """One super-resolution system: a net of ``pipeline_src/models``, its arguments, and its training.
 
+    ``subnets`` is the stage that makes smaller nets of it: ``prune``, or of a once-for-all net ``search``.
     ``float_layers`` are left out of int8: layers by name (with ``*`` and ``?``, as
     ``results/quantize/<system>/sensitivity.csv`` has them), or how many, of those that cost most by that table.
     """
@@ -202,8 +271,10 @@ class System(Section):
     model: str
     scales: Annotated[list[Scale], Field(min_length=1)]
     net: dict[str, Any]
+    downscaler: Downscaler
     timing_size: Annotated[list[Count], Field(min_length=2, max_length=2)]
-    train: Recipe
+    train: Training
+    subnets: Literal["prune", "search"]
     prune: Prune
     float_layers: int | list[str]
     qat: Recipe
@@ -220,6 +291,10 @@ class System(Section):
     def _its_parts_fit_together(self) -> "System":
         if self.qat.ema:
             raise ValueError("qat.ema must be 0: the int8 ranges of the weights are not those of their running average")
+        if self.subnets == "search" and isinstance(self.float_layers, int) and self.float_layers:
+            raise ValueError("float_layers must be names, or 0: each subnet that a search finds has layers of its own")
+        if self.subnets == "search" and self.prune.nets:
+            raise ValueError("prune.nets must go: the smaller nets of this system are those of search")
         if self.qat.start:
             raise ValueError("qat.start must go: QAT starts from the net that was quantised after training")
         if len({*self.scales}) < len(self.scales):
@@ -228,17 +303,20 @@ class System(Section):
 
     @model_validator(mode="after")
     def _net_fits_the_model(self) -> "System":
-        known = net_arguments(self.model)
-        for key, value in self.net.items():
-            if key not in known:
-                raise ValueError(f"net.{key} is unknown; the model {self.model} takes {', '.join(known)}")
-            if known[key] == "float" and type(value) is int:
-                continue
-            if known[key] and type(value).__name__ != known[key]:
-                raise ValueError(f"net.{key} is {value!r}, but the model {self.model} takes {known[key]}")
-            if known[key] == "int" and value < 1:
-                raise ValueError(f"net.{key} is {value}, but must be 1 or more")
+        _check_net(self.net, net_arguments(self.model), f"the model {self.model}")
         return self
+
+
+def _check_net(net: dict[str, Any], known: dict[str, str], whose: str) -> None:
+    for key, value in net.items():
+        if key not in known:
+            raise ValueError(f"net.{key} is unknown; {whose} takes {', '.join(known) or 'no arguments'}")
+        if known[key] == "float" and type(value) is int:
+            continue
+        if known[key] and type(value).__name__ != known[key]:
+            raise ValueError(f"net.{key} is {value!r}, but {whose} takes {known[key]}")
+        if known[key] == "int" and value < 1:
+            raise ValueError(f"net.{key} is {value}, but must be 1 or more")
 
 
 class Range(Section):
@@ -276,6 +354,81 @@ class Tune(Section):
     space: Annotated[dict[Tuned, Range], Field(min_length=1)]
 
 
+class Budget(Section):
+    """What a subnet may cost, the best of which is cut out: one limit or more.
+
+    ``ms``: of the latency table, in ``runtime`` and ``precision``; ``share``: that of the largest subnet times this.
+    ``mult_adds`` are of a 1280×720 HR image, ``memory_mb`` the weights and what is alive at once between the layers, of
+    the LR size of the latency table.
+    """
+
+    scale: Scale
+    runtime: Literal["tflite", "openvino"] = "tflite"
+    precision: Literal["int8", "float32"] = "int8"
+    ms: Annotated[float, Field(gt=0)] | None = None
+    share: Annotated[float, Field(gt=0, le=1)] | None = None
+    mult_adds: Annotated[float, Field(gt=0)] | None = None
+    parameters: Annotated[float, Field(gt=0)] | None = None
+    memory_mb: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _a_limit(self) -> "Budget":
+        limits = ("ms", "share", "mult_adds", "parameters", "memory_mb")
+        if all(getattr(self, limit) is None for limit in limits):
+            raise ValueError(f"a budget without a limit; give one of {', '.join(limits)}")
+        return self
+
+
+class Latency(Section):
+    """The latency table: of every block of the space, in each runtime and precision, for LR images of ``size``.
+
+    Its sums are compared with ``check`` whole subnets. ``table`` is one measured before, on another device.
+    """
+
+    size: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    runtimes: Annotated[list[Literal["tflite", "openvino"]], Field(min_length=1)]
+    precisions: Annotated[list[Literal["int8", "float32"]], Field(min_length=1)]
+    threads: Count
+    warmup: Count
+    runs: Count
+    max_seconds: Annotated[float, Field(gt=0)]
+    check: Count
+    table: str | None = None
+
+
+class Search(Section):
+    """The search among the subnets of a once-for-all system, judged on ``images`` validation images.
+
+    Of every scale and seed as many random subnets are measured as ``samples`` says, from which a predictor learns; it
+    judges ``candidates`` that an evolution tries, and ``front`` of those that promise most are measured. ``nets`` are
+    cut out and trained on by ``finetune``.
+    """
+
+    scales: Annotated[list[Scale], Field(min_length=1)]
+    images: Count
+    crop: Annotated[int, Field(ge=16)]
+    samples: Count
+    candidates: Count
+    front: Count
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    latency: Latency
+    nets: Annotated[dict[Name, Budget], Field(min_length=1)]
+    finetune: Recipe | None = None
+
+    @model_validator(mode="after")
+    def _its_parts_fit_together(self) -> "Search":
+        for name, budget in self.nets.items():
+            if budget.scale not in self.scales:
+                raise ValueError(f"nets.{name}.scale is {budget.scale}, but scales is {self.scales}; search that too")
+            if budget.runtime not in self.latency.runtimes or budget.precision not in self.latency.precisions:
+                raise ValueError(
+                    f"nets.{name} is of {budget.runtime} in {budget.precision}, which latency does not list; add it"
+                )
+        if self.finetune and self.finetune.start:
+            raise ValueError("finetune.start must go: each net starts from its part of the whole")
+        return self
+
+
 class Params(Section):
     seed: Annotated[int, Field(ge=0)]
     threads: Count
@@ -287,6 +440,7 @@ class Params(Section):
     nodes: Nodes
     report: Report
     systems: Annotated[dict[Name, System], Field(min_length=1)]
+    search: dict[Name, Search]
     tune: dict[Name, Tune]
 
     @model_validator(mode="after")
@@ -307,12 +461,32 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _what_is_searched_is_there(self) -> "Params":
+        for name, search in self.search.items():
+            system = self.systems.get(name)
+            if not system or system.subnets != "search":
+                raise ValueError(f"search.{name}: systems has no {name} whose subnets is search; add it or remove this")
+            if not {*search.scales} <= {*system.scales}:
+                raise ValueError(
+                    f"search.{name}.scales is {search.scales}, but systems.{name}.scales is {system.scales}"
+                )
+        for name, system in self.systems.items():
+            if system.subnets == "search" and name not in self.search:
+                raise ValueError(f"systems.{name}.subnets is search, but search has no {name}; add it")
+        return self
+
+    @model_validator(mode="after")
     def _what_is_tuned_is_there(self) -> "Params":
         for name, spec in self.tune.items():
             if spec.system not in self.systems:
                 raise ValueError(f"tune.{name}.system is {spec.system}, which is no system; name one of systems")
             if spec.net and spec.net not in self.systems[spec.system].prune.nets:
                 raise ValueError(f"tune.{name}.net is {spec.net}, which is not in systems.{spec.system}.prune.nets")
+            if not spec.net and self.systems[spec.system].downscaler.learns:
+                raise ValueError(
+                    f"tune.{name}.system is {spec.system}, which is trained with its downscaler, and a trial trains "
+                    "one net; name one of its pruned nets as net, or another system"
+                )
         return self
 
     def system(self, name: str) -> System:
@@ -322,28 +496,46 @@ class Params(Section):
         return self.systems[name]
 
     def nets(self) -> list[str]:
-        """All nets: each system, and after it those that it was pruned to."""
-        return [net for name, system in self.systems.items() for net in system.prune.nets_of(name)]
+        """All nets: each system, and after it those that it was pruned to, or instead of it its subnets."""
+        found = []
+        for name, system in self.systems.items():
+            of_search = [f"{name}/{net}" for net in sorted(self.search[name].nets)] if name in self.search else []
+            found += of_search or system.prune.nets_of(name)
+        return found
+
+    def scales_of(self, net: str) -> list[int]:
+        """By how much a net of :meth:`nets` upscales; UserError of a once-for-all net, which is none itself."""
+        name, _, subnet = net.partition("/")
+        system = self.system(name)
+        if system.subnets == "prune":
+            return system.scales
+        nets = self.search[name].nets
+        if subnet not in nets:
+            raise UserError(f"{net} is none of the subnets of {name}; name {', '.join(f'{name}/{n}' for n in nets)}")
+        return [nets[subnet].scale]
 
     def sets_for(self, role: Role) -> list[str]:
         """Names of the image sets of one role, in the order of the file."""
         return [name for name, image_set in self.sets.items() if image_set.role == role]
 
 
-def net_arguments(model: str) -> dict[str, str]:
-    """Argument names of ``build`` in ``pipeline_src/models/<model>.py`` and their annotated types, without torch.
+def net_arguments(model: str, folder: Path = MODELS) -> dict[str, str]:
+    """Argument names of ``build`` of a model in ``folder`` and their annotated types, without torch.
 
-    Read from the source, because importing torch to check a settings file would cost every command a second.
+    Read from the source, because importing torch to check a settings file would cost every command a second. A
+    downscaler without ``build`` takes none.
     """
-    source = MODELS / f"{model}.py"
+    source = folder / f"{model}.py" if folder == MODELS else folder / model / "__init__.py"
     if not source.is_file():
-        there = sorted(p.stem for p in MODELS.glob("[a-z]*.py"))
-        raise ValueError(f"there is no model {model!r} in pipeline_src/models; there are {', '.join(there)}")
+        there = sorted(p.stem for p in folder.glob("[a-z]*.py" if folder == MODELS else "[a-z]*/"))
+        raise ValueError(f"there is no model {model!r} in pipeline_src/{folder.name}; there are {', '.join(there)}")
     for node in ast.parse(source.read_text()).body:
         if isinstance(node, ast.FunctionDef) and node.name == "build":
             arguments = [a for a in node.args.args + node.args.kwonlyargs if a.arg != "scales"]
             return {a.arg: ast.unparse(a.annotation) if isinstance(a.annotation, ast.Name) else "" for a in arguments}
-    raise ValueError(f"pipeline_src/models/{model}.py has no function build, so it is not a model")
+    if folder == MODELS:
+        raise ValueError(f"pipeline_src/models/{model}.py has no function build, so it is not a model")
+    return {}
 
 
 def load(path: Path = PARAMS) -> Params:
@@ -425,14 +617,39 @@ def results(stage: str, item: str = "") -> Path:
     return RESULTS / stage / item
 
 
-def weights(net: str, variant: str = "fp32") -> Path:
-    """Where the weights of a net lie: of a system, or of ``<system>/<name>``, which is pruned."""
+def weights(net: str, variant: str = "fp32", made_by: str = "prune") -> Path:
+    """Where the weights of a net lie: of a system, or of ``<system>/<name>``, which a stage made of it."""
     system, _, name = net.partition("/")
     if variant != "fp32":
         return results("quantize", system) / "nets" / name / f"{variant}.safetensors"
     if name:
-        return results("prune", system) / "nets" / f"{name}.safetensors"
+        return results(made_by, system) / "nets" / f"{name}.safetensors"
     return results("train", system) / "weights.safetensors"
+
+
+def nets_of(system: str, subnets: str, prune: Prune) -> list[str]:
+    """How the nets of a system are called that are quantised, exported and measured.
+
+    The system itself and what it is pruned to; of a once-for-all net, whose ``subnets`` are those of the stage search,
+    what that has cut out.
+    """
+    if subnets == "prune":
+        return prune.nets_of(system)
+    folder = results("search", system) / "nets"
+    if not (files := sorted(folder.glob("*.safetensors"))):
+        raise UserError(f"{folder} holds no net; run the stage search first")
+    return [f"{system}/{file.stem}" for file in files]
+
+
+def downscaler(system: str) -> Path:
+    """The folder of what a system's downscaler learnt: ``weights.safetensors`` and ``lr.h5``, the LR images it makes of
+    those in ``train.h5``. Empty where it learns nothing."""
+    return results("train", system) / "downscaler"
+
+
+def learned_lr(system: str, spec: Downscaler) -> Path | None:
+    """The LR images that a system's downscaler made of ``train.h5``; None where it learns nothing."""
+    return downscaler(system) / "lr.h5" if spec.learns else None
 
 
 def images_folder(role: Role, name: str) -> Path:

@@ -9,16 +9,17 @@ are read as 8-bit, and the result is 8-bit.
 """
 
 import argparse
+import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline_src import command
 from pipeline_src import params as settings
+from pipeline_src.data.tiles import spans
 from pipeline_src.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "openvino_fp16": "_fp16.xml", "tflite": ".tflite"}
 WITHOUT_ALPHA = (".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".ppm")
 JPEG_QUALITY = 95
+NOTE = "super_resolution"  # in a PNG of `downscale`: of what size the photograph was, as in "640x480 by 4 for car_x4"
 
 
 def upscale_tiled(
@@ -47,8 +49,8 @@ def upscale_tiled(
     import numpy as np
 
     sr = np.empty((lr.shape[0] * scale, lr.shape[1] * scale, 3), np.uint8)
-    for top, keep_rows in _spans(lr.shape[0], tile, overlap):
-        for left, keep_columns in _spans(lr.shape[1], tile, overlap):
+    for top, keep_rows in spans(lr.shape[0], tile, overlap):
+        for left, keep_columns in spans(lr.shape[1], tile, overlap):
             out = upscale(np.ascontiguousarray(lr[top : top + tile, left : left + tile]))
             rows, columns = _scaled(keep_rows, scale), _scaled(keep_columns, scale)
             y, x = top * scale, left * scale
@@ -57,22 +59,14 @@ def upscale_tiled(
     return sr
 
 
-def _spans(length: int, tile: int, overlap: int) -> Iterator[tuple[int, slice]]:
-    """Start of each tile along one side, and the part of the image that is taken from it."""
-    starts = [*range(0, max(length - tile, 0), tile - overlap), max(length - tile, 0)]
-    seams = [0, *((a + tile + b) // 2 for a, b in pairwise(starts)), length]
-    for start, begin, end in zip(starts, seams, seams[1:], strict=False):
-        yield start, slice(begin, end)
-
-
 def _scaled(span: slice, scale: int) -> slice:
     return slice(span.start * scale, span.stop * scale)
 
 
-def upscale_image(upscale: "Callable[[np.ndarray], np.ndarray]", image: "Image", scale: int) -> "Image":
-    """An upright 8-bit image of any mode, upscaled: L and LA stay grey, transparency stays, all else becomes RGB.
+def resized(resize: "Callable[[np.ndarray], np.ndarray]", image: "Image", scale: float) -> "Image":
+    """An upright 8-bit image of any mode, resized: L and LA stay grey, transparency stays, all else becomes RGB.
 
-    ``upscale`` maps uint8 H×W×3 to uint8 sH×sW×3. The colour profile is kept.
+    ``resize`` maps uint8 H×W×3 to uint8 of ``scale`` times the sides, rounded up. The colour profile is kept.
     """
     import numpy as np
     from PIL import Image as pillow
@@ -82,10 +76,8 @@ def upscale_image(upscale: "Callable[[np.ndarray], np.ndarray]", image: "Image",
     from pipeline_src.data.imresize import imresize
 
     colours = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
-    sr = upscale(np.ascontiguousarray(colours[..., :3]))
-    if image.mode in GREY:
-        sr = to_grey(sr)
-    result = pillow.fromarray(sr)
+    rgb = resize(np.ascontiguousarray(colours[..., :3]))
+    result = pillow.fromarray(to_grey(rgb) if image.mode in GREY else rgb)
     if image.has_transparency_data:
         result.putalpha(pillow.fromarray(imresize(colours[..., 3], scale)))
     if image.mode != "CMYK" and (profile := image.info.get("icc_profile")):  # a CMYK profile does not fit RGB
@@ -105,9 +97,10 @@ def model_file(model: str, runtime: str, variant: str, scale: int | None) -> Pat
     if runtime == "torch" and variant != "fp32":
         raise UserError("torch runs the variant fp32 only; choose another --runtime or --variant fp32")
     system = model.partition("/")[0]
-    scale = chosen_scale(model, settings.load().system(system).scales, scale)
+    params = settings.load()
+    scale = chosen_scale(model, params.scales_of(model), scale)
     if runtime == "torch":
-        file = settings.weights(model)
+        file = settings.weights(model, made_by=params.system(system).subnets)
     else:
         file = settings.results("export", model) / f"{variant}_x{scale}{SUFFIX[runtime]}"
     if not file.is_file():
@@ -115,21 +108,22 @@ def model_file(model: str, runtime: str, variant: str, scale: int | None) -> Pat
     return file
 
 
-def _jobs(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
+def jobs(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
+    """Each image of ``inputs``, files and folders, and the file it goes to; UserError where two would be one."""
     from pipeline_src.data.images import SUFFIXES, list_images
 
     into_folder = len(inputs) > 1 or inputs[0].is_dir()
     files = [file for path in inputs for file in (list_images(path) if path.is_dir() else [path])]
     if not files:
         raise UserError(f"{inputs[0]} holds no images ({' '.join(SUFFIXES)}); name a folder or files that do")
-    jobs = [(file, output / f"{file.stem}.png" if into_folder else output) for file in files]
-    target, times = Counter(target for _, target in jobs).most_common(1)[0]
+    pairs = [(file, output / f"{file.stem}.png" if into_folder else output) for file in files]
+    target, times = Counter(target for _, target in pairs).most_common(1)[0]
     if times > 1:
-        raise UserError(f"{times} images would all be written to {target}; rename them or upscale them apart")
-    for source, target in jobs:
+        raise UserError(f"{times} images would all be written to {target}; rename them or name them apart")
+    for source, target in pairs:
         if target.resolve() == source.resolve():
             raise UserError(f"{target} is the input itself; choose another --output")
-    return jobs
+    return pairs
 
 
 def upscale_files(
@@ -149,29 +143,62 @@ def upscale_files(
 
     from pipeline_src.data.images import decode
     from pipeline_src.deployment import runtimes
-    from pipeline_src.files import whole_file
 
     if not 0 <= overlap < tile:
         raise UserError(f"--overlap is {overlap} and --tile is {tile}; the overlap must be smaller than the tile")
-    jobs = _jobs(inputs, output)
+    pairs = jobs(inputs, output)
     runner = runtimes.load(file, threads, scale=scale)
-    for source, target in tqdm(jobs, "upscale", unit="image", disable=len(jobs) == 1):
+    for source, target in tqdm(pairs, "upscale", unit="image", disable=len(pairs) == 1):
         image = decode(source)
-        if image.has_transparency_data and target.suffix.lower() in WITHOUT_ALPHA:
-            raise UserError(f"{source} has transparency, which {target.suffix} cannot hold; choose a .png output")
-        tiles = len(list(_spans(image.height, tile, overlap))) * len(list(_spans(image.width, tile, overlap)))
-        with tqdm(total=tiles, desc=source.name, unit="tile", leave=len(jobs) == 1) as progress:
+        refuse_lost_transparency(image, source, target)
+        tiles = len(list(spans(image.height, tile, overlap))) * len(list(spans(image.width, tile, overlap)))
+        with tqdm(total=tiles, desc=source.name, unit="tile", leave=len(pairs) == 1) as progress:
             tiled = partial(
                 upscale_tiled, runner, scale=runner.scale, tile=tile, overlap=overlap, progress=progress.update
             )
-            result = upscale_image(tiled, image, runner.scale)
-        try:
-            with whole_file(target) as aside:
-                result.save(aside, quality=JPEG_QUALITY, icc_profile=result.info.get("icc_profile"))
-        except ValueError:
-            raise UserError(f"{target}: Pillow knows no image format of this name; choose .png or .jpg") from None
-        except PermissionError:
-            raise UserError(f"{target} cannot be written; choose an --output in a folder of yours") from None
+            result = resized(tiled, image, runner.scale)
+        save(cropped_as_noted(result, image, runner.scale, source), target)
+
+
+def refuse_lost_transparency(image: "Image", source: Path, target: Path) -> None:
+    """UserError if the format of ``target`` cannot hold the transparency of ``image``."""
+    if image.has_transparency_data and target.suffix.lower() in WITHOUT_ALPHA:
+        raise UserError(f"{source} has transparency, which {target.suffix} cannot hold; choose a .png output")
+
+
+def cropped_as_noted(result: "Image", small: "Image", scale: int, source: Path) -> "Image":
+    """``result`` without the rows and columns that only rounding up the size of ``small`` added, if that tells.
+
+    UserError if ``small`` was made to be upscaled by another scale.
+    """
+    found = re.fullmatch(r"(\d{1,6})x(\d{1,6}) by (\d) for ([\w-]+)", str(small.info.get(NOTE, "")))
+    if not found:
+        return result
+    width, height, noted = (int(part) for part in found.groups()[:3])
+    if noted != scale:
+        raise UserError(
+            f"{source} was made to be upscaled ×{noted} by {found[4]}, not ×{scale}; choose --model {found[4]}"
+        )
+    whole = (-(-width // scale), -(-height // scale)) == small.size  # else it was cut or resized since
+    return result.crop((0, 0, width, height)) if whole else result
+
+
+def save(image: "Image", target: Path) -> None:
+    """Write an image whole or not at all, with what its ``info`` holds of a colour profile and a size."""
+    from PIL.PngImagePlugin import PngInfo
+
+    from pipeline_src.files import whole_file
+
+    texts = PngInfo()
+    if NOTE in image.info:
+        texts.add_text(NOTE, image.info[NOTE])
+    try:
+        with whole_file(target) as aside:
+            image.save(aside, quality=JPEG_QUALITY, icc_profile=image.info.get("icc_profile"), pnginfo=texts)
+    except ValueError:
+        raise UserError(f"{target}: Pillow knows no image format of this name; choose .png or .jpg") from None
+    except PermissionError:
+        raise UserError(f"{target} cannot be written; choose an --output in a folder of yours") from None
 
 
 def main() -> None:
@@ -189,7 +216,7 @@ def main() -> None:
     parser.add_argument("--variant", choices=("fp32", "ptq", "qat"), default="fp32", help="default: fp32")
     parser.add_argument("--tile", type=int, default=256, help="LR pixels a side of a tile (default 256)")
     parser.add_argument("--overlap", type=int, default=32, help="LR pixels that tiles share (default 32)")
-    parser.add_argument("--threads", type=int, default=2, help="default 2")
+    parser.add_argument("--threads", type=command.count, default=2, help="default 2")
     args = parser.parse_args()
     sys.exit(command.exit_status(_run, args))
 

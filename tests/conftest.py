@@ -21,7 +21,7 @@ def workspace(tmp_path: Path) -> Callable[..., Path]:
 
     def make(changes: dict[str, Any] | None = None) -> Path:
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
-        params["systems"] = {"abpn_x3": params["systems"]["abpn_x3"]}
+        params |= {"systems": {"abpn_x3": params["systems"]["abpn_x3"]}, "search": {}}
         params = merged(params, {"train": {"checkpoint_every": 4, "validate_every": 6, "validation_crop": 32}})
         params = merged(params, {"systems": {"abpn_x3": {"train": TINY, "prune": {"finetune": TINY}, "qat": TINY}}})
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(merged(params, changes or {}), sort_keys=False))

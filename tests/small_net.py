@@ -24,6 +24,10 @@ NETS: dict[str, tuple[str, list[int], dict[str, Any]]] = {
     "ecdn_m": ("ecdn", [4], {"mobile": True}),
     "edsr": ("edsr", [2], {"channels": 12, "blocks": 2, "residual_scale": 0.1}),
 }
+GENES = {f"{gene}{stage}{layer}": choice for stage in range(1, 5) for gene, layer, choice in (
+    ("depth", "", 1), ("kernel", "_1", 5), ("width", "_1", 2))}  # fmt: skip
+SPACE = {"space": "mobile", "channels": 8, "hr_channels": 4, "depths": [1], "widths": [2], "kernels": [3, 5]}
+NETS["mobile_subnet"] = ("once_for_all", [4], SPACE | {"subnet": {"scale": 4, **GENES}})
 PATCH = 12  # LR pixels
 
 torch.set_num_threads(1)  # for layers this small, several wait for each other more than they compute

@@ -77,6 +77,66 @@ def test_the_params_of_the_repository_are_valid() -> None:
         ("systems.abpn_x3.float_layers", "body.0", "systems.abpn_x3.float_layers: give a number of layers, or a"),
         ("nodes.channels", 30, "nodes.channels: Input should be a multiple of 4, not 30"),
         ("quantize", None, "quantize is missing; add it"),
+        ("search", None, "search is missing; add it"),
+        ("systems.vdsr.subnets", None, "systems.vdsr.subnets is missing; add it"),
+        ("systems.vdsr.subnets", "none", "systems.vdsr.subnets: Input should be 'prune' or 'search', not 'none'"),
+        ("systems.vdsr.subnets", "search", "the whole file: systems.vdsr.subnets is search, but search has no vdsr"),
+        ("systems.ofa_sr.subnets", "prune", "the whole file: search.ofa_sr: systems has no ofa_sr whose subnets is"),
+        ("search.ofa_sr", None, "the whole file: systems.ofa_sr.subnets is search, but search has no ofa_sr; add it"),
+        (
+            "search.ofa_sr.scales",
+            [3, 4],
+            "the whole file: search.ofa_sr.scales is [3, 4], but systems.ofa_sr.scales is",
+        ),
+        ("search.ofa_sr.scales", [2], "search.ofa_sr: nets.half.scale is 4, but scales is [2]; search that too"),
+        ("search.ofa_sr.nets", {}, "search.ofa_sr.nets: Dictionary should have at least 1 item"),
+        (
+            "search.ofa_sr.nets.half.share",
+            1.5,
+            "search.ofa_sr.nets.half.share: Input should be less than or equal to 1",
+        ),
+        ("search.ofa_sr.nets.half.watts", 2.0, "search.ofa_sr.nets.half.watts is an unknown key"),
+        ("search.ofa_sr.nets.half.precision", "float32", "search.ofa_sr: nets.half is of tflite in float32, which"),
+        (
+            "search.ofa_sr.latency.runtimes",
+            ["openvino"],
+            "search.ofa_sr: nets.half is of tflite in int8, which latency",
+        ),
+        ("search.ofa_sr.latency.runtimes", ["onnx"], "search.ofa_sr.latency.runtimes.0: Input should be 'tflite' or"),
+        ("search.ofa_sr.latency.size", [180], "search.ofa_sr.latency.size: List should have at least 2 items"),
+        ("search.ofa_sr.seeds", [], "search.ofa_sr.seeds: List should have at least 1 item"),
+        (
+            "search.ofa_sr.finetune.start",
+            {"file": "w.safetensors", "sha256": "0123456789ab"},
+            "search.ofa_sr: finetune.start must go: each net starts from its part of the whole",
+        ),
+        (
+            "systems.ofa_sr.train.shrink",
+            [{"dimension": "depth", "choices": [1], "steps": 1, "lr": 1e-3, "subnets": 3}],
+            "systems.ofa_sr.train: shrink[0].subnets is 3, which does not divide the batch, 16",
+        ),
+        (
+            "systems.ofa_sr.train.shrink",
+            [{"dimension": "resolution", "choices": [1], "steps": 1, "lr": 1e-3}],
+            "systems.ofa_sr.train.shrink.0.dimension: Input should be 'kernel', 'depth', 'width' or 'scale'",
+        ),
+        (
+            "systems.ofa_sr.train.distil",
+            -0.5,
+            "systems.ofa_sr.train.distil: Input should be greater than or equal to 0",
+        ),
+        ("systems.ofa_sr.qat.shrink", [], "systems.ofa_sr.qat.shrink is an unknown key"),
+        ("systems.ofa_sr.float_layers", 2, "systems.ofa_sr: float_layers must be names, or 0: each subnet that a"),
+        (
+            "systems.ofa_sr.prune.nets",
+            {"half": {"pruner": "l1", "sparsity": 0.5}},
+            "systems.ofa_sr.prune: nets go with finetune, a recipe that trains them on",
+        ),
+        (
+            "systems.ofa_sr.net.expansions",
+            [3],
+            "systems.ofa_sr: net.expansions is unknown; the model once_for_all takes",
+        ),
         ("systems.abpn_x3.qat.steps", None, "systems.abpn_x3.qat.steps is missing; add it"),
     ],
 )
@@ -117,6 +177,33 @@ def test_an_unknown_system_is_answered_with_those_there_are() -> None:
         settings.load(ROOT / "params.yaml").system("abpn_x9")
 
 
+def test_a_once_for_all_system_is_pruned_nowhere(changed: Callable[..., Path]) -> None:
+    recipe = yaml.safe_load((ROOT / "params.yaml").read_text())["systems"]["ofa_sr"]["qat"]
+    path = changed("systems.ofa_sr.prune", {"nets": {"half": {"pruner": "l1", "sparsity": 0.5}}, "finetune": recipe})
+    with pytest.raises(UserError, match=r"systems\.ofa_sr: prune\.nets must go: the smaller nets of this system are"):
+        settings.load(path)
+
+
+def test_the_nets_of_a_once_for_all_system_are_its_subnets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = settings.load(ROOT / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    spec = params.system("ofa_sr")
+    with pytest.raises(UserError, match="results/search/ofa_sr/nets holds no net; run the stage search first"):
+        settings.nets_of("ofa_sr", spec.subnets, spec.prune)
+    folder = settings.results("search", "ofa_sr") / "nets"
+    folder.mkdir(parents=True)
+    for name in ("half", "fast"):
+        (folder / f"{name}.safetensors").touch()
+        assert settings.weights(f"ofa_sr/{name}", made_by="search") == folder / f"{name}.safetensors"
+    assert settings.nets_of("ofa_sr", spec.subnets, spec.prune) == ["ofa_sr/fast", "ofa_sr/half"]
+    assert [net for net in params.nets() if net.startswith("ofa_sr")] == ["ofa_sr/half"]
+    assert params.scales_of("ofa_sr/half") == [4]
+    assert params.scales_of("vdsr") == params.system("vdsr").scales
+    for net in ("ofa_sr", "ofa_sr/quarter"):
+        with pytest.raises(UserError, match=f"{net} is none of the subnets of ofa_sr; name ofa_sr/half"):
+            params.scales_of(net)
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     path = tmp_path / "params.yaml"
@@ -147,7 +234,7 @@ def test_the_other_presets_merge_one_after_the_other(copy: Path, presets: tuple[
         settings.merge(PAPER.with_name(f"{name}.yaml"), copy)
     params = settings.load(copy)
     assert params.sets_for("training") == ["T91", "BSD200", "BSDS500_test", "General100"]
-    assert len(params.nets()) == {"residuals": 5, "pretrained": 5, "pruning": 20}[presets[-1]]
+    assert len(params.nets()) == {"residuals": 5, "pretrained": 7, "pruning": 20}[presets[-1]]
 
 
 def test_a_section_that_a_preset_empties_stays_valid(copy: Path, tmp_path: Path) -> None:

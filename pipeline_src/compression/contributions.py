@@ -14,20 +14,20 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from pipeline_src.compression.channels import read
+from pipeline_src.compression.channels import Channels
 
 LEAST = 1e-6  # deviation of what a filter gives, where it is always the same
 
 
-def contributions(net: Any, images: Mapping[int, Sequence[np.ndarray]]) -> dict[str, Tensor]:
-    """The weights of every convolution that can be pruned, by their names in the net's state, made comparable.
+def contributions(net: Any, channels: Channels, images: Mapping[int, Sequence[np.ndarray]]) -> dict[str, Tensor]:
+    """The weights of every convolution of ``channels.read(net)``, by their names in the net's state, made comparable.
 
     Each is multiplied by the root mean square of what it reads and divided by the deviation of what its filter gives,
     over LR ``images`` of each scale, uint8 H×W×3; and a filter is multiplied by what it thus brings to those that read
     it. The norm of a row is then the worth of the filter, the same whatever scales its channels have. (After Wanda, Sun
     et al., ICLR 2024, arXiv 2306.11695, which takes the norm of the input, and before the sum over its readers.)
     """
-    channels, state = read(net), net.state_dict()
+    state = net.state_dict()
     seen = _Seen({id(net.get_parameter(name)): name for name in channels.convolutions})
     like = next(net.parameters())
     with torch.no_grad(), seen:

@@ -40,13 +40,14 @@ def prune(net: Any, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]) -
     filters at 0. ``level`` sets weights to 0, and keeps their gradients there. The others keep their values, or with
     ``spec.weights: random`` are drawn anew from torch's global generator. UserError as :func:`channels_to_go`.
     """
-    state = net.state_dict()
+    channels, state = read(net), net.state_dict()
+    seen = judged(net, channels, spec, images)
     if spec.pruner == "level":
-        masks = weights_to_keep(net, judged(net, spec, images), spec)
+        masks = weights_to_keep(net, seen, spec)
         layers = [Layer(_layer(name), mask.numel(), int(mask.sum())) for name, mask in masks.items()]
     else:
-        channels, masks = read(net), {}
-        gone = channels_to_go(channels, judged(net, spec, images), spec)
+        masks = {}
+        gone = channels_to_go(channels, seen, spec)
         layers = layers_of(channels, gone)
         smaller = channels.cut(state, gone)
         shrink(net, smaller)
@@ -73,9 +74,11 @@ def examples(training: ImagePairs, scales: Iterable[int]) -> dict[int, list[np.n
     return {scale: list(training.middles(scale, EXAMPLES, EXAMPLE_CROP).values()) for scale in scales}
 
 
-def judged(net: Any, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]) -> dict[str, Tensor]:
+def judged(
+    net: Any, channels: Channels, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]
+) -> dict[str, Tensor]:
     """The state of ``net`` as a pruner sees it: by ``spec.judge`` the weights themselves, or what they contribute."""
-    return net.state_dict() | (contributions(net, images) if spec.judge == "contributions" else {})
+    return net.state_dict() | (contributions(net, channels, images) if spec.judge == "contributions" else {})
 
 
 def _draw_anew(net: nn.Module) -> None:

@@ -19,46 +19,46 @@ Part = Literal["training", "validation"]
 
 
 class ImagePairs:
-    """The images of one part of ``train.h5`` as memory maps: nothing is read before it is indexed."""
+    """The images of one part of ``train.h5`` as memory maps: nothing is read before it is indexed.
 
-    def __init__(self, path: Path, part: Part) -> None:
-        import h5py
+    ``learned`` is a file of LR images that a trained downscaler made of the same HR images: they stand for the bicubic
+    ones.
+    """
 
+    def __init__(self, path: Path, part: Part, learned: Path | None = None) -> None:
         self.path, self.part = path, part
-        self._maps: dict[str, dict[str, np.ndarray]] = {}
-        try:
-            whole = np.memmap(path, np.uint8, "r")  # one for all images, because each takes a file descriptor
-            with h5py.File(path, "r") as file:
-                for name, group in file.get(part, {}).items():
-                    self._maps[name] = {image: _view(whole, data) for image, data in _datasets(group)}
-            for name, images in self._maps.items():
-                if images.keys() != self._maps["HR"].keys():
-                    raise ValueError(f"{part}/{name} has other images than {part}/HR")
-        except FileNotFoundError:
-            raise UserError(f"{path} does not exist; run the stage build_h5 first") from None
-        except (OSError, KeyError, ValueError) as error:
-            raise UserError(
-                f"{path} is not a whole training file ({error}); delete it and run build_h5 again"
-            ) from None
+        self._maps = _maps(path, part, "build_h5")
+        self._learned = _maps(learned, part, "train") if learned else None
+        for name, images in (self._learned or {}).items():
+            if images.keys() != self._maps.get("HR", {}).keys():
+                raise UserError(f"{learned} holds other images than {path} at {part}/{name}; train the system again")
 
     @property
     def names(self) -> list[str]:
         """Image names, ``<set>/<file>``, sorted."""
         return sorted(self._maps.get("HR", {}))
 
-    def lr(self, name: str, scale: int) -> np.ndarray:
-        """LR image, uint8 H×W×3, read-only memory map; UserError if the file was built without this scale."""
-        if f"X{scale}" not in self._maps:
+    def lr(self, name: str, scale: int, *, bicubic: bool = False) -> np.ndarray:
+        """LR image, uint8 H×W×3, read-only memory map: the learned one unless ``bicubic``, where there is one.
+
+        UserError if the file was built without this scale.
+        """
+        group = f"X{scale}"
+        if group not in self._maps:
             raise UserError(f"{self.path} has no scale ×{scale}; add {scale} to build_h5.scales and build it again")
-        return self._maps[f"X{scale}"][name]
+        if bicubic or self._learned is None:
+            return self._maps[group][name]
+        if group not in self._learned:
+            raise UserError(f"the learned downscaler has made no LR image at ×{scale}; train the system again")
+        return self._learned[group][name]
 
     def hr(self, name: str) -> np.ndarray:
         """HR image, uint8 H×W×3, read-only memory map."""
         return self._maps["HR"][name]
 
-    def middle(self, name: str, scale: int, crop: int) -> tuple[np.ndarray, np.ndarray]:
+    def middle(self, name: str, scale: int, crop: int, *, bicubic: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """The middle ``crop``×``crop`` LR pixels of an image, or as many as it has, and their HR pixels."""
-        lr, hr = self.lr(name, scale), self.hr(name)
+        lr, hr = self.lr(name, scale, bicubic=bicubic), self.hr(name)
         y, x = (max(0, side - crop) // 2 for side in lr.shape[:2])
         lr = lr[y : y + crop, x : x + crop]
         height, width = lr.shape[:2]
@@ -66,9 +66,31 @@ class ImagePairs:
 
     def middles(self, scale: int, count: int, crop: int) -> dict[str, np.ndarray]:
         """The LR middles, as :meth:`middle` has them, of ``count`` images spread evenly over all, by name."""
+        return {name: self.middle(name, scale, crop)[0] for name in self.spread(count)}
+
+    def spread(self, count: int) -> list[str]:
+        """The names of ``count`` images spread evenly over all, or of all if there are fewer."""
         count = min(count, len(self.names))
-        chosen = [self.names[i * len(self.names) // count] for i in range(count)]
-        return {name: self.middle(name, scale, crop)[0] for name in chosen}
+        return [self.names[i * len(self.names) // count] for i in range(count)]
+
+
+def _maps(path: Path, part: Part, stage: str) -> dict[str, dict[str, np.ndarray]]:
+    """Of each group of a file its images, by name; UserError, which names the ``stage`` that makes it, if it is bad."""
+    import h5py
+
+    try:
+        whole = np.memmap(path, np.uint8, "r")  # one for all images, because each takes a file descriptor
+        with h5py.File(path, "r") as file:
+            groups = file.get(part, {}).items()
+            maps = {name: {image: _view(whole, data) for image, data in _datasets(group)} for name, group in groups}
+        for name, images in maps.items():
+            if images.keys() != next(iter(maps.values())).keys():
+                raise ValueError(f"{part}/{name} has other images than {part}/{next(iter(maps))}")
+        return maps
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run the stage {stage} first") from None
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"{path} is not a whole training file ({error}); delete it and run {stage} again") from None
 
 
 def _datasets(group: Any) -> Iterator[tuple[str, Any]]:
@@ -95,8 +117,21 @@ def _writer(path: Path) -> Iterator[Any]:
 
 def write(path: Path, images: Iterable[tuple[Part, str, np.ndarray, dict[int, np.ndarray]]]) -> None:
     """Write ``train.h5`` from (part, ``<set>/<file>``, HR uint8 H×W×3, LR per scale), in the order given."""
+    _write(path, ((part, name, {"HR": hr} | _by_group(lr)) for part, name, hr, lr in images))
+
+
+def write_learned(path: Path, images: Iterable[tuple[Part, str, dict[int, np.ndarray]]]) -> None:
+    """Write the file of learned LR images from (part, ``<set>/<file>``, LR uint8 per scale), in the order given."""
+    _write(path, ((part, name, _by_group(lr)) for part, name, lr in images))
+
+
+def _by_group(lr: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"X{scale}": image for scale, image in lr.items()}
+
+
+def _write(path: Path, images: Iterable[tuple[Part, str, dict[str, np.ndarray]]]) -> None:
     with _writer(path) as file:
-        for part, name, hr, lr in images:
-            for group, image in {"HR": hr, **{f"X{scale}": small for scale, small in lr.items()}}.items():
+        for part, name, of_group in images:
+            for group, image in of_group.items():
                 parent = file.require_group(f"{part}/{group}/{Path(name).parent}")
                 parent.create_dataset(Path(name).name, data=np.ascontiguousarray(image), track_times=False)

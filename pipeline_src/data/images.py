@@ -6,8 +6,9 @@ Pillow is imported on first use, because a command's ``--help`` must not wait fo
 import hashlib
 import warnings
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -82,6 +83,31 @@ def write_png(path: Path, image: np.ndarray) -> None:
 
     with whole_file(path) as aside:
         Image.fromarray(np.ascontiguousarray(image)).save(aside, format="PNG")
+
+
+def as_jpeg(image: np.ndarray, quality: int) -> bytes:
+    """The JPEG file (4:2:0) of an image, uint8 H×W×3 or H×W."""
+    return _encoded(image, "JPEG", quality=quality, subsampling="4:2:0")
+
+
+def as_png(image: np.ndarray) -> bytes:
+    """The PNG file of an image, uint8 H×W×3 or H×W, as small as Pillow makes it."""
+    return _encoded(image, "PNG", optimize=True)
+
+
+def _encoded(image: np.ndarray, kind: str, **options: Any) -> bytes:
+    from PIL import Image
+
+    file = BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(file, kind, **options)
+    return file.getvalue()
+
+
+def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    """An image, uint8 H×W×3 or H×W, as it comes back of :func:`as_jpeg`."""
+    from PIL import Image
+
+    return np.asarray(Image.open(BytesIO(as_jpeg(image, quality)), formats=["JPEG"]))
 
 
 def list_images(folder: Path) -> list[Path]:

@@ -64,10 +64,11 @@ class Border:
 @dataclass(frozen=True)
 class Card:
     """``system`` is a net: a system, or ``<system>/<name>``, pruned. ``size`` is [height, width] of the LR image where
-    the file takes that size alone; ``colour`` is what the net was trained in, RGB or Y; ``float_layers`` are those of
-    an int8 net that compute in float; ``mult_adds`` are for a 1280×720 HR image; ``validation`` are PSNRs in dB on the
-    middles of the validation images, in torch; ``files`` and ``weights`` map names to SHA-256; ``example`` is a Python
-    program that upscales photo.png; ``fails`` says why the file cannot be run, where it was tried and could not."""
+    the file takes that size alone; ``colour`` is what the net was trained in, RGB or Y; ``lr`` is the downscaler whose
+    images it was trained on; ``float_layers`` are those of an int8 net that compute in float; ``mult_adds`` are for a
+    1280×720 HR image; ``validation`` are PSNRs in dB on the middles of the validation images, in torch; ``files`` and
+    ``weights`` map names to SHA-256; ``example`` is a Python program that upscales photo.png; ``fails`` says why the
+    file cannot be run, where it was tried and could not."""
 
     system: str
     model: str
@@ -75,6 +76,7 @@ class Card:
     format: Format
     scale: int
     colour: str
+    lr: str
     parameters: int
     mult_adds: int
     float_layers: list[str]
@@ -149,7 +151,7 @@ def read(file: Path) -> Card:
 
 def of_folder(folder: Path) -> dict[Path, Card]:
     """Every exported file under a folder with its card, sorted by name; UserError if there is none."""
-    files = [card.with_suffix("") for card in sorted(folder.rglob("*.json"))]
+    files = [card.with_suffix("") for card in sorted(folder.rglob("*.*.json"))]
     if not files:
         raise UserError(f"{folder} holds no exported file with a card; run the stage export first")
     return {file: read(file) for file in files}

@@ -26,13 +26,13 @@ def nodes(channels: int, width: int, int8: bool) -> dict[str, Operations]:
         number: int = 0,
         weights: Weights | None = None,
     ) -> Operations:
-        ends = {f"x{i}": _activation(count, int8) for i, count in enumerate(inputs)}
-        made = [_activation(output, int8) for _ in range(parts)]
+        ends = {f"x{i}": activation(count, int8) for i, count in enumerate(inputs)}
+        made = [activation(output, int8) for _ in range(parts)]
         step = Operation(kind, [*ends.values()] * times, made[0], weights, number, others=made[1:])
         return Operations(ends, {f"y{i}": x for i, x in enumerate(made)}, [step])
 
     def convolution(side: int, groups: int = 1) -> Operations:
-        return of("convolution", channels, channels, weights=_weights(channels, side, groups, int8))
+        return of("convolution", channels, channels, weights=random_weights(channels, channels, side, groups, int8))
 
     anchor = of("concatenation", 3 * UPSCALE**2, 3, times=UPSCALE**2)
     return {
@@ -56,15 +56,17 @@ def nodes(channels: int, width: int, int8: bool) -> dict[str, Operations]:
     }
 
 
-def _activation(channels: int, int8: bool) -> Activation:
+def activation(channels: int, int8: bool) -> Activation:
+    """Of any values; in int8 in steps of ``STEP``."""
     return Activation(channels, STEP if int8 else None)
 
 
-def _weights(channels: int, side: int, groups: int, int8: bool) -> Weights:
+def random_weights(inputs: int, outputs: int, side: int, groups: int, int8: bool) -> Weights:
+    """Of a convolution that keeps height and width."""
     random = np.random.default_rng(0)
-    shape = channels, channels // groups, side, side
-    bias = np.zeros(channels, np.float32)
+    shape = outputs, inputs // groups, side, side
+    bias = np.zeros(outputs, np.float32)
     if int8:
-        values, scales = random.integers(-127, 128, shape, np.int8), np.full(channels, 2.0**-9)
+        values, scales = random.integers(-127, 128, shape, np.int8), np.full(outputs, 2.0**-9)
         return Weights(values, scales, bias, 1, side // 2, groups)
     return Weights(random.standard_normal(shape, np.float32), None, bias, 1, side // 2, groups)

@@ -6,7 +6,8 @@ mean, and the variants in turns (A B C, A B C, …), so that whatever else the m
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,18 @@ def pin(threads: int) -> None:
     """Keep this process on ``threads`` of the cores it may use (where the system can)."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+@contextmanager
+def pinned(threads: int) -> Iterator[None]:
+    """:func:`pin` for as long as the block takes."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    pin(threads)
+    try:
+        yield
+    finally:
+        if cores:
+            os.sched_setaffinity(0, cores)
 
 
 def timed(run: Callable[[], object]) -> Callable[[], dict[str, float]]:

@@ -19,10 +19,14 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Description:
-    """The scales of a net, and the colour in which it is trained: with "Y" the loss is taken on luma alone."""
+    """The scales of a net, and the colour in which it is trained: with "Y" the loss is taken on luma alone.
+
+    One that takes HR makes the LR image itself (``training.joint``).
+    """
 
     scales: tuple[int, ...]
     colour: Literal["RGB", "Y"] = "RGB"
+    takes: Literal["LR", "HR"] = "LR"
 
 
 def build(model: str, scales: list[int], net: dict[str, Any]) -> Any:

@@ -13,7 +13,17 @@ import pandas as pd
 
 from pipeline_src.errors import UserError
 from pipeline_src.files import whole_file
-from pipeline_src.reporting import nodes, pruning, published, sensitivity, tables, threads, verdict
+from pipeline_src.reporting import (
+    downscaling,
+    nodes,
+    pruning,
+    published,
+    searching,
+    sensitivity,
+    tables,
+    threads,
+    verdict,
+)
 from pipeline_src.reporting.figures import front
 
 HERE = Path(__file__).parent
@@ -107,6 +117,10 @@ def write(
     failing: pd.DataFrame,
     sensitive: pd.DataFrame,
     pruned: pd.DataFrame,
+    downscaled: pd.DataFrame,
+    compressed: pd.DataFrame,
+    searched: pd.DataFrame,
+    subnets: pd.DataFrame,
     swept: pd.DataFrame,
     operators: pd.DataFrame,
     crops: list[Crop],
@@ -116,9 +130,11 @@ def write(
     """Write the page.
 
     ``table`` and ``failing`` as ``tables`` gives them, ``sensitive`` as ``sensitivity.worst``, ``pruned`` as
-    ``pruning.compared``, ``swept`` as ``threads.read``, ``operators`` as ``nodes.read`` does; ``figures`` of
-    ``pareto``, ``waterfall`` and ``pruning`` for each set the light and the dark PNG, of ``nodes`` once. What the
-    Content-Security-Policy does not name, all network access among it, the browser refuses.
+    ``pruning.compared``, ``downscaled`` and ``compressed`` as ``downscaling.compared`` and ``curves``, ``searched`` and
+    ``subnets`` as ``searching.read``, ``swept`` as ``threads.read``, ``operators`` as ``nodes.read`` does; ``figures``
+    of ``pareto``, ``waterfall``, ``pruning`` and ``jpeg`` for each set the light and the dark PNG, of ``search`` for
+    each search, of ``nodes`` once. What the Content-Security-Policy does not name, all network access among it, the
+    browser refuses.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -160,6 +176,8 @@ def write(
                 ("pareto", _pareto_text, table),
                 ("waterfall", _waterfall_text, table),
                 ("pruning", pruning.in_words, pruned),
+                ("jpeg", downscaling.in_words, compressed),
+                ("search", searching.in_words, subnets),
             )
         }
         | {"nodes": {"nodes": nodes.in_words(operators)}},
@@ -172,6 +190,12 @@ def write(
         nodes=[tables.line(row, nodes.COLUMNS) for _, row in operators.iterrows()],
         pruned_columns=pruning.COLUMNS,
         pruned=[tables.line(row, pruning.COLUMNS) for _, row in pruned.iterrows()],
+        downscaled_columns=downscaling.COLUMNS,
+        downscaled=[tables.line(row, downscaling.COLUMNS) for _, row in downscaled.iterrows()],
+        searched_columns=searching.COLUMNS,
+        searched=[tables.line(row, searching.COLUMNS) for _, row in searched.iterrows()],
+        front_columns=searching.FRONT,
+        front=[tables.line(row, searching.FRONT) for _, row in searching.front(subnets).iterrows()],
         crops=[_slider(crop) for crop in crops],
         of=of,
     )

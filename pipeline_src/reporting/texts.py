@@ -96,9 +96,14 @@ def latex(table: pd.DataFrame, pruned: pd.DataFrame) -> str:
     return "\n".join([*blocks, *notes]) + "\n"
 
 
-def write(table: pd.DataFrame, pruned: pd.DataFrame, folder: Path) -> None:
-    """``table.csv`` with every row and plain numbers; ``table.md`` and ``table.tex`` with the headline rows."""
+def write(table: pd.DataFrame, pruned: pd.DataFrame, learned: list[str], folder: Path) -> None:
+    """``table.csv`` with every row and plain numbers; ``table.md`` and ``table.tex`` with the headline rows.
+
+    ``learned`` are the systems whose LR images are their own, which the Markdown says.
+    """
     texts = {"csv": _plain(table).to_csv(index=False), "md": markdown(table, pruned), "tex": latex(table, pruned)}
+    if learned:
+        texts["md"] += f"\n{', '.join(learned)}: LR made by a learned downscaler, for the others by MATLAB's bicubic.\n"
     for suffix, text in texts.items():
         with whole_file(folder / f"table.{suffix}") as aside:
             aside.write_text(text, encoding="utf-8", newline="\n")

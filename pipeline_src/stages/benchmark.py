@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline_src import command, tracking
+from pipeline_src import command, downscaling, tracking
 from pipeline_src import params as settings
 from pipeline_src.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pipeline_src.deployment.cards import Card
     from pipeline_src.deployment.runtimes import Runner
+    from pipeline_src.evaluation.images import EvaluationImage
 
 QUALITY = ["psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb"]
 ROW = ["system", "variant", "runtime", "scale", "set"]
@@ -34,31 +36,40 @@ def benchmark(system: str) -> None:
     files = {file: card for file, card in exported.items() if not card.fails}
     # Before the run is recorded: MLflow's sampling of the system would be timed along.
     pin(max([threads, *spec.sweep]))
-    of_system = {file: card for file, card in files.items() if card.system == system}
-    sweep = pd.DataFrame(_sweep(of_system, spec), columns=[*SWEPT, "p50_ms"])
+    nets = list(dict.fromkeys(card.system for card in files.values()))
+    first = system if system in nets else nets[0]  # of a once-for-all net only subnets are exported
+    of_first = {file: card for file, card in files.items() if card.system == first}
+    sweep = pd.DataFrame(_sweep(of_first, spec), columns=[*SWEPT, "p50_ms"])
     pin(threads)
     costs = pd.DataFrame(_costs(files, spec, threads))
+    downscaler = params.system(system).downscaler
     with (
         tracking.stage_run("benchmark", system, {"sets": sets, **spec.model_dump()}) as run,
         whole_folder(settings.results("benchmark", system)) as out,
     ):
-        images = pd.DataFrame(_quality(system, files, sets, spec, threads, out / "crops"))
+        small = _LR(system, downscaler, threads) if downscaler.learns else None
+        crops = out / first.removeprefix(system).strip("/") / "crops"
+        images = pd.DataFrame(_quality(first, files, sets, spec, threads, crops, small))
+        if small:
+            _study_lr(small, of_first, sets, threads, out)
         means = images.groupby(ROW, sort=False)[QUALITY].mean()
         means.insert(0, "images", images.groupby(ROW, sort=False).size())
         table = means.reset_index().merge(costs, how="left", on=["system", "variant", "runtime", "scale"])
         table = pd.concat([table.assign(fails=""), pd.DataFrame(_failing(exported, sets))], ignore_index=True)
-        for net in dict.fromkeys(card.system for card in files.values()):
+        for net in nets:
             folder = out / net.removeprefix(system).strip("/")
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            scales = {card.scale for card in files.values() if card.system == net}
             for rows, name in ((images, "images.csv"), (table, "benchmark.csv")):
-                its = rows[(rows["system"] == net) | (rows["variant"] == "bicubic")]
+                its = rows[rows["system"].eq(net) | rows["variant"].eq("bicubic")]
+                its = its[its["scale"].isin(scales)]
                 its.assign(system=net).to_csv(folder / name, index=False)
             write_json(folder / "machine.json", machine.describe(threads))
         sweep.to_csv(out / "threads.csv", index=False)
         for row in table[(table["runtime"] != "") & (table["fails"] == "")].to_dict("records"):
             where = "_".join([*row["system"].split("/")[1:], row["variant"], row["runtime"], f"x{row['scale']}"])
             run.log_metrics({f"{where}_{row['set']}_psnr_y": row["psnr_y"], f"{where}_p50_ms": row["p50_ms"]})
-        run.log_artifact(out / "benchmark.csv")
+        run.log_artifact(crops.parent / "benchmark.csv")
 
 
 def _failing(files: dict[Path, "Card"], sets: list[str]) -> Iterator[dict[str, Any]]:
@@ -70,22 +81,31 @@ def _failing(files: dict[Path, "Card"], sets: list[str]) -> Iterator[dict[str, A
 
 
 def _quality(
-    system: str, files: dict[Path, "Card"], sets: list[str], spec: settings.Benchmark, threads: int, crops: Path
+    first: str,
+    files: dict[Path, "Card"],
+    sets: list[str],
+    spec: settings.Benchmark,
+    threads: int,
+    crops: Path,
+    small: "_LR | None",
 ) -> Iterator[dict[str, Any]]:
-    """One row per image for bicubic and for every file of any size; saves the system's own crops on the way.
+    """One row per image for bicubic and for every file of any size; saves the crops of the ``first`` net on the way.
+
+    ``small`` gives the LR images of a learned downscaler; without it, and for bicubic, they are those of the protocol.
 
     One upscaler at a time: a runtime keeps the memory of the largest image it has seen.
     """
     from pipeline_src.deployment import runtimes
 
     for scale in sorted({card.scale for card in files.values()}):
-        bicubic = {"system": system, "variant": "bicubic", "runtime": "", "scale": scale}
-        yield from _scores(bicubic, None, sets, spec, threads, crops)
+        bicubic = {"system": first, "variant": "bicubic", "runtime": "", "scale": scale}
+        here = any(card.system == first and card.scale == scale for card in files.values())
+        yield from _scores(bicubic, None, sets, spec, threads, crops if here else None, None)
         for file, card in files.items():
             if card.scale == scale and not card.size:
                 place = {"system": card.system, "variant": card.variant, "runtime": card.format, "scale": scale}
-                crops_of = crops if card.system == system else None
-                yield from _scores(place, runtimes.load(file, threads), sets, spec, threads, crops_of)
+                crops_of = crops if card.system == first else None
+                yield from _scores(place, runtimes.load(file, threads), sets, spec, threads, crops_of, small)
 
 
 def _scores(
@@ -95,6 +115,7 @@ def _scores(
     spec: settings.Benchmark,
     threads: int,
     crops: Path | None,
+    small: "_LR | None",
 ) -> Iterator[dict[str, Any]]:
     """The rows of one upscaler; ``runner`` None stands for bicubic, ``crops`` None for a net of which none is kept."""
     from tqdm import tqdm
@@ -109,7 +130,8 @@ def _scores(
         label = " ".join(str(part) for part in (*place.values(), "on", name) if part)
         for index, path in enumerate(tqdm(paths, label, unit="image")):
             image = load(path, place["scale"], threads)
-            sr = like(runner(as_rgb(image.lr)), image.hr) if runner else image.bicubic(threads)
+            lr = small.of(path, image) if small else image.lr
+            sr = like(runner(as_rgb(lr)), image.hr) if runner else image.bicubic(threads)
             scores = quality(image.hr, sr, image.scale, threads=threads)
             if not runner and math.isinf(scores.psnr_y):
                 raise UserError(f"{path} is flat: even bicubic gives it back as it is; remove it from its set")
@@ -119,6 +141,58 @@ def _scores(
                 write_png(folder / f"{place['variant']}.png", sr[window])
                 if not runner:
                     write_png(folder / "hr.png", image.hr[window])
+
+
+class _LR:
+    """The LR images of a learned downscaler: 8-bit, as they would be stored, each made once."""
+
+    def __init__(self, system: str, spec: settings.Downscaler, threads: int) -> None:
+        import torch
+
+        from pipeline_src.training.weights import load_downscaler
+
+        torch.set_num_threads(threads)
+        self.net = load_downscaler(settings.downscaler(system) / "weights.safetensors")
+        self.model = spec.model
+        self.made: dict[tuple[Path, int], np.ndarray] = {}
+
+    def of(self, path: Path, image: "EvaluationImage") -> "np.ndarray":
+        """The LR image of an evaluation image, uint8 h×w×3, or h×w if that is grey."""
+        place = path, image.scale
+        if place not in self.made:
+            self.made[place] = downscaling.downscale(self.model, self.net, image.hr)
+        return self.made[place]
+
+
+def _study_lr(small: _LR, files: dict[Path, "Card"], sets: list[str], threads: int, out: Path) -> None:
+    """Keep the LR images as ``lr/<set>/<image>_x<scale>.png``; ``lr.csv``, what became of them; ``jpeg.csv``, what a
+    JPEG file would make of it: the float net on its LR image, and bicubic both ways."""
+    import pandas as pd
+
+    from pipeline_src.data.colour import as_rgb
+    from pipeline_src.data.images import list_images, write_png
+    from pipeline_src.data.imresize import imresize
+    from pipeline_src.deployment import runtimes
+    from pipeline_src.evaluation.downscaled import Way, fidelity, jpeg_curve
+    from pipeline_src.evaluation.images import load
+
+    (net,) = (file for file, card in files.items() if (card.variant, card.format) == ("fp32", "onnx"))
+    runner, scale = runtimes.load(net, threads), files[net].scale
+    rows, curves = [], []
+    for name in sets:
+        for path in list_images(settings.images_folder("evaluation", name)):
+            image = load(path, scale, threads)
+            learned, place = small.of(path, image), {"set": name, "image": image.name, "scale": scale}
+            write_png(out / "lr" / name / f"{image.name}_x{scale}.png", learned)
+            for kind, lr in (("learned", learned), ("bicubic", image.lr)):
+                rows.append(place | {"lr": kind} | fidelity(image, lr))
+            ways: dict[str, Way] = {
+                "learned": (as_rgb(learned), runner),
+                "bicubic": (as_rgb(image.lr), lambda lr: imresize(lr, scale, "A", threads)),
+            }
+            curves += [place | row for row in jpeg_curve(image, ways)]
+    pd.DataFrame(rows).to_csv(out / "lr.csv", index=False)
+    pd.DataFrame(curves).to_csv(out / "jpeg.csv", index=False)
 
 
 def _costs(files: dict[Path, "Card"], spec: settings.Benchmark, threads: int) -> Iterator[dict[str, Any]]:
@@ -166,10 +240,7 @@ def _costs_at_scale(
     from pipeline_src.evaluation.memory import peak_memory_mb
 
     latency = in_turns({str(file): _calls(file, size, threads) for file in files}, **_limits(spec))
-    with ThreadPoolExecutor(2) as pool:  # what is measured is each process's own
-        memory = dict(
-            zip(files, pool.map(lambda file: peak_memory_mb(file, size[0], size[1], threads), files), strict=True)
-        )
+    memory = peak_memory_mb(files, size[0], size[1], threads)
     for file, card in files.items():
         whole, infer = (latency[str(file)][part] for part in ("whole", "infer"))
         yield (

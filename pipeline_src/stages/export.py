@@ -15,9 +15,9 @@ def export(system: str) -> None:
 
     from pipeline_src.compression import quantization
     from pipeline_src.compression.folding import fold
-    from pipeline_src.deployment import cards, exporting, inventory, openvino
+    from pipeline_src.deployment import cards, downscalers, exporting, inventory, openvino
     from pipeline_src.evaluation.complexity import mult_adds, parameters
-    from pipeline_src.training.weights import load_net
+    from pipeline_src.training.weights import load_downscaler, load_net
 
     torch.set_num_threads(params.threads)
     spec = params.system(system)
@@ -28,10 +28,10 @@ def export(system: str) -> None:
         whole_folder(settings.results("export", system)) as out,
     ):
         ops: list[dict[str, Any]] = []
-        for label in spec.prune.nets_of(system):
+        for label in settings.nets_of(system, spec.subnets, spec.prune):
             folder = out / label.removeprefix(system).strip("/")
             folder.mkdir(exist_ok=True)
-            weights = {variant: settings.weights(label, variant) for variant in ("fp32", "ptq", "qat")}
+            weights = {variant: settings.weights(label, variant, spec.subnets) for variant in ("fp32", "ptq", "qat")}
             net, made_from = load_net(weights["fp32"])
             folded = fold(net)
             in_float = quantization.float_layers(weights["ptq"])
@@ -50,6 +50,7 @@ def export(system: str) -> None:
                         "variant": variant,
                         "scale": scale,
                         "colour": net.description.colour,
+                        "lr": spec.downscaler.model,
                         "float_layers": [] if variant == "fp32" else in_float,
                         "validation": validation[label][variant],
                         "weights": {source.name: sha256(source)},
@@ -61,6 +62,9 @@ def export(system: str) -> None:
         for file, reason in openvino.try_compile(out).items():
             print(f"{file.relative_to(out)}: {reason}", file=sys.stderr)
             cards.mark_as_failing(file, reason)
+        if spec.downscaler.learns:
+            source = settings.downscaler(system) / "weights.safetensors"
+            downscalers.export(load_downscaler(source), source, out, system)
         pd.DataFrame(ops).to_csv(out / "inventory.csv", index=False)
         run.log_artifact(out / "inventory.csv")
 

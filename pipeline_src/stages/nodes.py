@@ -1,6 +1,6 @@
 """Measure what each operator costs that a net could be built of: in float and in int8, in TFLite and in OpenVINO."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ def nodes() -> None:
     import pandas as pd
 
     from pipeline_src.deployment import openvino
+    from pipeline_src.deployment.calls import ready
     from pipeline_src.evaluation import machine
     from pipeline_src.evaluation.latency import in_turns, pin, timed
     from pipeline_src.files import whole_folder
@@ -29,7 +30,7 @@ def nodes() -> None:
         rows = [place | {"fails": failed[file]} for place, file in files if file in failed]
         for node in dict.fromkeys(place["node"] for place, _ in files):
             its = [(place, file) for place, file in files if place["node"] == node and file not in failed]
-            calls = {str(file): timed(_ready(file, (height, width), spec.threads)) for _, file in its}
+            calls = {str(file): timed(ready(file, (height, width), spec.threads)) for _, file in its}
             latency = in_turns(calls, min_seconds=0, **limits)
             rows += [place | vars(latency[str(file)]["ms"]) | {"fails": ""} for place, file in its]
         pd.DataFrame(rows).to_csv(out / "nodes.csv", index=False)
@@ -55,28 +56,6 @@ def _export(spec: settings.Nodes, out: Path) -> Iterator[tuple[dict[str, Any], P
             stem.with_suffix(".onnx").unlink()
             yield place | {"runtime": "tflite"}, stem.with_suffix(".tflite")
             yield place | {"runtime": "openvino"}, stem.with_suffix(".xml")
-
-
-def _ready(file: Path, size: tuple[int, int], threads: int) -> Callable[[], Any]:
-    """The runtime's own call, random tensors at its inputs."""
-    import numpy as np
-
-    from pipeline_src.deployment import openvino
-
-    random = np.random.default_rng(0)
-    if file.suffix == ".tflite":
-        from ai_edge_litert.interpreter import Interpreter
-
-        interpreter = Interpreter(model_path=str(file), num_threads=threads)
-        interpreter.allocate_tensors()
-        for end in interpreter.get_input_details():
-            interpreter.set_tensor(end["index"], random.integers(0, 100, end["shape"]).astype(end["dtype"]))
-        return interpreter.invoke
-    model = openvino.compile_model(file, threads, size)
-    request = model.create_infer_request()
-    for end in model.inputs:
-        request.get_tensor(end).data[:] = random.integers(0, 100, end.shape)
-    return request.infer
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ def prune(system: str) -> None:
     from pipeline_src.training.setup import patches_of, precision_of, torch_device, validator, write_curve
     from pipeline_src.training.weights import load_net, save_net
 
-    training, validation = (ImagePairs(settings.TRAIN_H5, part) for part in ("training", "validation"))
+    learned = settings.learned_lr(system, params.system(system).downscaler)
+    training, validation = (ImagePairs(settings.TRAIN_H5, part, learned) for part in ("training", "validation"))
     device = torch_device(params.train.device, params.threads)
     precision = precision_of(params.train.precision, device)
     identity = {"weights": sha256(weights), "train_h5": sha256(settings.TRAIN_H5), "seed": params.seed}

@@ -29,13 +29,11 @@ def quantize(system: str) -> None:
 
     out, spec = settings.results("quantize", system), params.system(system)
     recipe = spec.qat
-    training, validation = (ImagePairs(settings.TRAIN_H5, part) for part in ("training", "validation"))
+    learned = settings.learned_lr(system, params.system(system).downscaler)
+    training, validation = (ImagePairs(settings.TRAIN_H5, part, learned) for part in ("training", "validation"))
     device = torch_device(params.train.device, params.threads)
-    scales = spec.scales
-    validate = validator(validation, scales, params.train.validation_crop, device)
+    nets = settings.nets_of(system, spec.subnets, spec.prune)
     count, crop = params.quantize.calibration_images, params.quantize.calibration_crop
-    calibration = {scale: training.middles(scale, count, crop) for scale in scales}
-    images = {scale: list(of_scale.values()) for scale, of_scale in calibration.items()}
     identity = {
         "train_h5": sha256(settings.TRAIN_H5),
         "recipe": recipe.model_dump(),
@@ -46,9 +44,9 @@ def quantize(system: str) -> None:
     how = params.train.model_dump(exclude={"checkpoint_every"})
 
     def try_layers(scale: int, graph: Any) -> None:
-        if name == system and params.quantize.sensitivity_images:
+        if name == nets[0] and params.quantize.sensitivity_images:
             names = validation.names[: params.quantize.sensitivity_images]
-            pairs = [validation.middle(image, scale, params.train.validation_crop) for image in names]
+            pairs = [validation.middle(image, scale, crop) for image in names]
             sensitivity.extend(lost_by_layer(graph, pairs, scale))
 
     def validate_prepared(prepared: Any) -> dict[str, float]:
@@ -56,14 +54,19 @@ def quantize(system: str) -> None:
             return validate(prepared)
 
     empty(out / "nets")
-    _write_manifest(out / "calibration.csv", calibration)
+    calibration: dict[int, dict[str, np.ndarray]] = {}
     metrics: dict[str, dict[str, Any]] = {}
     curves: list[dict[str, Any]] = []
     sensitivity: list[dict[str, Any]] = []
     checkpoints = []
-    for name in spec.prune.nets_of(system):
-        weights, ptq, qat = (settings.weights(name, variant) for variant in ("fp32", "ptq", "qat"))
-        net, made_from = load_net(weights, scales)
+    for name in nets:
+        weights, ptq, qat = (settings.weights(name, variant, spec.subnets) for variant in ("fp32", "ptq", "qat"))
+        net, made_from = load_net(weights, spec.scales if spec.subnets == "prune" else None)
+        scales = net.description.scales
+        validate = validator(validation, scales, params.train.validation_crop, device)
+        calibration |= {scale: training.middles(scale, count, crop) for scale in scales}
+        _write_manifest(out / "calibration.csv", calibration)
+        images = {scale: list(calibration[scale].values()) for scale in scales}
         of_net = identity | {"weights": sha256(weights)}
         metadata = {"system": name, **{key: made_from[key] for key in ("model", "scales", "net")}, **of_net}
         checkpoints.append(checkpoint_path(f"{name.replace('/', '-')}-qat", of_net | machine | {"train": how}))

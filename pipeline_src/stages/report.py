@@ -14,7 +14,18 @@ if TYPE_CHECKING:
 def report() -> None:
     params = settings.load()
     from pipeline_src.files import whole_folder
-    from pipeline_src.reporting import figures, nodes, page, pruning, sensitivity, tables, texts, threads
+    from pipeline_src.reporting import (
+        downscaling,
+        figures,
+        nodes,
+        page,
+        pruning,
+        searching,
+        sensitivity,
+        tables,
+        texts,
+        threads,
+    )
 
     measured, out = settings.results("benchmark"), settings.results("report")
     systems, sets = params.nets(), params.sets_for("evaluation")
@@ -23,6 +34,10 @@ def report() -> None:
         pruned = pruning.compared(table, params.systems)
         swept = threads.read(measured, list(params.systems))
         sensitive = sensitivity.worst(settings.results("quantize"), list(params.systems))
+        learned = [name for name, system in params.systems.items() if system.downscaler.learns]
+        downscaled = downscaling.compared(downscaling.read(measured, learned, sets, "lr.csv"))
+        compressed = downscaling.curves(downscaling.read(measured, learned, sets, "jpeg.csv"))
+        searched, subnets = searching.read(settings.results("search"), list(params.search))
         operators = nodes.read(settings.results("nodes") / "nodes.csv")
         failing = tables.failing(measured, systems)
         provenance = page.Provenance(
@@ -33,13 +48,15 @@ def report() -> None:
             experiment=tracking.EXPERIMENT,
         )
         crops = page.find_crops(measured, systems, sets, params.report.crops)
-        texts.write(table, pruned, out)
+        texts.write(table, pruned, learned, out)
         drawn: dict[str, dict[str, list[Path]]] = {}
         with whole_folder(out / "figures") as folder:
             for name, draw, of in (
                 ("pareto", figures.pareto, table),
                 ("waterfall", figures.waterfall, table),
                 ("pruning", pruning.draw, pruned),
+                ("jpeg", downscaling.draw, compressed),
+                ("search", searching.draw, subnets),
             ):
                 for of_set, rows in of.groupby("set", sort=False):
                     pngs = [
@@ -59,6 +76,10 @@ def report() -> None:
             failing,
             sensitive,
             pruned,
+            downscaled,
+            compressed,
+            searched,
+            subnets,
             swept,
             operators,
             crops,

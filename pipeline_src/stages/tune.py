@@ -36,7 +36,8 @@ def tune(name: str) -> None:
     system, weights, out = params.system(spec.system), settings.weights(spec.system), settings.results("tune", name)
     given = system.prune.finetune if spec.net else system.train
     assert given
-    training, validation = (ImagePairs(settings.TRAIN_H5, part) for part in ("training", "validation"))
+    learned = settings.learned_lr(spec.system, system.downscaler)
+    training, validation = (ImagePairs(settings.TRAIN_H5, part, learned) for part in ("training", "validation"))
     device = torch_device(params.train.device, params.threads)
     validate = validator(validation, system.scales, params.train.validation_crop, device)
     identity = {
@@ -60,7 +61,8 @@ def tune(name: str) -> None:
             except NoMoreTrialError:  # all that the space holds was tried
                 break
             values = {key: float(value) if isinstance(value, float) else value for key, value in drawn.items()}
-            recipe = settings.recipe(given.model_dump() | {"steps": spec.steps} | values, f"tune.{name}.space")
+            plain = given.model_dump(include={*settings.Recipe.model_fields})  # of a once-for-all net the largest
+            recipe = settings.recipe(plain | {"steps": spec.steps} | values, f"tune.{name}.space")
             checkpoints.append(checkpoint_path(f"tune-{name}-{trial}", identity | {"recipe": recipe.model_dump()}))
             torch.manual_seed(params.seed)
             if spec.net:

@@ -27,14 +27,14 @@ from pipeline_src.training.weights import load_tensors, save_tensors
 Row = dict[str, float]
 
 PACKAGE = Path(__file__).parents[1]
-CODE = ("compression", "data", "models", "training")  # what a half-trained net must not outlive
+CODE = ("compression", "data", "downscaling", "models", "training")  # what a half-trained net must not outlive
 COLLAPSED = 0.005  # dB to bicubic: four digits of a PSNR
 LOOK_EVERY = 10  # steps between looks at the loss: each look waits for the GPU
 
 
 def checkpoint_path(name: str, identity: dict[str, Any]) -> Path:
     """Where a training keeps its resume checkpoint: another identity (recipe, seed, data …) or code is another file."""
-    sources = sorted(file for folder in CODE for file in (PACKAGE / folder).glob("*.py"))
+    sources = sorted(file for folder in CODE for file in (PACKAGE / folder).rglob("*.py"))
     whole = identity | {"code": [sha256(source) for source in sources]}
     digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:12]
     return SCRATCH / "train" / f"{name}-{digest}.safetensors"
@@ -70,7 +70,8 @@ def fit(
 ) -> list[Row]:
     """Train ``net`` in place and return its curve: one row per validation with ``step``, ``loss`` and the metrics.
 
-    ``net`` has ``description`` and ``at_scale(scale)``, a module from LR batches to SR batches, float NCHW in 0..255.
+    ``net`` has ``description`` and ``at_scale(scale)``, a module from LR batches, or HR batches where the description
+    says so, to SR batches, float NCHW in 0..255. With those it may give a scalar that is added to the loss.
     The scale and the patches of a step depend on the seed and the step alone and the learning rate on the step alone,
     so weights, optimiser moments, the average of the weights and the curve are the whole state. It is written to
     ``checkpoint`` every ``checkpoint_every`` steps and at the end; a training that was killed goes on from there to the
@@ -105,8 +106,9 @@ def fit(
     if compiled:
         part = recipe.batch // (workers.size * recipe.accumulate)
         for scale, module in at_scale.items():
-            lr = torch.zeros(part, 3, *2 * [patches.side(scale)], device=device).to(memory_format=torch.channels_last)
-            at_scale[scale] = _compiled(module, lr, precision)
+            side = patches.side(scale) * (scale if net.description.takes == "HR" else 1)
+            example = torch.zeros(part, 3, side, side, device=device).to(memory_format=torch.channels_last)
+            at_scale[scale] = _compiled(module, example, precision)
     steps = range(progress.step, recipe.steps)
     bar = tqdm(
         steps, name, initial=progress.step, total=recipe.steps, unit="step", mininterval=1, disable=not workers.first
@@ -122,8 +124,9 @@ def fit(
         share = 1.0 if recipe.loss == "sse" else 1 / (recipe.accumulate * workers.size)
         for lr, hr in _parts(batch, recipe.accumulate, device):
             with _autocast(device, precision):
-                sr = at_scale[batch.scale](lr)
+                sr, penalty = _with_penalty(at_scale[batch.scale](hr if net.description.takes == "HR" else lr))
             loss = share * loss_between(sr, hr, recipe.loss, net.description.colour)
+            loss = loss + penalty / (recipe.accumulate * workers.size)
             loss.backward()
             recent[-1] += loss.detach()
         workers.sum_gradients(parameters)
@@ -162,13 +165,17 @@ def _autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, precision, enabled=precision != torch.float32)
 
 
-def _compiled(module: nn.Module, lr: Tensor, precision: torch.dtype) -> Any:
+def _with_penalty(given: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor | float]:
+    return given if isinstance(given, tuple) else (given, 0.0)
+
+
+def _compiled(module: nn.Module, batch: Tensor, precision: torch.dtype) -> Any:
     """The module compiled; itself, and a word on stderr, where a step of a copy of it cannot be compiled."""
     try:
         trial: Any = torch.compile(copy.deepcopy(module))
-        with _autocast(lr.device, precision):
-            sr = trial(lr)
-        sr.float().mean().backward()
+        with _autocast(batch.device, precision):
+            sr, penalty = _with_penalty(trial(batch))
+        (sr.float().mean() + penalty).backward()
     except Exception as error:  # whatever a compiler, its headers or its backend may raise
         reason = str(error).strip().splitlines()[0]
         print(f"torch.compile does not work here, so the training runs without it: {reason}", file=sys.stderr)

@@ -76,11 +76,11 @@ def validator(images: ImagePairs, scales: Sequence[int], crop: int, device: torc
     pairs: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {scale: [] for scale in scales}
     of_bicubic = []
     for scale, name in product(scales, images.names):
-        lr, hr = images.middle(name, scale, crop)
+        lr, hr = images.middle(name, scale, crop, bicubic=True)
         # Rounded once, as the output of a net is: a net whose residual is zero is level with it to the last digits.
         psnr = quality(hr, round_to_uint8(imresize_float(lr, scale)), scale).psnr_y
         if math.isfinite(psnr):  # of a plain wall or sky nothing can be better than bicubic
-            pairs[scale].append((lr, hr))
+            pairs[scale].append(images.middle(name, scale, crop))
             of_bicubic.append(psnr)
     if not all(pairs.values()):
         raise UserError(
@@ -93,8 +93,9 @@ def validator(images: ImagePairs, scales: Sequence[int], crop: int, device: torc
         rows = {}
         for scale in scales:
             at_scale = net.at_scale(scale).eval()
+            takes_hr = net.description.takes == "HR"
             found = [
-                quality(hr, upscale(at_scale, torch.tensor(lr, device=device)).cpu().numpy(), scale)
+                quality(hr, upscale(at_scale, torch.tensor(hr if takes_hr else lr, device=device)).cpu().numpy(), scale)
                 for lr, hr in pairs[scale]
             ]
             rows[scale] = {key: _mean([getattr(one, key) for one in found]) for key in ("psnr_y", "psnr_rgb")}

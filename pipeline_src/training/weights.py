@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from pipeline_src import models
+from pipeline_src import downscaling, models
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256, whole_file
 
@@ -68,6 +68,24 @@ def load_net(path: Path, scales: Sequence[int] | None = None) -> tuple[Any, dict
         shrink(net, tensors)
     _load(net, tensors, f"{path} does not fit the net {metadata['model']} that it names")
     return net.eval(), metadata
+
+
+def load_downscaler(path: Path) -> Any:
+    """The learned downscaler of a file, in eval mode; UserError if it is none."""
+    tensors, metadata = load_tensors(path)
+    if not isinstance(metadata.get("downscaler"), str):  # weights of an upscaler have all of what made its LR images
+        raise UserError(f"{path} holds no learned downscaler; give downscaler/weights.safetensors of the stage train")
+    net = build_downscaler(metadata["downscaler"], metadata["scales"], metadata["net"], str(path))
+    _load(net, tensors, f"{path} does not fit the downscaler {metadata['downscaler']} that it names")
+    return net.eval()
+
+
+def build_downscaler(model: str, scales: list[int], net: dict[str, Any], where: str) -> Any:
+    """``downscaling.build``; errors as :func:`build`."""
+    try:
+        return downscaling.build(model, scales, net)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"{where}: the downscaler {model} cannot be built so: {error}") from None
 
 
 def shrink(net: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:

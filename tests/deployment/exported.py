@@ -31,6 +31,7 @@ def export(name: str, folder: Path, size: tuple[int, int]) -> None:
                 variant=variant,
                 scale=scale,
                 colour=net.description.colour,
+                lr="bicubic",
                 parameters=1,
                 mult_adds=1,
                 float_layers=[],

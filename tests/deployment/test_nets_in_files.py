@@ -33,7 +33,10 @@ OPERATORS = {
     # batch norm is DEPTHWISE_CONV_2D; the steps up and down take a stride, and therefore PAD
     "ecdn_m_x4": {"CONV_2D": 39, "DEPTHWISE_CONV_2D": 15, "CONCATENATION": 19, "DEPTH_TO_SPACE": 4, "PAD": 2},
     "edsr_x2": {"CONV_2D": 9, "ADD": 3, "DEPTH_TO_SPACE": 1},
-}
+    "mobile_subnet_x4": {
+        "CONV_2D": 12, "DEPTHWISE_CONV_2D": 4, "ADD": 6, "DEPTH_TO_SPACE": 2, "RESIZE_NEAREST_NEIGHBOR": 1,
+    },
+}  # fmt: skip
 # In int8 batch norm goes before the concatenations of a dense block: 1 + 2 + … + 5 in each, where they were 5 and 4.
 INT8_OPERATORS = OPERATORS | {
     "ecdn_m_x4": OPERATORS["ecdn_m_x4"] | {"DEPTHWISE_CONV_2D": 45},
@@ -41,7 +44,7 @@ INT8_OPERATORS = OPERATORS | {
 
 
 # A resize takes the size of its output, which a file of any size computes from that of its input.
-RESIZING = {"abpn_nearest", "abpn_bilinear"}
+RESIZING = {"abpn_nearest", "abpn_bilinear", "mobile_subnet"}
 SIZES = ("SHAPE", "STRIDED_SLICE", "MUL")
 
 
@@ -171,7 +174,8 @@ def test_files_of_a_mixed_net(tmp_path: Path, name: str, in_float: list[str], bo
     graph = convert(prepared).at_scale(scale)
     exporting.export(graph, tmp_path, "mixed", SIZE)
     exporting.write_cards(
-        tmp_path, "mixed", SIZE, system="s", model="m", variant="ptq", scale=scale, colour="RGB", parameters=1,
+        tmp_path, "mixed", SIZE, system="s", model="m", variant="ptq", scale=scale, colour="RGB",
+        lr="bicubic", parameters=1,
         mult_adds=1, validation={}, weights={}, float_layers=in_float,
     )  # fmt: skip
     assert openvino.try_compile(tmp_path) == {}
@@ -203,7 +207,8 @@ def test_a_relu_beside_another_reader_is_an_operator_of_its_own(tmp_path: Path) 
     for variant, graphs in (("fp32", fold(net)), ("ptq", convert(calibrated(net)))):
         exporting.export(graphs.at_scale(1), tmp_path, variant, SIZE)
         exporting.write_cards(
-            tmp_path, variant, SIZE, system="s", model="m", variant=variant, scale=1, colour="RGB", parameters=1,
+            tmp_path, variant, SIZE, system="s", model="m", variant=variant, scale=1, colour="RGB",
+            lr="bicubic", parameters=1,
             mult_adds=1, validation={}, weights={}, float_layers=[],
         )  # fmt: skip
         assert [op.name for op in inventory.operators(tmp_path / f"{variant}.tflite")].count("RELU") == 1

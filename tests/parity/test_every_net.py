@@ -10,6 +10,7 @@ from torch.export import Dim
 from pipeline_src.evaluation.complexity import parameters
 from pipeline_src.models import build
 
+UNUSED = ("width4", "width5", "width6")
 # model, scales, net
 NETS: dict[str, tuple[str, list[int], dict[str, Any]]] = {
     "abpn": ("abpn", [3], {}),
@@ -24,6 +25,11 @@ NETS: dict[str, tuple[str, list[int], dict[str, Any]]] = {
     "ecdn_m": ("ecdn", [2, 3, 4], {"mobile": True}),
     "ecdn_m_x3": ("ecdn", [3], {"mobile": True, "groups": 1}),
     "edsr": ("edsr", [4], {"blocks": 2}),
+    "plain_subnet": (
+        "once_for_all",
+        [3],
+        {"subnet": {"scale": 3, "depth": 1, "width1": 16, "width2": 32, "width3": 24, **dict.fromkeys(UNUSED, 0)}},
+    ),
     "edsr_scaled": ("edsr", [2], {"blocks": 2, "channels": 32, "residual_scale": 0.1}),
 }
 every_net = pytest.mark.parametrize("name", NETS)

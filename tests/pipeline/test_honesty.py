@@ -41,6 +41,9 @@ def imported_by(stage: str, graph: grimp.ImportGraph) -> set[str]:
     if "pipeline_src.models" in modules:  # it imports the net that params.yaml names
         net = f"pipeline_src.models.{MODELS[item].model}"
         modules |= graph.find_upstream_modules(net) | {net}
+    if "pipeline_src.downscaling" in modules and verb in ("train", "benchmark"):  # which run it
+        downscaler = f"pipeline_src.downscaling.{MODELS[item].downscaler.model}"
+        modules |= graph.find_upstream_modules(downscaler) | graph.find_descendants(downscaler) | {downscaler}
     parts = [module.split(".") for module in modules]
     packages = {".".join(names[:depth]) for names in parts for depth in range(1, len(names))}
     return {module for module in modules | packages if (ROOT / file_of(module)).read_text().strip()}

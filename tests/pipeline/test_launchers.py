@@ -21,6 +21,7 @@ COPIED = [
     "pyproject.toml",
     "pipeline_src",
     "profiles",
+    "results/search/.gitkeep",
     "workflow",
 ]
 RECIPE = "{steps: 4, batch: 2, patch: 16}"
@@ -30,6 +31,7 @@ train: {{checkpoint_every: 2, validate_every: 2, validation_crop: 16}}
 quantize: {{calibration_images: 2, calibration_crop: 32}}
 benchmark: {{warmup: 1, runs: 3, min_seconds: 0.0, crops: 1, crop_size: 16}}
 nodes: {{size: [8, 12], channels: 8, warmup: 1, runs: 2}}
+search: {{ofa_sr: ~}}
 systems:
   abpn_x3: {{timing_size: [24, 32], train: {RECIPE}, prune: {{finetune: {RECIPE}}}, qat: {RECIPE}}}
   {"".join(f"{name}: ~{chr(10)}  " for name in OTHERS)}

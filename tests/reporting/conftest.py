@@ -155,6 +155,7 @@ def write_root(root: Path, systems: dict[str, dict[str, object]], sets: tuple[st
     params["systems"] = {
         name: params["systems"]["abpn_x3"] | {"prune": {}} | changes for name, changes in systems.items()
     }
+    params["search"] = {}
     params["report"] = {"title": "Super-resolution <at> the edge", "crops": 4}
     for name in systems:
         write_sensitivity(root / "results/quantize" / name)

@@ -82,7 +82,7 @@ def test_latency_can_be_compared_across_sizes(repository: Path) -> None:
 
 
 def test_the_written_tables_agree(table: pd.DataFrame, tmp_path: Path) -> None:
-    texts.write(table, NONE_PRUNED, tmp_path)
+    texts.write(table, NONE_PRUNED, [], tmp_path)
     rows = pd.read_csv(tmp_path / "table.csv")
     assert len(rows) == len(table)
     assert pick(rows, system="small_x3", variant="ptq", runtime="tflite", set="Set5")["gain_db"] == -0.12

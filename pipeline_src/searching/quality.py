@@ -1,0 +1,62 @@
+"""How good subnets are, measured on validation images."""
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from pipeline_src.data.hdf5 import ImagePairs
+from pipeline_src.data.imresize import imresize_float, round_to_uint8
+from pipeline_src.errors import UserError
+from pipeline_src.evaluation.metrics import luma, psnr
+from pipeline_src.models.once_for_all import Subnet
+from pipeline_src.training.setup import upscale
+
+
+class Judge:
+    """Measures subnets of one scale on the middle crops of ``images`` validation images, spread over all.
+
+    The figure is by how many dB the mean PSNR Y is above that of bicubic upscaling. Each subnet is measured by one
+    thread as a net of its own, ``threads`` of them side by side, and never twice.
+    """
+
+    def __init__(self, whole: Any, validation: ImagePairs, scale: int, images: int, crop: int, threads: int) -> None:
+        self.whole, self.scale, self.threads = whole, scale, threads
+        self.pairs, of_bicubic = [], []
+        for name in validation.spread(images):
+            bicubic_lr, hr = validation.middle(name, scale, crop, bicubic=True)
+            figure = self._psnr(hr, round_to_uint8(imresize_float(bicubic_lr, scale)))
+            if math.isfinite(figure):  # nothing is better than bicubic on a plain wall
+                of_bicubic.append(figure)
+                self.pairs.append((torch.tensor(validation.middle(name, scale, crop)[0]), hr))
+        if not self.pairs:
+            raise UserError(f"the validation images of {validation.path} are all flat; raise search's images")
+        self.bicubic = float(np.mean(of_bicubic))
+        self._known: dict[tuple[tuple[str, int], ...], float] = {}
+
+    def over_bicubic(self, subnets: Sequence[Subnet], what: str) -> list[float]:
+        """Of each subnet its figure; ``what`` is told beside the progress."""
+        new = {key: subnet for subnet in subnets if (key := tuple(subnet.items())) not in self._known}
+        with ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            figures = tqdm(pool.map(self._measure, new.values()), what, total=len(new), unit="subnet", mininterval=1)
+            self._known |= dict(zip(new, figures, strict=True))
+        return [self._known[tuple(subnet.items())] for subnet in subnets]
+
+    def _measure(self, subnet: Subnet) -> float:
+        net = cut_out(self.whole, subnet).eval()
+        found = [self._psnr(hr, upscale(net, lr).numpy()) for lr, hr in self.pairs]
+        return float(np.mean(found)) - self.bicubic
+
+    def _psnr(self, hr: np.ndarray, sr: np.ndarray) -> float:
+        return psnr(luma(hr), luma(sr), self.scale)
+
+
+def cut_out(whole: Any, subnet: Subnet) -> Any:
+    """The subnet as a net of its own, with copies of its weights."""
+    net = whole.net_of(subnet)
+    net.load_state_dict(whole.weights(subnet))
+    return net.eval()

@@ -1,0 +1,153 @@
+"""The search at one scale, from the latency table to the subnets that are cut out."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+
+from pipeline_src.errors import UserError
+from pipeline_src.models.once_for_all import Subnet
+from pipeline_src.params import Budget, Search
+from pipeline_src.searching import costs, evolution, latency
+from pipeline_src.searching.latency import Table
+from pipeline_src.searching.predictor import Predictor, rank_correlation
+from pipeline_src.searching.quality import Judge
+
+Rows = list[dict[str, Any]]
+
+
+def latency_table(whole: Any, spec: Search) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The latency table, measured here or read, and where it was measured the check of its sums."""
+    if spec.latency.table:
+        return latency.read(Path(spec.latency.table), spec.latency), pd.DataFrame(columns=latency.CHECK)
+    chance = random.Random(0)  # noqa: S311
+    drawn = [whole.draw(chance, scale) for scale in spec.scales for _ in range(spec.latency.check)]
+    nets = {" ".join(map(str, subnet.values())): tuple(whole.blocks(subnet)) for subnet in drawn}
+    with TemporaryDirectory() as folder:
+        return latency.measure(whole.all_blocks(), nets, spec.latency, Path(folder))
+
+
+def median_error(checks: pd.DataFrame) -> dict[str, float]:
+    """Of each runtime and precision the median of the table's relative errors, without their signs."""
+    groups = checks.assign(error=checks["error"].astype(float).abs()).groupby(["runtime", "precision"])
+    return {f"{runtime} {precision}": float(rows["error"].median()) for (runtime, precision), rows in groups}
+
+
+class ScaleSearch:
+    """The search at one scale: every seed by itself, each with a random search of as many measurements beside it."""
+
+    def __init__(self, whole: Any, scale: int, spec: Search, judge: Judge, latency: Table) -> None:
+        self.whole, self.scale, self.spec, self.judge, self.latency = whole, scale, spec, judge, latency
+        self.found: dict[tuple[int, ...], dict[str, Any]] = {}  # all that was measured, by its genes
+
+    def cost(self, subnet: Subnet) -> float:
+        """Milliseconds in the first runtime and precision of the table."""
+        return self.latency.ms(self.whole.blocks(subnet), self.latency.devices[0])
+
+    def run(self) -> dict[str, Any]:
+        """Search; what it came to."""
+        spec, most = self.spec, self.cost(self.whole.largest(self.scale))
+        if most <= 0:
+            raise UserError(
+                "the blocks of the net take no time that can be told from none; raise search's latency.size"
+            )
+        figures: dict[str, list[float]] = {"kendall_tau": [], "hypervolume": [], "random_hypervolume": []}
+        seconds = {"subnet": 0.0, "candidates": 0.0}
+        for seed in spec.seeds:
+            drawn = self._draw(seed, spec.samples + spec.front)
+            start = time.perf_counter()
+            measured = self._measure(drawn, "random", seed)
+            seconds["subnet"] = max(seconds["subnet"], (time.perf_counter() - start) / len(drawn))
+            samples, held_out = drawn[: spec.samples], drawn[spec.samples :]
+            predictor = Predictor(self.whole, samples, measured[: spec.samples])
+            tau = rank_correlation(predictor.predict(held_out), measured[spec.samples :])
+            start = time.perf_counter()
+            tried = self._evolve(predictor, seed, samples, lambda subnet: 0.0)
+            seconds["candidates"] = max(seconds["candidates"], time.perf_counter() - start)
+            points = [*zip(map(self.cost, tried), predictor.predict(tried), strict=True)]
+            promising = [tried[i] for i in evolution.spread(points, spec.front)]
+            better = self._measure(promising, "search", seed)
+            of_search = [*zip(map(self.cost, samples + promising), measured[: spec.samples] + better, strict=True)]
+            of_random = [*zip(map(self.cost, drawn), measured, strict=True)]
+            for key, value in (
+                ("kendall_tau", tau),
+                ("hypervolume", evolution.hypervolume(of_search, most)),
+                ("random_hypervolume", evolution.hypervolume(of_random, most)),
+            ):
+                figures[key].append(value)
+        return figures | {
+            "subnets": self.whole.count(self.scale),
+            "seconds_a_subnet": seconds["subnet"],
+            "seconds_of_candidates": seconds["candidates"],
+        }
+
+    def best(self, name: str, budget: Budget) -> Subnet:
+        """The best measured subnet within a budget; UserError, with what the cheapest one needs, if there is none."""
+        size, whole = self.spec.latency.size, self.whole
+        limits = costs.limits(budget, self.latency, whole.blocks(whole.largest(self.scale)), size)
+
+        def excess(subnet: Subnet) -> float:
+            return max((limit.excess(whole.blocks(subnet)) for limit in limits), default=0.0)
+
+        known = [row["subnet"] for row in self.found.values()]
+        predictor = Predictor(whole, known, [row["over_bicubic"] for row in self.found.values()])
+        tried = self._evolve(predictor, self.spec.seeds[0], sorted(known, key=excess), excess)
+        fitting = [subnet for subnet in tried if excess(subnet) <= 0]
+        if not fitting:
+            cheapest = min([*tried, *known, whole.smallest(self.scale)], key=excess)
+            needs = ", ".join(f"{limit.cost(whole.blocks(cheapest)):.4g} {limit.name}" for limit in limits)
+            asked = ", ".join(f"{limit.most:.4g} {limit.name}" for limit in limits)
+            raise UserError(f"no subnet meets search's nets.{name} ({asked}): the cheapest one needs {needs}; raise it")
+        promising = sorted(fitting, key=predictor.predict_one, reverse=True)[: self.spec.front]
+        self._measure(promising, name, self.spec.seeds[0])
+        within = [row for row in self.found.values() if excess(row["subnet"]) <= 0]
+        best: Subnet = max(within, key=lambda row: row["over_bicubic"])["subnet"]
+        return best
+
+    def table(self, picked: dict[str, Subnet]) -> Rows:
+        """A row for every measured subnet: who asked for it, what it is, how good, and what it costs."""
+        rows = []
+        for row in self.found.values():
+            blocks = self.whole.blocks(row["subnet"])
+            by_device = {"_".join(d): self.latency.ms(blocks, d) for d in self.latency.devices}
+            memory = {p: costs.memory_mb(blocks, p, self.spec.latency.size) for p in self.spec.latency.precisions}
+            rows.append(
+                {"by": row["by"], "seed": row["seed"], **row["subnet"], "over_bicubic": row["over_bicubic"]}
+                | {f"ms_{device}": ms for device, ms in by_device.items()}
+                | {"mult_adds": costs.mult_adds(blocks), "parameters": costs.parameters(blocks)}
+                | {f"memory_mb_{precision}": mb for precision, mb in memory.items()}
+                | {"net": next((name for name, subnet in picked.items() if subnet == row["subnet"]), "")}
+            )
+        first = "ms_" + "_".join(self.latency.devices[0])
+        on_front = {*evolution.front([(row[first], row["over_bicubic"]) for row in rows])}
+        return [row | {"front": place in on_front} for place, row in enumerate(rows)]
+
+    def _draw(self, seed: int, count: int) -> list[Subnet]:
+        if (there := self.whole.count(self.scale)) < 2 * count:
+            raise UserError(f"the net has {there} subnets at ×{self.scale}, too few to draw {count}; lower samples")
+        chance = random.Random(seed)  # noqa: S311
+        drawn: dict[tuple[int, ...], Subnet] = {}
+        while len(drawn) < count:
+            subnet = self.whole.draw(chance, self.scale)
+            drawn[tuple(subnet.values())] = subnet
+        return list(drawn.values())
+
+    def _evolve(
+        self, predictor: Any, seed: int, known: Sequence[Subnet], excess: Callable[[Subnet], float]
+    ) -> list[Subnet]:
+
+        ends = [self.whole.smallest(self.scale), self.whole.largest(self.scale)]
+        start = [*ends, *known]
+        count = self.spec.candidates
+        return evolution.evolve(self.whole, self.scale, predictor.predict_one, self.cost, excess, count, seed, start)
+
+    def _measure(self, subnets: Sequence[Subnet], by: str, seed: int) -> list[float]:
+        figures: list[float] = self.judge.over_bicubic(subnets, f"{by}, seed {seed}, ×{self.scale}")
+        for subnet, figure in zip(subnets, figures, strict=True):
+            row = {"by": by, "seed": seed, "subnet": subnet, "over_bicubic": figure}
+            self.found.setdefault(tuple(subnet.values()), row)
+        return figures

@@ -1,0 +1,80 @@
+"""An upscaler and a learned downscaler as one net: HR images in, and through small 8-bit ones out again."""
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline_src.data.images import through_jpeg
+from pipeline_src.params import Downscaler
+
+
+class Joint(nn.Module):
+    """The net that :func:`training.loop.fit` trains: it takes HR, and adds the regularisers to the loss."""
+
+    def __init__(self, upscaler: Any, downscaler: Any, spec: Downscaler) -> None:
+        super().__init__()
+        self.upscaler, self.downscaler, self.spec = upscaler, downscaler, spec
+        self.description = dataclasses.replace(upscaler.description, takes="HR")
+        # A buffer, so that a training that goes on compresses its next LR image as if it had never stopped.
+        self.steps: Tensor
+        self.register_buffer("steps", torch.zeros(()), persistent=bool(spec.jpeg))
+
+    def smallest(self) -> "Joint":
+        """The same of the smallest subnet of an upscaler that is being shrunk."""
+        return Joint(self.upscaler.smallest(), self.downscaler, self.spec)
+
+    def at_scale(self, scale: int) -> nn.Module:
+        """From HR to SR: in train mode with what is to be added to the loss, a scalar."""
+        return _ThroughLR(self, self.upscaler.at_scale(scale))
+
+
+class _ThroughLR(nn.Module):
+    def __init__(self, joint: Joint, upscaler: nn.Module) -> None:
+        super().__init__()
+        self.downscaler, self.upscaler, self.spec = joint.downscaler, upscaler, joint.spec
+        self.count: list[Tensor] = [joint.steps]  # in a list, so that it stays the buffer of the joint net
+
+    def forward(self, hr: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        lr, sampling = self.downscaler(hr)
+        lr = (round_soft if self.spec.rounding == "soft" else round_straight)(lr)
+        if not self.training:
+            sr: Tensor = self.upscaler(lr)
+            return sr[..., : hr.shape[2], : hr.shape[3]]
+        if self.spec.jpeg:
+            (steps,) = self.count
+            lr = _through_jpeg(lr, self.spec.jpeg, int(steps))
+            steps += 1
+        penalty = self.spec.offset_weight * sampling.offset_distance()
+        penalty = penalty + self.spec.tv_weight * sampling.partial_variation()
+        given = self.upscaler(lr)
+        sr, of_upscaler = given if isinstance(given, tuple) else (given, 0.0)
+        return sr, penalty + of_upscaler
+
+
+def round_soft(lr: Tensor) -> Tensor:
+    """LR clipped to 0..255 and rounded; its gradient is that of x − sin(2πx)/2π, none where it was clipped."""
+    clipped = lr.clamp(0, 255)
+    soft = clipped - torch.sin(2 * torch.pi * clipped) / (2 * torch.pi)
+    return soft + (clipped.round() - soft).detach()
+
+
+def round_straight(lr: Tensor) -> Tensor:
+    """LR clipped to 0..255 and rounded; its gradient passes as if it had only been clipped."""
+    clipped = lr.clamp(0, 255)
+    return clipped + (clipped.round() - clipped).detach()
+
+
+def _through_jpeg(lr: Tensor, qualities: list[int], step: int) -> Tensor:
+    """Each LR image of the batch as a JPEG file gives it back, of one quality after the other; the gradient of ``lr``.
+
+    Quality 100 stands for no JPEG at all.
+    """
+    pixels = lr.detach().permute(0, 2, 3, 1).to(torch.uint8).cpu().numpy()
+    back = pixels.copy()
+    for i, image in enumerate(pixels):
+        quality = qualities[(step * len(pixels) + i) % len(qualities)]
+        if quality < 100:
+            back[i] = through_jpeg(image, quality)
+    return lr + (torch.from_numpy(back).permute(0, 3, 1, 2).to(lr) - lr).detach()

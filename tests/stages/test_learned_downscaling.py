@@ -1,0 +1,240 @@
+"""A system with a learned downscaler through its stages, and the round trip of photographs, run as a user runs it."""
+
+import csv
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from shared import ROOT, TINY, merged, photograph, stage_environment
+
+from pipeline_src.data.hdf5 import ImagePairs
+from pipeline_src.deployment import openvino
+from pipeline_src.downscaling import car
+from pipeline_src.files import sha256
+from pipeline_src.training.weights import load_downscaler
+
+Make = Callable[..., Path]
+Stage = Callable[..., subprocess.CompletedProcess[str]]
+
+RECIPE: dict[str, Any] = TINY | {"augment": ["hflip"], "loss": "l1", "lr": 1e-4, "decay": "cosine"}
+SMALL = {
+    "model": "abpn",
+    "scales": [4],
+    "net": {"channels": 8, "depth": 1},
+    "downscaler": {"model": "car", "net": {"entry": 4, "features": 8, "head": 8, "blocks": 1}, "tv_weight": 1e-3},
+    "timing_size": [24, 32],
+    "train": RECIPE | {"patch": 12, "steps": 30, "lr": 1e-3},
+    "subnets": "prune",
+    "prune": {},
+    "float_layers": 0,
+    "qat": RECIPE,
+}
+OUT = Path("results/train/small/downscaler")
+X2 = ROOT / "pretrained/abpn_x2.safetensors"
+
+
+@pytest.fixture
+def ready(workspace: Make, train_h5: Path) -> Make:
+    """A workspace with the system ``small``, whose build_h5 is done."""
+
+    def make(**changes: Any) -> Path:
+        changes = {
+            "systems": {"small": merged(SMALL, changes)},
+            "quantize": {"calibration_images": 2, "calibration_crop": 32},
+        }
+        folder = workspace(
+            changes | {"benchmark": {"threads": 1, "runs": 2, "min_seconds": 0, "crops": 1, "crop_size": 16}}
+        )
+        (folder / "results/build_h5").mkdir(parents=True)
+        shutil.copy(train_h5, folder / "results/build_h5/train.h5")
+        return folder
+
+    return make
+
+
+def command(folder: Path, name: str, *arguments: object, status: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", f"pipeline_src.{name}", *map(str, arguments)],
+        cwd=folder, env=stage_environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    return done.stderr
+
+
+@pytest.mark.slow
+def test_from_training_to_measurements_and_there_and_back(ready: Make, stage: Stage) -> None:
+    folder = ready()
+    heldout = folder / "results/fetch/evaluation/samples_heldout"
+    heldout.mkdir(parents=True)
+    colours = Image.fromarray(photograph("astronaut.png")[60:150, 200:301])
+    colours.save(heldout / "a.png")
+    colours.convert("L").save(heldout / "grey.png")
+    for name in ("train", "prune", "quantize", "export"):
+        done = stage(folder, name, "small")
+        assert done.returncode == 0, done.stderr
+    assert_later_stages_see_the_learned_images(folder)
+    for card in (folder / "results/export/small").glob("*.json"):  # a few kinds of files are enough to measure
+        if not card.name.startswith(("fp32_x4.onnx", "qat_x4.onnx", "fp32_x4_24x32")):
+            card.unlink()
+    done = stage(folder, "benchmark", "small")
+    assert done.returncode == 0, done.stderr
+    assert_measured(folder / "results/benchmark/small")
+    assert_there_and_back(folder)
+
+
+def assert_later_stages_see_the_learned_images(folder: Path) -> None:
+    h5 = folder / "results/build_h5/train.h5"
+    images = ImagePairs(h5, "training", folder / OUT / "lr.h5")
+    for name in images.names:
+        learned, bicubic = images.lr(name, 4), images.lr(name, 4, bicubic=True)
+        assert learned.shape == bicubic.shape
+        assert not np.array_equal(learned, bicubic)
+    assert np.array_equal(
+        ImagePairs(h5, "training", None).lr(images.names[0], 4), images.lr(images.names[0], 4, bicubic=True)
+    )
+    for row in csv.DictReader((folder / "results/quantize/small/calibration.csv").open()):
+        middle, _ = images.middle(f"{row['set']}/{row['file']}", 4, 32)
+        assert hashlib.sha256(middle.tobytes()).hexdigest() == row["sha256_pixels"]
+    metrics = json.loads((folder / "results/quantize/small/metrics.json").read_text())["small"]
+    trained = json.loads((folder / "results/train/small/metrics.json").read_text())
+    # Nearly: quantize sees the middle of the LR image of the whole, train the LR image of the middle.
+    assert metrics["fp32"]["psnr_y"] == pytest.approx(trained["psnr_y"], abs=0.2)
+    card = json.loads((folder / "results/export/small/fp32_x4.onnx.json").read_text())
+    assert card["lr"] == "car"
+    names = {file.name for file in (folder / "results/export/small").glob("downscaler*")}
+    assert names == {"downscaler.onnx", "downscaler.xml", "downscaler.bin", "downscaler.json"}
+    assert_the_files_downscale_as_torch_does(folder)
+
+
+def assert_the_files_downscale_as_torch_does(folder: Path) -> None:
+    import onnxruntime
+    import torch
+
+    net = load_downscaler(folder / OUT / "weights.safetensors")
+    files = [folder / f"results/export/small/downscaler.{suffix}" for suffix in ("onnx", "xml")]
+    session = onnxruntime.InferenceSession(files[0])
+    model = openvino.compile_model(files[1], 1)
+    for height, width in ((16, 16), (40, 72), (104, 24)):
+        hr = np.ascontiguousarray(photograph("chelsea.png")[:height, :width].transpose(2, 0, 1)[None], np.float32)
+        with torch.inference_mode():
+            expected = net(torch.from_numpy(hr))[0].clamp(0, 255).numpy()
+        for lr in (session.run(None, {"hr": hr})[0], model(hr)[0]):
+            assert np.abs(lr - expected).max() < 0.01
+
+
+def test_tiles_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    torch.manual_seed(0)
+    net = car.build([4], entry=4, features=8, head=8, blocks=1).eval()
+    for head in (net.kernels, net.down, net.across):
+        torch.nn.init.normal_(head[-1].weight, std=0.05)
+    photo = photograph("coffee.png")[:333, :402]
+    whole = car.downscale(net, photo)
+    monkeypatch.setattr(car, "TILE", 128)
+    monkeypatch.setattr(car, "OVERLAP", 96)
+    tiled = car.downscale(net, photo)
+    assert whole.shape == tiled.shape == (84, 101, 3)
+    different = np.abs(whole.astype(int) - tiled.astype(int))
+    assert different.max() <= 1
+    assert different.mean() < 1e-3
+
+
+def test_learned_images_that_are_not_there_are_no_bicubic_ones(ready: Make, stage: Stage) -> None:
+    folder = ready()
+    done = stage(folder, "quantize", "small")
+    assert done.returncode == 1
+    assert "lr.h5 does not exist; run the stage train first" in done.stderr.splitlines()[-1]
+
+
+def assert_measured(out: Path) -> None:
+    rows = {(r["set"], r["image"], r["lr"]): r for r in csv.DictReader((out / "lr.csv").open())}
+    assert set(rows) == {("samples_heldout", image, lr) for image in ("a", "grey") for lr in ("learned", "bicubic")}
+    for (_, image, lr), row in rows.items():
+        assert float(row["psnr_y"]) == float("inf") if lr == "bicubic" else 20 < float(row["psnr_y"]) < 60
+        assert 0 < float(row["aliasing"]) < 30
+        assert abs(float(row["tone_shift"])) < 10
+        with Image.open(out / f"lr/samples_heldout/{image}_x4.png") as png:
+            assert (png.size, png.mode) == ((25, 22), "L" if image == "grey" else "RGB")
+    curve = list(csv.DictReader((out / "jpeg.csv").open()))
+    assert [int(row["quality"]) for row in curve] == [30, 50, 70, 80, 90] * 4
+    for low, high in zip(curve, curve[4:], strict=False):
+        if (low["quality"], high["quality"]) == ("30", "90"):
+            assert float(low["psnr_y"]) < float(high["psnr_y"])
+            assert int(low["bytes"]) < int(high["bytes"])
+
+
+def assert_there_and_back(folder: Path) -> None:
+    photo = Image.fromarray(photograph("chelsea.png")[20:187, 30:271])
+    alpha = photo.copy()
+    alpha.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, 241).astype(np.uint8), (167, 1))))
+    deep = Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257)
+    for name, image, mode in (
+        ("colours", photo, "RGB"),
+        ("grey", photo.convert("L"), "L"),
+        ("alpha", alpha, "RGBA"),
+        ("deep", deep, "L"),
+        ("portrait", photo.crop((0, 0, 9, 90)), "RGB"),
+        ("dot", photo.crop((0, 0, 1, 1)), "RGB"),
+    ):
+        image.save(folder / f"{name}.png")
+        command(folder, "downscale", f"{name}.png", "-o", f"{name}_small.png", "--model", "small")
+        command(folder, "upscale", f"{name}_small.png", "-o", f"{name}_again.png", "--model", "small")
+        with Image.open(folder / f"{name}_small.png") as small, Image.open(folder / f"{name}_again.png") as again:
+            assert small.size == tuple(-(-side // 4) for side in image.size)
+            assert (small.mode, again.mode) == (mode, mode), name
+            assert again.size == image.size
+            before = np.asarray(
+                image if mode == "L" and name == "grey" else photo.crop((0, 0, *image.size)).convert("L")
+            )
+            error = np.abs(np.asarray(again.convert("L"), float) - before)
+            assert error.mean() < 16, name
+    said = command(folder, "upscale", "colours_small.png", "-o", "b.png", "--model", X2, status=1)
+    assert said.strip().endswith("was made to be upscaled ×4 by small, not ×2; choose --model small")
+
+
+def test_what_is_no_learned_downscaler_is_refused(ready: Make) -> None:
+    folder = ready()
+    Image.new("RGB", (20, 20)).save(folder / "a.png")
+    said = command(folder, "downscale", "a.png", "-o", "b.png", "--model", "abpn_x3", status=1)
+    assert said.strip() == (
+        "error: abpn_x3 upscales images made by bicubic, and learns no downscaling; choose another --model (small)"
+    )
+    said = command(folder, "downscale", "a.png", "-o", "b.png", "--model", "small", status=1)
+    assert f"{OUT}/weights.safetensors does not exist" in said
+    assert not (folder / "b.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scales": [3]}, "CAR has one scale, 2 or 4, not [3]"),
+        ({"downscaler": {"net": {"depth": 3}}}, "net.depth is unknown; the downscaler car takes entry, features"),
+        (
+            {"downscaler": {"model": "lanczos"}},
+            "there is no model 'lanczos' in pipeline_src/downscaling; there are bicubic, car",
+        ),
+        ({"downscaler": {"model": "bicubic"}}, "the downscaler bicubic takes no arguments"),
+        ({"downscaler": {"jpeg": [0]}}, "systems.small.downscaler.jpeg.0"),
+    ],
+)
+def test_a_downscaler_that_cannot_be_is_one_sentence(ready: Make, stage: Stage, changes: Any, message: str) -> None:
+    done = stage(ready(**changes), "train", "small")
+    assert done.returncode == 1
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_weights_of_another_scale_are_refused_before_training(ready: Make, stage: Stage) -> None:
+    folder = ready(net={"channels": 28, "depth": 4}, train={"start": {"file": str(X2), "sha256": sha256(X2)[:12]}})
+    done = stage(folder, "train", "small")
+    assert done.returncode == 1
+    assert "holds weights of abpn ×2, which do not fit this system" in done.stderr.splitlines()[-1]
