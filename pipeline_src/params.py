@@ -183,15 +183,16 @@ class Downscaler(Section):
     """What makes the LR images of a system: a package of ``pipeline_src/downscaling``.
 
     ``bicubic`` has no numbers. One that learns (``car``) is trained with the net that upscales; ``net`` are the
-    arguments of its build. To the loss are added ``offset_weight`` times the distance that the taps stray and
-    ``tv_weight`` times the partial total variation of the offsets, both means over LR pixels. LR is rounded to 8 bits
-    in training too, with the gradient of the paper's ``soft`` rounding, or ``straight`` through. ``jpeg`` are qualities
-    that each LR image is compressed with in training, one after the other (100: not at all). ``start`` are weights of
-    the same downscaler to begin with.
+    arguments of its build, and its learning rate is ``rate`` times that of the recipe. To the loss are added
+    ``offset_weight`` times the distance that the taps stray and ``tv_weight`` times the partial total variation of the
+    offsets, both means over LR pixels. LR is rounded to 8 bits in training too, with the gradient of the paper's
+    ``soft`` rounding, or ``straight`` through. ``jpeg`` are qualities that each LR image is compressed with in
+    training, one after the other (100: not at all). ``start`` are weights of the same downscaler to begin with.
     """
 
     model: str
     net: dict[str, Any] = {}
+    rate: Annotated[float, Field(gt=0)] = 1.0
     offset_weight: Annotated[float, Field(ge=0)] = 0.0
     tv_weight: Annotated[float, Field(ge=0)] = 0.0
     rounding: Literal["soft", "straight"] = "soft"

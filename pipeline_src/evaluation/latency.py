@@ -2,6 +2,9 @@
 
 Pinned threads, warm-up, 50 runs or more and a minimum duration (fewer of what is slow), p50, p90 and IQR instead of a
 mean, and the variants in turns (A B C, A B C, …), so that whatever else the machine does falls on all of them alike.
+
+A turn is several calls, one behind the other, and the first of them does not count: after a pause a runtime's threads
+are asleep, and on a virtual machine take so long to wake that a net of 10 ms may run on one core and take twice that.
 """
 
 import os
@@ -12,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PAUSE = 0.005  # seconds between calls, so that one runtime's spinning threads are asleep when the next is timed
+PAUSE = 0.005  # seconds between turns, so that one runtime's spinning threads are asleep when the next is timed
+TURN = 3  # calls that count
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,9 @@ def in_turns(
 ) -> dict[str, dict[str, Latency]]:
     """Time variants in turns; each call returns the milliseconds of its parts, each part is summarised apart.
 
-    Every variant runs ``warmup`` + ``runs`` times, and on until the fastest of them has run for ``min_seconds`` in all.
-    A slow one ends sooner: its warm-up and its runs when they have taken ``max_seconds`` each, after one at the least.
+    Every variant warms up ``warmup`` times, then runs ``runs`` times or more, in whole turns of ``TURN``, and on until
+    the fastest of them has run for ``min_seconds`` in all. A slow one ends sooner: its warm-up and its runs when they
+    have taken ``max_seconds`` each, after one at the least.
     """
     for call in calls.values():
         start = time.perf_counter()
@@ -80,11 +85,15 @@ def in_turns(
     while going and (done < runs or min(busy.values()) < min_seconds):
         for name in going:
             time.sleep(PAUSE)
-            start = time.perf_counter()
-            parts = calls[name]()
-            busy[name] += time.perf_counter() - start
-            for part, milliseconds in parts.items():
-                times[name].setdefault(part, []).append(milliseconds)
+            calls[name]()
+            for _ in range(TURN):
+                start = time.perf_counter()
+                parts = calls[name]()
+                busy[name] += time.perf_counter() - start
+                for part, milliseconds in parts.items():
+                    times[name].setdefault(part, []).append(milliseconds)
+                if busy[name] >= max_seconds:
+                    break
         going = [name for name in going if busy[name] < max_seconds]
-        done += 1
+        done += TURN
     return {name: {part: summary(ms) for part, ms in parts.items()} for name, parts in times.items()}

@@ -81,6 +81,7 @@ def train(system: str) -> None:
             checkpoint_every=params.train.checkpoint_every,
             validate=with_smallest(validate) if phase else validate,
             validate_every=params.train.validate_every,
+            rates={"downscaler": spec.downscaler.rate} if spec.downscaler.learns else {},
         )
 
     def run_training() -> "list[Row]":

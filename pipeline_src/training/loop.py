@@ -5,10 +5,11 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -67,6 +68,7 @@ def fit(
     validate: Callable[[nn.Module], Row],
     validate_every: int,
     before_step: Callable[[int], None] = lambda step: None,
+    rates: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Row]:
     """Train ``net`` in place and return its curve: one row per validation with ``step``, ``loss`` and the metrics.
 
@@ -77,6 +79,7 @@ def fit(
     ``checkpoint`` every ``checkpoint_every`` steps and at the end; a training that was killed goes on from there to the
     very same weights. The caller removes the checkpoint when the weights are safe. ``net`` is in train mode at each
     step, whatever ``validate`` did. ``before_step`` is called with each step's number, after a resume too.
+    ``rates``: children of the net whose learning rate is so many times that of the recipe.
 
     With ``recipe.ema`` it is the average of the weights that is validated, and that ``net`` holds in the end.
     Convolutions compute in ``precision``, the loss and the weights stay float32. Under ``torchrun`` every process takes
@@ -95,7 +98,7 @@ def fit(
     # Channels-last: 1.4 times the speed of NCHW for these nets on a CPU, and what tensor cores want on a GPU.
     net.to(device, memory_format=torch.channels_last)
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    optimiser = optimiser_of(parameters, recipe)
+    optimiser = optimiser_of(net, recipe, rates)
     average = AveragedModel(net, multi_avg_fn=_moving_average(recipe.ema)) if recipe.ema else None
     progress = _resume(checkpoint, net, optimiser, average) if checkpoint.exists() else Progress()
     at = workers.sum(torch.tensor([progress.step, progress.step**2], device=device)).tolist()
@@ -118,7 +121,7 @@ def fit(
         before_step(step)
         rate = rate_at(step, recipe)
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         optimiser.zero_grad()
         recent.append(torch.zeros((), device=device))
         share = 1.0 if recipe.loss == "sse" else 1 / (recipe.accumulate * workers.size)

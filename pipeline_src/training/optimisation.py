@@ -1,7 +1,8 @@
 """What a recipe says, as torch has it: the loss, the optimiser, its rate at each step, the clipping of gradients."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +29,21 @@ def loss_between(sr: Tensor, hr: Tensor, loss: str, colour: str) -> Tensor:
     return LOSSES[loss](sr, hr)
 
 
-def optimiser_of(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam, or SGD with momentum; a weight decay is part of the gradient in both, as in the papers' code."""
+def optimiser_of(net: nn.Module, recipe: Recipe, rates: Mapping[str, float]) -> torch.optim.Optimizer:
+    """Adam, or SGD with momentum; a weight decay is part of the gradient in both, as in the papers' code.
+
+    A group of parameters for each of the children of ``net`` that ``rates`` names, and one of all others; ``factor`` of
+    a group is what the rate of a step is to be multiplied with.
+    """
+    groups: list[dict[str, Any]] = [{"params": [], "factor": factor} for factor in (1.0, *rates.values())]
+    places = {child: place for place, child in enumerate(rates, 1)}
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            groups[places.get(name.split(".")[0], 0)]["params"].append(parameter)
     if recipe.optimiser == "sgd":
-        return torch.optim.SGD(parameters, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+        return torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     return torch.optim.Adam(
-        parameters, recipe.lr, betas=(recipe.momentum, 0.999), weight_decay=recipe.weight_decay, foreach=True
+        groups, recipe.lr, betas=(recipe.momentum, 0.999), weight_decay=recipe.weight_decay, foreach=True
     )
 
 

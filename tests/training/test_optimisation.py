@@ -77,10 +77,19 @@ def test_the_loss_on_y_is_that_of_the_y_channels() -> None:
 
 
 def test_the_optimiser_has_what_the_recipe_says() -> None:
-    weights = [nn.Parameter(torch.ones(1))]
-    sgd = optimiser_of(weights, recipe(optimiser="sgd", momentum=0.8, weight_decay=1e-4))
+    net = nn.Linear(2, 1)
+    sgd = optimiser_of(net, recipe(optimiser="sgd", momentum=0.8, weight_decay=1e-4), {})
     assert isinstance(sgd, torch.optim.SGD)
     assert (sgd.defaults["momentum"], sgd.defaults["weight_decay"]) == (0.8, 1e-4)
-    adam = optimiser_of(weights, recipe(momentum=0.5))
+    adam = optimiser_of(net, recipe(momentum=0.5), {})
     assert isinstance(adam, torch.optim.Adam)
     assert adam.defaults["betas"] == (0.5, 0.999)
+
+
+def test_children_may_have_a_rate_of_their_own() -> None:
+    net = nn.ModuleDict({name: nn.Linear(2, 1) for name in ("upscaler", "downscaler")})
+    net["upscaler"].bias.requires_grad_(False)
+    others, slow = optimiser_of(net, recipe(), {"downscaler": 0.1}).param_groups
+    assert (others["factor"], slow["factor"]) == (1.0, 0.1)
+    assert [*map(id, others["params"])] == [id(net["upscaler"].weight)]
+    assert [*map(id, slow["params"])] == [id(p) for p in net["downscaler"].parameters()]
