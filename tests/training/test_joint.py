@@ -64,7 +64,9 @@ def train(train_h5: Path, tmp_path: Path) -> Callable[..., Any]:
     return run
 
 
-@pytest.mark.parametrize("changes", [{}, {"jpeg": [30, 90, 100], "rounding": "straight", "rate": 0.1}], ids=["soft", "jpeg"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"jpeg": [30, 90, 100], "rounding": "straight", "rate": 0.1}], ids=["soft", "jpeg"]
+)
 def test_a_training_that_was_stopped_ends_at_the_same_weights(train: Callable[..., Any], changes: Any) -> None:
     straight, curve = train(**changes)
     with pytest.raises(Stopped):
