@@ -12,8 +12,8 @@ from pipeline_src.models.layers import FullPrecision, in_full_precision, subtrac
 SMALLEST = 1e-6  # of a tap before the kernel is normalised
 MULTIPLE = 8  # of the sides of HR: the net goes down to an eighth
 LEAST = 16  # pixels a side: less cannot be mirrored at an eighth
-# Of an untrained net's kernels: deviation in LR pixels, most and least tap. They are normalised, so that PEAK says how far
-# a step moves them: from 0.05 a few steps of Adam carried most taps below 0, where they have no gradient and stay.
+# Of an untrained net's kernels: deviation in LR pixels, most and least tap. As they are normalised, PEAK says how far a
+# step moves them: from 0.05 a few steps of Adam carried most taps below 0, where they have no gradient and stay.
 SPREAD, PEAK, FLOOR = 0.4, 0.5, 5e-4
 
 
