@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 import torch
 import yaml
@@ -129,6 +130,31 @@ def test_from_one_training_to_the_files_of_its_subnets(ready: Path, stage: Stage
     for net in NETS:
         rows = rows_of(ready / "results/benchmark" / net / "benchmark.csv")
         assert {int(row["scale"]) for row in rows} == {SEARCH["nets"][net.partition("/")[2]]["scale"]}
+
+
+@pytest.mark.slow
+def test_subnets_of_a_learned_downscaler(ready: Path, stage: Stage) -> None:
+    """X-type: all of them upscale the small images of a downscaler that was trained with the whole net."""
+    params = yaml.safe_load((ready / "params.yaml").read_text())
+    slim = {"entry": 4, "features": 8, "head": 8, "blocks": 1}
+    params["systems"]["tiny"] |= {"scales": [4], "downscaler": {"model": "car", "net": slim}}
+    params["systems"]["tiny"]["train"]["shrink"].pop()
+    (ready / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    change(ready, scales=[4], nets={"light": SEARCH["nets"]["light"]})
+    for name in ("train", "search", "quantize", "export"):
+        done = stage(ready, name, "tiny")
+        assert done.returncode == 0, done.stderr
+    searched, quantised = (
+        json.loads((ready / f"results/{name}/tiny/metrics.json").read_text()) for name in ("search", "quantize")
+    )
+    with h5py.File(ready / "results/train/tiny/downscaler/lr.h5") as lr:
+        assert {*lr["validation"]} == {"X4"}
+    # as good on what quantize looks at, which are the learned images, as the search says
+    assert quantised["tiny/light"]["fp32"]["psnr_y"] == pytest.approx(
+        searched["light"]["validation"]["psnr_y"], abs=1e-3
+    )
+    found = cards.of_folder(ready / "results/export/tiny")
+    assert {card.lr for card in found.values()} == {"car"}
 
 
 def assert_trained(out: Path) -> None:
