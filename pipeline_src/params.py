@@ -296,6 +296,9 @@ class System(Section):
             raise ValueError("float_layers must be names, or 0: each subnet that a search finds has layers of its own")
         if self.subnets == "search" and self.prune.nets:
             raise ValueError("prune.nets must go: the smaller nets of this system are those of search")
+        learns = self.downscaler.learns and not self.downscaler.start
+        if not self.train.steps and learns:
+            raise ValueError("with train.steps: 0 the downscaler stays untrained; give downscaler.start")
         if self.qat.start:
             raise ValueError("qat.start must go: QAT starts from the net that was quantised after training")
         if len({*self.scales}) < len(self.scales):
@@ -304,7 +307,12 @@ class System(Section):
 
     @model_validator(mode="after")
     def _net_fits_the_model(self) -> "System":
-        _check_net(self.net, net_arguments(self.model), f"the model {self.model}")
+        known = net_arguments(self.model)
+        _check_net(self.net, known, f"the model {self.model}")
+        stage = "search" if "subnet" in known and "subnet" not in self.net else "prune"
+        if self.subnets != stage:
+            kind = "a once-for-all net" if stage == "search" else "a net without subnets"
+            raise ValueError(f"subnets must be {stage}: {self.model} is {kind}")
         return self
 
 
@@ -383,7 +391,8 @@ class Budget(Section):
 class Latency(Section):
     """The latency table: of every block of the space, in each runtime and precision, for LR images of ``size``.
 
-    Its sums are compared with ``check`` whole subnets. ``table`` is one measured before, on another device.
+    Its sums are compared with ``check`` whole subnets. ``table`` is one measured before, on another device, and how its
+    SHA-256 begins.
     """
 
     size: Annotated[list[Count], Field(min_length=2, max_length=2)]
@@ -394,7 +403,7 @@ class Latency(Section):
     runs: Count
     max_seconds: Annotated[float, Field(gt=0)]
     check: Count
-    table: str | None = None
+    table: Start | None = None
 
 
 class Search(Section):
@@ -421,9 +430,12 @@ class Search(Section):
         for name, budget in self.nets.items():
             if budget.scale not in self.scales:
                 raise ValueError(f"nets.{name}.scale is {budget.scale}, but scales is {self.scales}; search that too")
-            if budget.runtime not in self.latency.runtimes or budget.precision not in self.latency.precisions:
+            timed = budget.ms is not None or budget.share is not None
+            if timed and budget.runtime not in self.latency.runtimes:
+                raise ValueError(f"nets.{name} is of {budget.runtime}, which latency.runtimes does not list; add it")
+            if (timed or budget.memory_mb is not None) and budget.precision not in self.latency.precisions:
                 raise ValueError(
-                    f"nets.{name} is of {budget.runtime} in {budget.precision}, which latency does not list; add it"
+                    f"nets.{name} is of {budget.precision}, which latency.precisions does not list; add it"
                 )
         if self.finetune and self.finetune.start:
             raise ValueError("finetune.start must go: each net starts from its part of the whole")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "openvino_fp16": "_fp16.xml", "tflite": ".tflite"}
-WITHOUT_ALPHA = (".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".ppm")
+WITHOUT_ALPHA = (".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm")
 JPEG_QUALITY = 95
 NOTE = "super_resolution"  # in a PNG of `downscale`: of what size the photograph was, as in "640x480 by 4 for car_x4"
 

@@ -80,8 +80,8 @@ def test_the_params_of_the_repository_are_valid() -> None:
         ("search", None, "search is missing; add it"),
         ("systems.vdsr.subnets", None, "systems.vdsr.subnets is missing; add it"),
         ("systems.vdsr.subnets", "none", "systems.vdsr.subnets: Input should be 'prune' or 'search', not 'none'"),
-        ("systems.vdsr.subnets", "search", "the whole file: systems.vdsr.subnets is search, but search has no vdsr"),
-        ("systems.ofa_sr.subnets", "prune", "the whole file: search.ofa_sr: systems has no ofa_sr whose subnets is"),
+        ("systems.vdsr.subnets", "search", "systems.vdsr: subnets must be prune: vdsr is a net without subnets"),
+        ("systems.ofa_sr.subnets", "prune", "systems.ofa_sr: subnets must be search: once_for_all is a once-for-all"),
         ("search.ofa_sr", None, "the whole file: systems.ofa_sr.subnets is search, but search has no ofa_sr; add it"),
         (
             "search.ofa_sr.scales",
@@ -96,12 +96,17 @@ def test_the_params_of_the_repository_are_valid() -> None:
             "search.ofa_sr.nets.half.share: Input should be less than or equal to 1",
         ),
         ("search.ofa_sr.nets.half.watts", 2.0, "search.ofa_sr.nets.half.watts is an unknown key"),
-        ("search.ofa_sr.nets.half.precision", "float32", "search.ofa_sr: nets.half is of tflite in float32, which"),
         (
-            "search.ofa_sr.latency.runtimes",
-            ["openvino"],
-            "search.ofa_sr: nets.half is of tflite in int8, which latency",
+            "search.ofa_sr.nets.half",
+            {"scale": 4, "memory_mb": 9.0, "precision": "float32"},
+            "search.ofa_sr: nets.half is of float32, which latency.precisions does not list; add it",
         ),
+        (
+            "search.ofa_sr.nets.fast",
+            {"scale": 4, "share": 0.5, "precision": "float32"},
+            "search.ofa_sr: nets.fast is of float32, which latency.precisions does not list; add it",
+        ),
+        ("systems.car_x4.train.steps", 0, "systems.car_x4: with train.steps: 0 the downscaler stays untrained; give"),
         ("search.ofa_sr.latency.runtimes", ["onnx"], "search.ofa_sr.latency.runtimes.0: Input should be 'tflite' or"),
         ("search.ofa_sr.latency.size", [180], "search.ofa_sr.latency.size: List should have at least 2 items"),
         ("search.ofa_sr.seeds", [], "search.ofa_sr.seeds: List should have at least 1 item"),
@@ -153,6 +158,16 @@ def test_the_worst_layers_cannot_be_told_without_the_table_that_tells_them(chang
     assert settings.load(path).system("abpn_x3").float_layers == 2
     path.write_text(path.read_text().replace("sensitivity_images: 1", "sensitivity_images: 0"))
     with pytest.raises(UserError, match=r"float_layers is 2, but quantize\.sensitivity_images is 0"):
+        settings.load(path)
+
+
+def test_a_budget_needs_the_runtime_that_its_time_is_of(changed: Callable[..., Path]) -> None:
+    search = yaml.safe_load((ROOT / "params.yaml").read_text())["search"]["ofa_sr"]
+    search["latency"]["runtimes"] = ["openvino"]
+    settings.load(changed("search.ofa_sr", search))  # half is of Mult-Adds
+    search["nets"]["half"] = {"scale": 4, "share": 0.7}
+    path = changed("search.ofa_sr", search)
+    with pytest.raises(UserError, match=r"nets\.half is of tflite, which latency\.runtimes does not list; add it"):
         settings.load(path)
 
 

@@ -492,6 +492,11 @@ def build(
     """
     if space not in ("plain", "mobile"):
         raise ValueError(f"the spaces are plain and mobile, not {space!r}")
+    for name, choices in {"widths": widths, "depths": depths, "kernels": kernels}.items():
+        if not choices or len({*choices}) < len(choices) or any(type(one) is not int or one < 1 for one in choices):
+            raise ValueError(f"{name} are different whole numbers of 1 or more, not {choices}")
+    if not all(kernel % 2 for kernel in kernels):
+        raise ValueError(f"kernels have odd sides, not {kernels}")
     if space == "mobile" and not {*scales} <= {2, 4}:
         raise ValueError(f"the mobile space upscales by 2 and 4, one pixel shuffle or two, not by {scales}")
     whole: Supernet

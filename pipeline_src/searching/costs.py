@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
+from pipeline_src.errors import UserError
 from pipeline_src.evaluation.complexity import HR_HEIGHT, HR_WIDTH
 from pipeline_src.models.once_for_all import Block
 from pipeline_src.params import Budget
 from pipeline_src.searching.latency import Table
 
+TOO_SHORT = "the blocks of the net take no time that can be told from none; raise search's latency.size"
 BYTES = {"int8": 1, "float32": 4}
 
 
@@ -41,7 +43,10 @@ def memory_mb(blocks: Sequence[Block], precision: str, size: Sequence[int]) -> f
 
 
 def limits(budget: Budget, table: Table, largest: Sequence[Block], size: Sequence[int]) -> "list[Limit]":
-    """The limits of a budget; ``largest`` are the blocks of the largest subnet of its scale."""
+    """The limits of a budget; ``largest`` are the blocks of the largest subnet of its scale.
+
+    UserError if the share of a time is asked of which the table has none.
+    """
     device = budget.runtime, budget.precision
     where = " ".join(device)
     found = []
@@ -49,6 +54,8 @@ def limits(budget: Budget, table: Table, largest: Sequence[Block], size: Sequenc
         found.append(Limit(f"ms in {where}", budget.ms, lambda blocks: table.ms(blocks, device)))
     if budget.share is not None:
         whole = table.ms(largest, device)
+        if whole <= 0:
+            raise UserError(TOO_SHORT)
         name = f"of the largest subnet's ms in {where}"
         found.append(Limit(name, budget.share, lambda blocks: table.ms(blocks, device) / whole))
     if budget.mult_adds is not None:

@@ -16,8 +16,9 @@ from pipeline_src.deployment.operations import repeats_as_convolutions
 from pipeline_src.errors import UserError
 from pipeline_src.evaluation import machine
 from pipeline_src.evaluation.latency import in_turns, pinned, timed
+from pipeline_src.files import sha256
 from pipeline_src.models.once_for_all import Block
-from pipeline_src.params import Latency
+from pipeline_src.params import Latency, Start
 
 BLOCK = [field.name for field in fields(Block)]
 COLUMNS = [*BLOCK, "runtime", "precision", "height", "width", "threads", "ms", "cpu", "versions"]
@@ -80,15 +81,20 @@ def measure(blocks: Sequence[Block], whole: dict[str, Chain], spec: Latency, fol
     return pd.DataFrame(rows)[COLUMNS], pd.DataFrame(checks).assign(error=lambda c: c["by_table"] / c["ms"] - 1)
 
 
-def read(path: Path, spec: Latency) -> pd.DataFrame:
+def read(table: Start, spec: Latency) -> pd.DataFrame:
     """A table measured before, on this device or another, for LR images of the size of ``spec``.
 
-    UserError if it is none, or of another size; a word on stderr if it is of other hardware than this.
+    UserError if it is none, another file or of another size; a word on stderr if it is of other hardware than this.
     """
+    path = Path(table.file)
     try:
         rows = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is no latency table ({error}); correct latency.table") from None
+    if not (found := sha256(path)).startswith(table.sha256):
+        raise UserError(
+            f"{path} has the SHA-256 {found[:12]}…, not latency.table's {table.sha256}; correct one of them"
+        )
     if missing := [column for column in COLUMNS if column not in rows]:
         raise UserError(f"{path} is no latency table: it lacks the column {missing[0]}; correct latency.table")
     sizes = {*zip(rows["height"], rows["width"], strict=True)}

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_src.errors import UserError
+from pipeline_src.files import whole_folder
 from pipeline_src.models.once_for_all import Subnet
 from pipeline_src.params import Budget, Search
 from pipeline_src.searching import costs, evolution, latency
@@ -20,10 +21,23 @@ from pipeline_src.searching.quality import Judge
 Rows = list[dict[str, Any]]
 
 
-def latency_table(whole: Any, spec: Search) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The latency table, measured here or read, and where it was measured the check of its sums."""
+def latency_table(whole: Any, spec: Search, kept: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The latency table, measured here or read, and where it was measured the check of its sums.
+
+    What is measured stays in the folder ``kept``, so that a search that was stopped goes on with the same figures.
+    """
     if spec.latency.table:
-        return latency.read(Path(spec.latency.table), spec.latency), pd.DataFrame(columns=latency.CHECK)
+        return latency.read(spec.latency.table, spec.latency), pd.DataFrame(columns=latency.CHECK)
+    files = [kept / name for name in ("latency.csv", "check.csv")]
+    if not kept.exists():
+        with whole_folder(kept) as aside:
+            for file, rows in zip(files, _measured(whole, spec), strict=True):
+                rows.to_csv(aside / file.name, index=False)
+    table, check = map(pd.read_csv, files)
+    return table, check
+
+
+def _measured(whole: Any, spec: Search) -> tuple[pd.DataFrame, pd.DataFrame]:
     chance = random.Random(0)  # noqa: S311
     drawn = [whole.draw(chance, scale) for scale in spec.scales for _ in range(spec.latency.check)]
     nets = {" ".join(map(str, subnet.values())): tuple(whole.blocks(subnet)) for subnet in drawn}
@@ -52,9 +66,7 @@ class ScaleSearch:
         """Search; what it came to."""
         spec, most = self.spec, self.cost(self.whole.largest(self.scale))
         if most <= 0:
-            raise UserError(
-                "the blocks of the net take no time that can be told from none; raise search's latency.size"
-            )
+            raise UserError(costs.TOO_SHORT)
         figures: dict[str, list[float]] = {"kendall_tau": [], "hypervolume": [], "random_hypervolume": []}
         seconds = {"subnet": 0.0, "candidates": 0.0}
         for seed in spec.seeds:
@@ -120,7 +132,7 @@ class ScaleSearch:
                 | {f"ms_{device}": ms for device, ms in by_device.items()}
                 | {"mult_adds": costs.mult_adds(blocks), "parameters": costs.parameters(blocks)}
                 | {f"memory_mb_{precision}": mb for precision, mb in memory.items()}
-                | {"net": next((name for name, subnet in picked.items() if subnet == row["subnet"]), "")}
+                | {"net": ", ".join(name for name, subnet in picked.items() if subnet == row["subnet"])}
             )
         first = "ms_" + "_".join(self.latency.devices[0])
         on_front = {*evolution.front([(row[first], row["over_bicubic"]) for row in rows])}

@@ -5,6 +5,7 @@ random search of as many measurements, beside it.
 """
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,8 @@ def search(system: str) -> None:
     made_by = {"weights": sha256(weights), "train_h5": sha256(settings.TRAIN_H5), "seed": seed}
     empty(out / "nets")
     # Before the run is recorded: MLflow's sampling of the system would be timed along.
-    latency, checks = latency_table(whole, spec)
+    kept = checkpoint_path(f"{system}-latency", made_by | spec.latency.model_dump()).with_suffix("")
+    latency, checks = latency_table(whole, spec, kept)
     table = Table(latency)
     with tracking.stage_run("search", system, made_by | spec.model_dump()) as run:
         rows: Rows = []
@@ -101,6 +103,7 @@ def search(system: str) -> None:
         write_json(out / "metrics.json", metrics)
         for checkpoint in checkpoints:
             checkpoint.unlink(missing_ok=True)
+        shutil.rmtree(kept, ignore_errors=True)
         for file in ("latency.csv", "latency_check.csv", "subnets.csv", "curve.csv"):
             run.log_artifact(out / file)
             run.tag_output(out / file)

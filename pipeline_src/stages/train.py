@@ -26,11 +26,11 @@ def train(system: str) -> None:
 
     from pipeline_src import downscaling
     from pipeline_src.data.hdf5 import ImagePairs
+    from pipeline_src.training import shrinking
     from pipeline_src.training import workers as processes
     from pipeline_src.training.joint import Joint
     from pipeline_src.training.loop import checkpoint_path, fit
     from pipeline_src.training.setup import patches_of, precision_of, torch_device, validator, write_curve
-    from pipeline_src.training.shrinking import shrink, with_smallest
     from pipeline_src.training.weights import build, build_downscaler, load_into, save_net
 
     spec, out = params.system(system), settings.results("train", system)
@@ -41,6 +41,7 @@ def train(system: str) -> None:
     torch.manual_seed(params.seed)
     where = f"params.yaml: systems.{system}"
     upscaler = build(spec.model, spec.scales, spec.net, where)
+    shrinking.check(upscaler, recipe)
     if recipe.start:
         load_into(upscaler, Path(recipe.start.file), recipe.start.sha256)
     if spec.downscaler.learns:
@@ -79,7 +80,7 @@ def train(system: str) -> None:
             compiled=params.train.compile and not phase,  # every subnet would be compiled by itself
             checkpoint=checkpoints[-1],
             checkpoint_every=params.train.checkpoint_every,
-            validate=with_smallest(validate) if phase else validate,
+            validate=shrinking.with_smallest(validate) if phase else validate,
             validate_every=params.train.validate_every,
             rates={"downscaler": spec.downscaler.rate} if spec.downscaler.learns else {},
         )
@@ -87,7 +88,7 @@ def train(system: str) -> None:
     def run_training() -> "list[Row]":
         if not spec.train.shrink:
             return fit_net(upscaler, recipe, spec.scales, 0)
-        return shrink(upscaler, recipe, recipe.shrink, recipe.distil, params.seed, fit_net)
+        return shrinking.shrink(upscaler, recipe, recipe.shrink, recipe.distil, params.seed, fit_net)
 
     if not workers.first:
         run_training()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline_src.errors import UserError
-from pipeline_src.params import Recipe, Shrink
+from pipeline_src.params import Recipe, Shrink, Training
 from pipeline_src.training.loop import Row
 
 Choices = dict[str, tuple[int, ...]]
@@ -94,15 +94,14 @@ def shrink(
 
     ``train`` trains a net by a recipe at some scales, as the phase of a number (0: the largest net), and returns its
     curve. Before a phase adds widths, the channels that it will cut off are sorted to the end. The scales of the phases
-    before one of the dimension scale are the largest alone. UserError if the net has not the phases' choices.
+    before one of the dimension scale are the largest alone.
     """
-    _check(whole, phases)
     choices: Choices = {key: its[-1:] for key, its in whole.choices().items()}
     if not any(phase.dimension == "scale" for phase in phases):
         choices["scale"] = whole.choices()["scale"]
     scales = [*choices["scale"]]
     curve = [row | {"phase": 0} for row in train(whole, recipe, scales, 0)]
-    teacher = copy.deepcopy(whole)
+    teacher, before = copy.deepcopy(whole), recipe.steps
     for number, phase in enumerate(phases, 1):
         if phase.dimension == "width":
             whole.sort_channels(min(choices["width"]))
@@ -112,14 +111,20 @@ def shrink(
             update={"accumulate": phase.subnets, "start": None} | phase.model_dump(include={"steps", "lr", "warmup"})
         )
         rows = train(net, its, [*choices["scale"]], number)
-        before = curve[-1]["step"]
         curve += [row | {"phase": number, "step": before + row["step"]} for row in rows]
+        before += phase.steps
     return curve
 
 
-def _check(whole: Any, phases: Sequence[Shrink]) -> None:
+def check(whole: Any, recipe: Training) -> None:
+    """UserError if a phase has what the net has not, or if subnets would be left that nothing has trained."""
+    phases = recipe.shrink
     if not hasattr(whole, "genes"):
-        raise UserError("train.shrink is for a once-for-all net, and this model has no subnets; remove it")
+        if phases:
+            raise UserError("train.shrink is for a once-for-all net, and this model has no subnets; remove it")
+        return
+    if recipe.start and not phases:
+        return
     left = whole.choices()
     for number, phase in enumerate(phases):
         there = whole.choices().get(phase.dimension, ())

@@ -23,12 +23,14 @@ from pipeline_src.deployment.blocks import chain
 from pipeline_src.deployment.operations import Operations
 from pipeline_src.errors import UserError
 from pipeline_src.evaluation import machine
+from pipeline_src.files import sha256
 from pipeline_src.models.once_for_all import Block, build
-from pipeline_src.params import Budget, Latency
+from pipeline_src.params import Budget, Latency, Search, Start
 from pipeline_src.searching import costs, latency
 from pipeline_src.searching.evolution import evolve, front, hypervolume, spread
 from pipeline_src.searching.predictor import Predictor, rank_correlation
 from pipeline_src.searching.quality import Judge, cut_out
+from pipeline_src.searching.search import latency_table
 from pipeline_src.training.setup import validator
 
 PLAIN = {"space": "plain", "widths": [4, 6], "depths": [1, 2]}
@@ -232,15 +234,19 @@ def test_the_table_adds_up_blocks_of_its_device() -> None:
         table.ms([ANCHOR], ("tflite", "float32"))
 
 
+def start(path: Path) -> Start:
+    return Start(file=str(path), sha256=sha256(path)[:12])
+
+
 def test_a_table_of_other_hardware_is_read_and_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ROWS.assign(remark="mine").to_csv(tmp_path / "table.csv", index=False)
-    found = latency.read(tmp_path / "table.csv", spec())
+    found = latency.read(start(tmp_path / "table.csv"), spec())
     pd.testing.assert_frame_equal(found, ROWS[latency.COLUMNS])
     here = machine.describe(1)["cpu"]
     said = f"the latency table {tmp_path / 'table.csv'} was measured on a toaster, and this is {here}\n"
     assert capsys.readouterr().err == said
     ROWS.assign(cpu=here).to_csv(tmp_path / "table.csv", index=False)
-    latency.read(tmp_path / "table.csv", spec())
+    latency.read(start(tmp_path / "table.csv"), spec())
     assert capsys.readouterr().err == ""
 
 
@@ -261,8 +267,16 @@ def test_what_is_no_table_is_one_sentence(tmp_path: Path, content: str | None, s
     if content is not None:
         path.write_text(content)
     with pytest.raises(UserError, match=said) as error:
-        latency.read(path, spec())
+        latency.read(start(path) if path.exists() else Start(file=str(path), sha256="0" * 8), spec())
     assert str(path) in str(error.value)
+
+
+def test_another_table_under_the_same_name_is_told(tmp_path: Path) -> None:
+    ROWS.to_csv(tmp_path / "table.csv")
+    there = start(tmp_path / "table.csv")
+    ROWS.assign(ms=1.0).to_csv(tmp_path / "table.csv")
+    with pytest.raises(UserError, match=rf"has the SHA-256 .*, not latency\.table's {there.sha256}; correct one"):
+        latency.read(there, spec())
 
 
 @pytest.fixture
@@ -272,6 +286,18 @@ def cores() -> Iterator[None]:
     yield
     if before:
         os.sched_setaffinity(0, before)
+
+
+@pytest.mark.usefixtures("cores")
+def test_a_search_that_was_stopped_goes_on_with_the_table_that_it_measured(tmp_path: Path) -> None:
+    whole: Any = build([4], **PLAIN)
+    numbers: dict[str, Any] = dict.fromkeys(("images", "samples", "candidates", "front"), 1) | {"crop": 16}
+    budgets = {"scales": [4], "seeds": [1], "nets": {"light": {"scale": 4, "parameters": 1e3}}}
+    how = Search.model_validate(numbers | budgets | {"latency": spec().model_dump()})
+    first, second, anew = (latency_table(whole, how, tmp_path / name) for name in ("kept", "kept", "other"))
+    for once, again in zip(first, second, strict=True):
+        pd.testing.assert_frame_equal(once, again)
+    assert not first[0]["ms"].equals(anew[0]["ms"])
 
 
 @pytest.mark.usefixtures("cores")
@@ -295,7 +321,7 @@ def test_every_block_is_measured_and_whole_nets_beside_them(tmp_path: Path, net:
     ]
     assert (checks["ms"] > 0).all()
     rows.to_csv(tmp_path / "table.csv", index=False)
-    table = latency.Table(latency.read(tmp_path / "table.csv", how))
+    table = latency.Table(latency.read(start(tmp_path / "table.csv"), how))
     for check in checks.to_dict("records"):
         assert table.ms(nets[check["subnet"]], (check["runtime"], check["precision"])) == pytest.approx(
             check["by_table"]

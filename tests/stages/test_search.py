@@ -17,6 +17,7 @@ from PIL import Image
 from shared import TINY, photograph, stage_environment
 
 from pipeline_src.deployment import cards
+from pipeline_src.files import sha256
 from pipeline_src.models import build
 from pipeline_src.training.weights import load_net, save_net
 
@@ -113,6 +114,7 @@ def test_from_one_training_to_the_files_of_its_subnets(ready: Path, stage: Stage
         assert done.returncode == 0, done.stderr
     assert_trained(ready / "results/train/tiny")
     assert_searched(ready / "results/search/tiny")
+    assert not [*(ready / ".cache/train").iterdir()], "what a search or a training keeps to go on is gone in the end"
     assert_exported(ready)
     assert_upscaled(ready, heldout / "a.png")
     for card in (ready / "results/export/tiny").rglob("*.json"):  # one kind of file is enough to measure
@@ -130,6 +132,15 @@ def test_from_one_training_to_the_files_of_its_subnets(ready: Path, stage: Stage
     for net in NETS:
         rows = rows_of(ready / "results/benchmark" / net / "benchmark.csv")
         assert {int(row["scale"]) for row in rows} == {SEARCH["nets"][net.partition("/")[2]]["scale"]}
+
+
+@pytest.mark.slow
+def test_two_processes_shrink_the_net_together(ready: Path) -> None:
+    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "pipeline_src.stages.train", "tiny"]
+    done = subprocess.run(command, cwd=ready, env=stage_environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert_trained(ready / "results/train/tiny")
 
 
 @pytest.mark.slow
@@ -256,7 +267,9 @@ def assert_the_same_search_finds_the_same(folder: Path, stage: Stage) -> None:
     out = folder / "results/search/tiny"
     before, picked = (out / "subnets.csv").read_text(), json.loads((out / "metrics.json").read_text())
     shutil.copy(out / "latency.csv", folder / "table.csv")
-    change(folder, latency=LATENCY | {"table": "table.csv"}, finetune=None)
+    change(
+        folder, latency=LATENCY | {"table": {"file": "table.csv", "sha256": sha256(out / "latency.csv")}}, finetune=None
+    )
     done = stage(folder, "search", "tiny")
     assert done.returncode == 0, done.stderr
     assert (out / "subnets.csv").read_text() == before

@@ -12,11 +12,11 @@ from pipeline_src import downscaling
 from pipeline_src.data.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
 from pipeline_src.models import build
-from pipeline_src.params import Downscaler, Recipe, Shrink
+from pipeline_src.params import Downscaler, Recipe, Shrink, Training
 from pipeline_src.training.joint import Joint
 from pipeline_src.training.loop import fit
 from pipeline_src.training.setup import patches_of, validator
-from pipeline_src.training.shrinking import Shrinking, shrink, with_smallest
+from pipeline_src.training.shrinking import Shrinking, check, shrink, with_smallest
 
 PLAIN = {"space": "plain", "widths": [4, 6, 8], "depths": [1, 2]}
 MOBILE = {"space": "mobile", "widths": [1, 2], "depths": [1, 2], "kernels": [3, 5], "channels": 4, "hr_channels": 3}
@@ -51,6 +51,10 @@ class Stopped(Exception):
 def net_of(net: dict[str, Any]) -> Any:
     torch.manual_seed(1)
     return build("once_for_all", [2, 4], net)
+
+
+def recipe_of(phases: list[dict[str, Any]]) -> Training:
+    return Training.model_validate(RECIPE | {"shrink": [phase.model_dump() for phase in phases_of(phases)]})
 
 
 def phases_of(phases: list[dict[str, Any]]) -> list[Shrink]:
@@ -176,20 +180,20 @@ def test_without_a_phase_of_scales_all_are_trained_from_the_start(train: Callabl
         (MOBILE, OF_MOBILE[1:], r"no phase of train\.shrink trains the kernel \[3\]"),
     ],
 )
-def test_phases_that_do_not_fit_the_net_are_refused_before_training(net: Any, phases: Any, said: str) -> None:
-    trained: list[int] = []
-
-    def no_training(net: Any, recipe: Recipe, scales: list[int], phase: int) -> Any:
-        trained.append(phase)
-
+def test_phases_that_do_not_fit_the_net_are_refused(net: Any, phases: Any, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        shrink(net_of(net), Recipe.model_validate(RECIPE), phases_of(phases), 0.5, 7, no_training)
-    assert trained == []
+        check(net_of(net), recipe_of(phases))
 
 
 def test_a_net_without_subnets_is_not_shrunk() -> None:
     with pytest.raises(UserError, match=r"train\.shrink is for a once-for-all net, and this model has no subnets"):
-        shrink(build("abpn", [4], {}), Recipe.model_validate(RECIPE), phases_of(PHASES), 0.5, 7, lambda *a: [])
+        check(build("abpn", [4], {}), recipe_of(PHASES))
+
+
+def test_subnets_are_not_left_untrained() -> None:
+    with pytest.raises(UserError, match=r"no phase of train\.shrink trains the depth \[1\]; add it"):
+        check(net_of(PLAIN), Training.model_validate(RECIPE))
+    check(net_of(PLAIN), Training.model_validate(RECIPE | {"start": {"file": "a.safetensors", "sha256": "0" * 8}}))
 
 
 def shrinking(distil: float = 1.0, **choices: tuple[int, ...]) -> Shrinking:
