@@ -42,8 +42,6 @@ def search(system: str) -> None:
     torch_device("cpu", 1)
     weights = settings.weights(system)
     whole, made_from = load_net(weights, scales)
-    if not hasattr(whole, "genes"):
-        raise UserError(f"params.yaml: systems.{system}.model is {made_from['model']}, which has no subnets to search")
     learned = settings.learned_lr(system, params.system(system).downscaler)
     training, validation = (ImagePairs(settings.TRAIN_H5, part, learned) for part in ("training", "validation"))
     made_by = {"weights": sha256(weights), "train_h5": sha256(settings.TRAIN_H5), "seed": seed}
