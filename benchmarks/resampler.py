@@ -2,9 +2,10 @@
 
     python benchmarks/resampler.py --threads 2
 
-HR 192×192, ×4 (kernels of 13×13 taps), batch 4; rounds of all in turn. ``gather`` interpolates all taps at once from
-gathered neighbours, ``grid_sample`` does so with torch's operator, ``ours`` is the pipeline's. Before timing, their LR
-images and gradients are compared. Peak memory is of a process of its own, from before the first call.
+HR 192×192, ×4 (kernels of 13×13 taps), batch 4; all in turns, as files are timed (``evaluation/latency.py``).
+``gather`` interpolates all taps at once from gathered neighbours, ``grid_sample`` does so with torch's operator,
+``ours`` is the pipeline's. Before timing, their LR images and gradients are compared. Peak memory is of a process of its
+own, from before the first call.
 
 The last lines are what the machine could do at best: read HR, kernels, offsets and write gradients once at the speed of
 a copy, or do the arithmetic at that of a matrix product.
@@ -15,11 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from pipeline_src.downscaling.car import resampler
+from pipeline_src.evaluation.latency import in_turns
 
 SCALE, SIDE, BATCH = 4, 192, 4
 K = resampler.taps_of(SCALE)
@@ -105,8 +108,8 @@ def limits(tensors: list[Tensor], device: str) -> tuple[float, float]:
     """Milliseconds of moving the bytes once, and of the arithmetic, at what a copy and a matrix product reach here."""
     a = torch.randn(2048, 2048, device=device)
     flops = 2 * 2048**3 / (min(milliseconds(lambda: a @ a, device) for _ in range(5)) / 1e3)
-    block = torch.zeros(2**26, device=device)
-    speed = 2 * block.nbytes / (min(milliseconds(block.clone, device) for _ in range(5)) / 1e3)
+    block, other = (torch.ones(2**26, device=device) for _ in range(2))
+    speed = 2 * block.nbytes / (min(milliseconds(lambda: block.copy_(other), device) for _ in range(5)) / 1e3)
     taps = tensors[1].nbytes
     moved = 2 * tensors[0].nbytes + 6 * taps + 3 * taps
     return 1e3 * moved / speed, 1e3 * OPERATIONS * tensors[1].numel() / flops
@@ -115,7 +118,7 @@ def limits(tensors: list[Tensor], device: str) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--memory-of", choices=WAYS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -131,11 +134,10 @@ def main() -> None:
             error = float((mine - reference).abs().mean() / reference.abs().mean())
             if error > 1e-3:
                 sys.exit(f"{name} is off by {error:.1e}")
-    times: dict[str, list[float]] = {name: [] for name in WAYS}
-    for _ in range(args.rounds):
-        for name, way in WAYS.items():
-            times[name].append(milliseconds(lambda way=way: forward_and_backward(way, tensors, grad), device))
-    median = {name: sorted(its)[len(its) // 2] for name, its in times.items()}
+    calls = {name: partial(forward_and_backward, way, tensors, grad) for name, way in WAYS.items()}
+    turns = {name: lambda call=call: {"ms": milliseconds(call, device)} for name, call in calls.items()}
+    took = in_turns(turns, warmup=2, runs=args.runs, min_seconds=0, max_seconds=60)
+    median = {name: latency["ms"].p50_ms for name, latency in took.items()}
     print(f"{device}, {args.threads} threads, HR {SIDE}×{SIDE}, ×{SCALE}, batch {BATCH}, forward and backward")
     for name, ms in median.items():
         memory = f", peak {peak_mib(name, args.threads):.0f} MiB" if device == "cpu" else ""
