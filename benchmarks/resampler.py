@@ -4,8 +4,8 @@
 
 HR 192×192, ×4 (kernels of 13×13 taps), batch 4; all in turns, as files are timed (``evaluation/latency.py``).
 ``gather`` interpolates all taps at once from gathered neighbours, ``grid_sample`` does so with torch's operator,
-``ours`` is the pipeline's. Before timing, their LR images and gradients are compared. Peak memory is of a process of its
-own, from before the first call.
+``ours`` is the pipeline's. Before timing, their LR images and gradients are compared. Peak memory is of a process of
+its own, from before the first call.
 
 The last lines are what the machine could do at best: read HR, kernels, offsets and write gradients once at the speed of
 a copy, or do the arithmetic at that of a matrix product.
