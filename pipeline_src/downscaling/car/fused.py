@@ -4,6 +4,7 @@ Nothing is kept between: memory is that of the LR image and of the gradients. Th
 other, as convolutions in channels-last order give them, and so do the values of a pixel: R, G, B and a 0.
 """
 
+from functools import partial
 from typing import Any
 
 import numba
@@ -96,6 +97,19 @@ def _backward(
                 to_across[tap] = scale * kernel[tap] * (right - left)
 
 
+@numba.njit(nogil=True, cache=True)
+def _with_border(hr: Any, pixels: Any, start: int, stop: int) -> None:
+    _, _, height, width = hr.shape
+    for row in range(start, stop):
+        image, y = row // (height + 2), row % (height + 2)
+        from_y = min(max(y - 1, 0), height - 1)
+        for x in range(width + 2):
+            from_x = min(max(x - 1, 0), width - 1)
+            for colour in range(3):
+                pixels[image, y, x, colour] = hr[image, colour, from_y, from_x]
+            pixels[image, y, x, 3] = 0
+
+
 def forward(hr: Tensor, kernels: Tensor, down: Tensor, across: Tensor, scale: int) -> Tensor:
     """As ``resampler.adaptive_resample``: float32, three channels, on the CPU; on as many threads as torch has."""
     taps = [_by_pixel(x) for x in (kernels, down, across)]
@@ -134,8 +148,7 @@ def _by_pixel(x: Tensor) -> np.ndarray:
 def _pixels(hr: Tensor) -> np.ndarray:
     """HR as its loops take it: a border of one pixel around, four values a pixel."""
     n, _, height, width = hr.shape
-    pixels = np.zeros((n, height + 2, width + 2, 4), np.float32)
-    pixels[:, 1:-1, 1:-1, :3] = hr.detach().permute(0, 2, 3, 1).numpy()
-    pixels[:, 0], pixels[:, -1] = pixels[:, 1], pixels[:, -2]
-    pixels[:, :, 0], pixels[:, :, -1] = pixels[:, :, 1], pixels[:, :, -2]
+    pixels = np.empty((n, height + 2, width + 2, 4), np.float32)
+    rows = n * (height + 2)
+    in_bands(partial(_with_border, hr.detach().numpy(), pixels), rows, torch.get_num_threads())
     return pixels
