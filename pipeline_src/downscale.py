@@ -8,7 +8,6 @@ photograph, to which ``upscale`` crops, and the model. The image is upright (EXI
 transparency is made smaller with bicubic; 16-bit images are read as 8-bit. JPEG spoils what the upscaler reads.
 """
 
-import argparse
 import sys
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 from pipeline_src import command
 from pipeline_src import params as settings
 from pipeline_src.errors import UserError
-from pipeline_src.upscale import NOTE, jobs, refuse_lost_transparency, resized, save
+from pipeline_src.upscale import NOTE, jobs, parser_of, refuse_lost_transparency, resized, save
 
 
 def weights_of(model: str) -> tuple[Path, str]:
@@ -57,16 +56,7 @@ def downscale_files(inputs: list[Path], output: Path, model: str, threads: int) 
 
 def main() -> None:
     """The command ``downscale``."""
-    parser = argparse.ArgumentParser(
-        prog="downscale", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("inputs", nargs="+", type=Path, help="images, or folders of images")
-    parser.add_argument(
-        "-o", "--output", required=True, type=Path, help="a file, or a folder if there are several images"
-    )
-    parser.add_argument("--model", required=True, help="a system of params.yaml whose downscaler learns")
-    parser.add_argument("--threads", type=command.count, default=2, help="default 2")
-    args: Any = parser.parse_args()
+    args: Any = parser_of("downscale", __doc__, "a system of params.yaml whose downscaler learns").parse_args()
     sys.exit(command.exit_status(lambda: downscale_files(args.inputs, args.output, args.model, args.threads)))
 
 

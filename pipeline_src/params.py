@@ -296,8 +296,7 @@ class System(Section):
             raise ValueError("float_layers must be names, or 0: each subnet that a search finds has layers of its own")
         if self.subnets == "search" and self.prune.nets:
             raise ValueError("prune.nets must go: the smaller nets of this system are those of search")
-        learns = self.downscaler.learns and not self.downscaler.start
-        if not self.train.steps and learns:
+        if not self.train.steps and self.downscaler.learns and not self.downscaler.start:
             raise ValueError("with train.steps: 0 the downscaler stays untrained; give downscaler.start")
         if self.qat.start:
             raise ValueError("qat.start must go: QAT starts from the net that was quantised after training")

@@ -201,22 +201,28 @@ def save(image: "Image", target: Path) -> None:
         raise UserError(f"{target} cannot be written; choose an --output in a folder of yours") from None
 
 
-def main() -> None:
-    """The command ``upscale``."""
+def parser_of(name: str, description: str | None, models: str) -> argparse.ArgumentParser:
+    """What ``upscale`` and ``downscale`` are both told: which images, where they go, by what, on how many threads."""
     parser = argparse.ArgumentParser(
-        prog="upscale", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("inputs", nargs="+", type=Path, help="images, or folders of images")
     parser.add_argument(
         "-o", "--output", required=True, type=Path, help="a file, or a folder if there are several images"
     )
-    parser.add_argument("--model", required=True, help="a system of params.yaml, or an exported file")
+    parser.add_argument("--model", required=True, help=models)
+    parser.add_argument("--threads", type=command.count, default=2, help="default 2")
+    return parser
+
+
+def main() -> None:
+    """The command ``upscale``."""
+    parser = parser_of("upscale", __doc__, "a system of params.yaml, or an exported file")
     parser.add_argument("--scale", type=int, help="needed where the model has several")
     parser.add_argument("--runtime", choices=("torch", *SUFFIX), default="onnx", help="default: onnx")
     parser.add_argument("--variant", choices=("fp32", "ptq", "qat"), default="fp32", help="default: fp32")
     parser.add_argument("--tile", type=int, default=256, help="LR pixels a side of a tile (default 256)")
     parser.add_argument("--overlap", type=int, default=32, help="LR pixels that tiles share (default 32)")
-    parser.add_argument("--threads", type=command.count, default=2, help="default 2")
     args = parser.parse_args()
     sys.exit(command.exit_status(_run, args))
 

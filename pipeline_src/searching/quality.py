@@ -1,6 +1,5 @@
 """How good subnets are, measured on validation images."""
 
-import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,11 +9,10 @@ import torch
 from tqdm import tqdm
 
 from pipeline_src.data.hdf5 import ImagePairs
-from pipeline_src.data.imresize import imresize_float, round_to_uint8
 from pipeline_src.errors import UserError
 from pipeline_src.evaluation.metrics import luma, psnr
 from pipeline_src.models.once_for_all import Subnet
-from pipeline_src.training.setup import upscale
+from pipeline_src.training.setup import beside_bicubic, upscale
 
 
 class Judge:
@@ -26,14 +24,9 @@ class Judge:
 
     def __init__(self, whole: Any, validation: ImagePairs, scale: int, images: int, crop: int, threads: int) -> None:
         self.whole, self.scale, self.threads = whole, scale, threads
-        self.pairs, of_bicubic = [], []
-        for name in validation.spread(images):
-            bicubic_lr, hr = validation.middle(name, scale, crop, bicubic=True)
-            figure = self._psnr(hr, round_to_uint8(imresize_float(bicubic_lr, scale)))
-            if math.isfinite(figure):  # nothing is better than bicubic on a plain wall
-                of_bicubic.append(figure)
-                self.pairs.append((torch.tensor(validation.middle(name, scale, crop)[0]), hr))
-        if not self.pairs:
+        pairs, of_bicubic = beside_bicubic(validation, validation.spread(images), scale, crop)
+        self.pairs = [(torch.tensor(lr), luma(hr)) for lr, hr in pairs]
+        if not pairs:
             raise UserError(f"the validation images of {validation.path} are all flat; raise search's images")
         self.bicubic = float(np.mean(of_bicubic))
         self._known: dict[tuple[tuple[str, int], ...], float] = {}
@@ -47,12 +40,9 @@ class Judge:
         return [self._known[tuple(subnet.items())] for subnet in subnets]
 
     def _measure(self, subnet: Subnet) -> float:
-        net = cut_out(self.whole, subnet).eval()
-        found = [self._psnr(hr, upscale(net, lr).numpy()) for lr, hr in self.pairs]
+        net = cut_out(self.whole, subnet)
+        found = [psnr(y, luma(upscale(net, lr).numpy()), self.scale) for lr, y in self.pairs]
         return float(np.mean(found)) - self.bicubic
-
-    def _psnr(self, hr: np.ndarray, sr: np.ndarray) -> float:
-        return psnr(luma(hr), luma(sr), self.scale)
 
 
 def cut_out(whole: Any, subnet: Subnet) -> Any:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +64,24 @@ def upscale(net: Callable[[torch.Tensor], torch.Tensor], lr: torch.Tensor) -> to
     return sr[0].permute(1, 2, 0).clamp(0, 255).round().to(torch.uint8)
 
 
+def beside_bicubic(
+    images: ImagePairs, names: Sequence[str], scale: int, crop: int
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], list[float]]:
+    """Middle crops, LR and HR, that nets are judged on, and the PSNR Y in dB of bicubic upscaling on each.
+
+    Without those that are flat: of a plain wall or sky nothing can be better than bicubic.
+    """
+    pairs, figures = [], []
+    for name in names:
+        lr, hr = images.middle(name, scale, crop, bicubic=True)
+        # Rounded once, as the output of a net is: a net whose residual is zero is level with it to the last digits.
+        figure = quality(hr, round_to_uint8(imresize_float(lr, scale)), scale).psnr_y
+        if math.isfinite(figure):
+            pairs.append(images.middle(name, scale, crop))
+            figures.append(figure)
+    return pairs, figures
+
+
 def validator(images: ImagePairs, scales: Sequence[int], crop: int, device: torch.device) -> Callable[[Any], Row]:
     """A function from a net with ``at_scale`` to its figures on the images' middle crops, in eval mode.
 
@@ -73,15 +90,11 @@ def validator(images: ImagePairs, scales: Sequence[int], crop: int, device: torc
     """
     if not images.names:
         raise UserError(f"{images.path} holds no validation image; lower build_h5.validation_every")
-    pairs: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {scale: [] for scale in scales}
-    of_bicubic = []
-    for scale, name in product(scales, images.names):
-        lr, hr = images.middle(name, scale, crop, bicubic=True)
-        # Rounded once, as the output of a net is: a net whose residual is zero is level with it to the last digits.
-        psnr = quality(hr, round_to_uint8(imresize_float(lr, scale)), scale).psnr_y
-        if math.isfinite(psnr):  # of a plain wall or sky nothing can be better than bicubic
-            pairs[scale].append(images.middle(name, scale, crop))
-            of_bicubic.append(psnr)
+    pairs: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+    of_bicubic: list[float] = []
+    for scale in scales:
+        pairs[scale], figures = beside_bicubic(images, images.names, scale, crop)
+        of_bicubic += figures
     if not all(pairs.values()):
         raise UserError(
             f"every validation image of {images.path} is flat; lower build_h5.validation_every to have others"

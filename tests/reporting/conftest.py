@@ -229,3 +229,9 @@ def site(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         root = enter(shutil.copytree(original, tmp_path_factory.mktemp("site") / "repository"), monkeypatch)
         report()
         yield root / "results" / "report"
+
+
+def section_of(page: str, name: str) -> str:
+    """The HTML of one section of the page."""
+    section = page[page.index(f'<section id="{name}">') :]
+    return section[: section.index("</section>")]

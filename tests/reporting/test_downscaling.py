@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import SETS, enter
+from conftest import SETS, enter, section_of
 
 from pipeline_src.errors import UserError
 from pipeline_src.reporting import downscaling
@@ -63,8 +63,7 @@ def test_the_page_shows_it_where_a_system_learns(root: Path, monkeypatch: pytest
     enter(root, monkeypatch)
     report()
     page = (root / "results/report/index.html").read_text()
-    section = page[page.index('<section id="downscaled">') :]
-    section = section[: section.index("</section>")]
+    section = section_of(page, "downscaled")
     assert re.findall(r"<td[^>]*>([^<]+)</td>", section)[:4] == ["×3", "samples_heldout", "learned", "35.00"]
     assert "−0.25" in section
     assert "Of small_x3 LR is" in page

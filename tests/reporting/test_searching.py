@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, enter
+from conftest import ROOT, enter, section_of
 
 from pipeline_src.errors import UserError
 from pipeline_src.reporting import searching
@@ -85,8 +85,7 @@ def test_the_page_shows_it_where_there_was_a_search(root: Path, monkeypatch: pyt
     enter(root, monkeypatch)
     report()
     page = (root / "results/report/index.html").read_text()
-    section = page[page.index('<section id="search">') :]
-    section = section[: section.index("</section>")]
+    section = section_of(page, "search")
     assert re.findall(r"<td[^>]*>([^<]+)</td>", section)[:4] == ["×3", "19,500", "5", "0.90, 0.85"]
     assert "The 4 subnets of the front" in section
     assert section.count("<img src=") == 1
