@@ -1,7 +1,7 @@
 """An int8 net from a float one and a few images, without training (PTQ).
 
-First the channels that share one scale are made more alike, then every activation gets its range, then the biases make
-good what rounding the weights has moved.
+First the channels that share one scale are made more alike, then every activation gets its range, then the weights are
+rounded, each making good what the ones before it have moved.
 """
 
 from collections import defaultdict
@@ -14,6 +14,8 @@ from torch import Tensor, fx
 
 from pipeline_src.compression.folding import RELUS, Convolution, GraphNet, constant, rectified
 from pipeline_src.compression.ranges import least_error_range
+from pipeline_src.compression.rounding import round_weights
+from pipeline_src.compression.running import run
 from pipeline_src.errors import UserError
 
 aten = torch.ops.aten
@@ -21,19 +23,18 @@ aten = torch.ops.aten
 SAMPLES = 2**16  # values looked at of an activation and an image
 LARGEST_FACTOR = 100.0
 
-See = Callable[[fx.Node, Any], None]
-
 
 def calibrate(
     prepared: GraphNet,
     images: Mapping[int, Sequence[np.ndarray]],
-    before_correction: Callable[[int, fx.GraphModule], None] = lambda scale, graph: None,
+    before_rounding: Callable[[int, fx.GraphModule], None] = lambda scale, graph: None,
 ) -> None:
     """Set weights, biases and ranges of a prepared net from LR images of each scale, uint8 H×W×3.
 
-    An activation gets the range of least squared error over the values it takes in the float net, a weight channel that
-    of its weights. Observers are off and fake quantisation on after. ``before_correction`` sees the graph of each scale
-    before its biases make good for all of its weights at once. Raises UserError if there is no image.
+    An activation gets the range of least squared error over the values it takes in the float net, a channel of weights
+    the smallest step that cannot saturate, and then all weights are put on whole steps by :func:`round_weights`.
+    Observers are off and fake quantisation on after. ``before_rounding`` sees the graph of each scale while its weights
+    are those of the float net. Raises UserError if there is no image.
     """
     from torchao.quantization.pt2e import disable_fake_quant, disable_observer, enable_fake_quant, enable_observer
 
@@ -47,28 +48,13 @@ def calibrate(
         graph.apply(enable_observer)  # of the weights alone: ranges of activations are found here
         for activation in _activations(graph).values():
             activation.disable_observer()
-        means = _set_ranges(graph, images[scale])
+        _set_ranges(graph, images[scale])
         graph.apply(disable_observer)
         graph.apply(enable_fake_quant)
-        before_correction(scale, graph)
-        _correct_biases(graph, means)
-
-
-class _Seen(fx.Interpreter):
-    def __init__(self, graph: fx.GraphModule, see: See) -> None:
-        super().__init__(graph)
-        self.see = see
-
-    def run_node(self, node: fx.Node) -> Any:
-        result = super().run_node(node)
-        self.see(node, result)
-        return result
-
-
-def _run(graph: fx.GraphModule, images: Sequence[np.ndarray], see: See) -> None:
-    with torch.inference_mode():
-        for image in images:
-            _Seen(graph, see).run(torch.tensor(image).permute(2, 0, 1)[None].float())
+        before_rounding(scale, graph)
+        graph.apply(disable_fake_quant)
+        round_weights(graph, images[scale])
+        graph.apply(enable_fake_quant)
 
 
 def _equalise(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:
@@ -89,7 +75,7 @@ def _equalise(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:
                 now = result.abs().amax((0, 2, 3))
                 largest[node] = torch.maximum(now, largest.get(node, now))
 
-    _run(graph, images, see)
+    run(graph, images, see)
     makers = {node: _readers(node, channels) for node in largest if node.target is aten.conv2d.default}
     free = _free(graph, makers)
     for group in _sharing_a_scale(graph, free):
@@ -182,21 +168,17 @@ def _by_output(values: Tensor, weight: Tensor, groups: int) -> Tensor:
     return values.view(groups, -1).repeat_interleave(len(weight) // groups, dim=0)
 
 
-def _set_ranges(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> dict[fx.Node, Tensor]:
-    """Set the range of every activation; returns the mean of each channel of what convolutions read."""
+def _set_ranges(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:
+    """Set the range of every activation."""
     activations = _activations(graph)
-    inputs = {Convolution(*node.args).x for node in graph.graph.nodes if node.target is aten.conv2d.default}
     values: dict[Any, list[Tensor]] = defaultdict(list)  # by module: of a group that shares its scale there is one
-    means: dict[fx.Node, list[Tensor]] = defaultdict(list)
     random = torch.Generator().manual_seed(0)
 
     def see(node: Any, result: Any) -> None:
-        if node in inputs:
-            means[node].append(result.mean((0, 2, 3)))
         if node.op == "call_module" and node.target in activations:
             values[activations[node.target]].append(_some(result, random))
 
-    _run(graph, images, see)
+    run(graph, images, see)
     for module, its in values.items():
         low, high = least_error_range(torch.cat(its))
         observer = module.activation_post_process
@@ -205,7 +187,6 @@ def _set_ranges(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> dict[fx.
         scale, zero_point = observer.calculate_qparams()
         module.scale.copy_(scale)
         module.zero_point.copy_(zero_point)
-    return {node: torch.stack(seen).mean(0) for node, seen in means.items()}
 
 
 def _some(values: Tensor, random: torch.Generator) -> Tensor:
@@ -227,23 +208,3 @@ def _activations(graph: fx.GraphModule) -> dict[str, Any]:
         for name, module in graph.named_modules(remove_duplicate=False)
         if isinstance(module, FakeQuantize) and type(module.activation_post_process) is MovingAverageMinMaxObserver
     }
-
-
-def _correct_biases(graph: fx.GraphModule, means: Mapping[fx.Node, Tensor]) -> None:
-    """Add to each bias what rounding the weights takes off the mean of the output (Nagel et al., as above)."""
-    missing: dict[str, list[Tensor]] = defaultdict(list)
-    biases: dict[str, Any] = {}
-    with torch.no_grad():
-        node: Any
-        for node in graph.graph.nodes:
-            if node.target is not aten.conv2d.default:
-                continue
-            conv = Convolution(*node.args)
-            weight = constant(graph, conv.source())
-            rounded = conv.weight.op == "call_module" and isinstance(weight, torch.nn.Parameter)
-            if conv.bias is not None and rounded:
-                rounding = (weight - graph.get_submodule(conv.weight.target)(weight)).sum((2, 3))
-                biases[conv.bias.target] = conv.bias
-                missing[conv.bias.target].append((rounding * _by_output(means[conv.x], weight, conv.groups)).sum(1))
-        for name, its in missing.items():  # one for each use of the weights
-            constant(graph, biases[name]).data += torch.stack(its).mean(0)

@@ -7,14 +7,13 @@ int8 net will compute, and it can be trained. Its state (weights, scales, zero p
 
 import copy
 import logging
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import fx, nn
 
-from pipeline_src.compression.folding import GraphNet, fit_for_int8
+from pipeline_src.compression.folding import GraphNet, constant, fit_for_int8
 from pipeline_src.errors import UserError
 from pipeline_src.training.weights import load_tensors, save_tensors
 
@@ -39,36 +38,31 @@ def prepare(folded: GraphNet, float_layers: Collection[str] = ()) -> GraphNet:
     return GraphNet(folded.description, prepared)
 
 
-@contextmanager
-def observers_off(prepared: nn.Module) -> Iterator[None]:
-    """Keep what a net sees in this block (validation images, say) out of its ranges."""
-    from torchao.quantization.pt2e import disable_observer
-
-    flags = [flag for name, flag in prepared.named_buffers() if name.endswith("observer_enabled")]
-    before = [flag.clone() for flag in flags]
-    prepared.apply(disable_observer)
-    try:
-        yield
-    finally:
-        for flag, enabled in zip(flags, before, strict=True):
-            flag.copy_(enabled)
-
-
-def freeze_ranges(prepared: nn.Module, after: int) -> Callable[[int], None]:
-    """For :func:`training.loop.fit`: ranges follow the weights until step ``after``, then stay.
+def follow_weights(prepared: nn.Module) -> None:
+    """Let the steps of weights follow them, for QAT: so no pair of weights can saturate, whatever they become.
 
     Those of activations stay as they were calibrated. To follow the extremes that training meets would undo what the
     calibration has found (CARN-M lost 0.9 dB so in 60 steps).
     """
+    for fake_quantize in _of_weights(prepared):
+        fake_quantize.enable_observer()
+
+
+def settle_weights(prepared: nn.Module) -> None:
+    """Set the steps of weights to those of the weights as they are now, and keep them there, after QAT."""
+    for graph in prepared.modules():
+        if isinstance(graph, fx.GraphModule):
+            for node in graph.graph.nodes:
+                if node.op == "call_module" and node.args[0].op == "get_attr":
+                    graph.get_submodule(node.target)(constant(graph, node.args[0]))
+    for fake_quantize in _of_weights(prepared):
+        fake_quantize.disable_observer()
+
+
+def _of_weights(prepared: nn.Module) -> Iterator[Any]:
     from torchao.quantization.pt2e.fake_quantize import FakeQuantize
 
-    of_weights = [m for m in prepared.modules() if isinstance(m, FakeQuantize) and m.is_per_channel]
-
-    def before_step(step: int) -> None:
-        for fake_quantize in of_weights:
-            fake_quantize.enable_observer(step < after)
-
-    return before_step
+    return (module for module in prepared.modules() if isinstance(module, FakeQuantize) and module.is_per_channel)
 
 
 def convert(prepared: GraphNet) -> GraphNet:

@@ -2,7 +2,8 @@
 
 Int8 as TFLite specifies it: activations per tensor, asymmetric; weights per output channel, symmetric; one set of
 parameters through every operator that only moves values. An activation keeps the parameters its producer gave it, so no
-runtime has to rescale between two operators.
+runtime has to rescale between two operators. Weights are rounded so that no sum of two products saturates on a CPU
+without VNNI (:mod:`ranges`): the same file then gives the same image on every CPU.
 """
 
 from collections.abc import Collection
@@ -21,7 +22,7 @@ from torchao.quantization.pt2e.quantizer import (
 )
 
 from pipeline_src.compression.folding import RELUS, STEP, SUMS, Convolution, layer_of, rectified
-from pipeline_src.compression.ranges import LARGEST_WEIGHT, sum_keeping_step
+from pipeline_src.compression.ranges import LARGEST_WEIGHT, fits, smallest_step, sum_keeping_step
 from pipeline_src.errors import UserError
 
 aten = torch.ops.aten
@@ -56,33 +57,55 @@ ACTIVATION = QuantizationSpec(
 )
 
 
-class SumKeepingObserver(MovingAveragePerChannelMinMaxObserver):
-    """Per output channel, the range in which the weights keep their sum: for weights that are never trained."""
+class _WeightObserver(MovingAveragePerChannelMinMaxObserver):
+    """Sets a step per output channel; the range that torchao derives it from is ±127 steps."""
+
+    def _set_steps(self, steps: Tensor) -> None:
+        for bound, value in ((self.min_val, -LARGEST_WEIGHT * steps), (self.max_val, LARGEST_WEIGHT * steps)):
+            bound.resize_(value.shape)
+            bound.copy_(value)
+
+
+class TrainedWeightObserver(_WeightObserver):
+    """The smallest step in which no pair of weights saturates; later it grows where the weights have grown out of it.
+
+    It never shrinks: weights that calibration has put on whole steps stay on them while they are trained.
+    """
 
     def forward(self, weight: Tensor) -> Tensor:
-        if not self.min_val.numel():
-            steps = [sum_keeping_step(channel.flatten().double().numpy()) for channel in weight.detach().cpu()]
-            largest = LARGEST_WEIGHT * torch.tensor(steps, device=weight.device)
-            for bound, value in ((self.min_val, -largest), (self.max_val, largest)):
-                bound.resize_(value.shape)
-                bound.copy_(value)
+        weights = weight.detach()
+        steps = smallest_step(weights)
+        if self.max_val.numel():
+            before = self.max_val / LARGEST_WEIGHT
+            rounded = (weights.flatten(1) / before.clamp(min=EPS)[:, None]).round()
+            steps = torch.where(fits(rounded), before, steps)
+        self._set_steps(steps)
         return weight
 
 
-def _weights(observer: Any, **arguments: Any) -> QuantizationSpec:
+class GivenWeightObserver(_WeightObserver):
+    """The step in which the weights keep their sum, for weights that are never trained."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if not self.max_val.numel():
+            steps = [sum_keeping_step(channel.flatten().double().numpy()) for channel in weight.detach().cpu()]
+            self._set_steps(torch.tensor(steps, device=weight.device))
+        return weight
+
+
+def _weights(observer: Any) -> QuantizationSpec:
     return QuantizationSpec(
         dtype=torch.int8,
         quant_min=-LARGEST_WEIGHT,
         quant_max=LARGEST_WEIGHT,
         qscheme=torch.per_channel_symmetric,
         ch_axis=0,
-        observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=observer, eps=EPS, **arguments),
+        observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=observer, eps=EPS),
     )
 
 
-# averaging_constant=1: the range of a channel is that of its weights now, not a mean over the steps that led there.
-TRAINED_WEIGHT = _weights(MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0)
-GIVEN_WEIGHT = _weights(SumKeepingObserver)
+TRAINED_WEIGHT = _weights(TrainedWeightObserver)
+GIVEN_WEIGHT = _weights(GivenWeightObserver)
 
 
 class SuperResolutionQuantizer(Quantizer):

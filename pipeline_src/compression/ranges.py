@@ -1,12 +1,17 @@
-"""The range an 8-bit activation should have, and the step of weights that are given."""
+"""The range that an 8-bit activation should have, and the steps of 8-bit weights."""
 
 import numpy as np
+import torch
 from torch import Tensor
 
 BINS = 4096
 SHRINKS = [i / 40 for i in range(12, 41)]  # the share of an extreme value that a range may keep
 LEVELS = 256
 LARGEST_WEIGHT = 127
+# x86 CPUs without VNNI multiply unsigned by signed bytes and add two neighbouring products in 16 bits that saturate
+# (VPMADDUBSW). Two weights of one sign that add up to no more than LARGEST_PAIR cannot, whatever the activations are.
+LARGEST_SUM = 32767
+LARGEST_PAIR = LARGEST_SUM // 255  # 128
 
 
 def least_error_range(values: Tensor) -> tuple[float, float]:
@@ -33,13 +38,44 @@ def _squared_error(values: np.ndarray, counts: np.ndarray, low: float, high: flo
     return float(np.sum(counts * (rounded - values) ** 2))
 
 
+def largest_pair(weights: Tensor) -> Tensor:
+    """The largest sum of two weights of one sign, for each output channel.
+
+    Any two, because which of them a CPU adds up depends on how a runtime lays them out.
+
+    Args:
+        weights: O×…, a channel's weights in any order; of any number type and unit.
+
+    Returns:
+        O sums without sign, float, in the unit of the weights; of a channel with a single weight, that weight.
+    """
+    rows = weights.flatten(1)
+    rows = rows if rows.is_floating_point() else rows.float()
+    two = min(2, rows.shape[1])
+    positive, negative = (side.clamp(min=0).topk(two, dim=1).values.sum(1) for side in (rows, -rows))
+    return torch.maximum(positive, negative)
+
+
+def fits(rounded: Tensor) -> Tensor:
+    """Whether weights in whole steps, O×…, are in −127..127 and no pair of them can saturate; O values, bool."""
+    return (largest_pair(rounded) <= LARGEST_PAIR) & (rounded.flatten(1).abs().amax(1) <= LARGEST_WEIGHT)
+
+
+def smallest_step(weights: Tensor) -> Tensor:
+    """The smallest step per output channel in which rounded weights always :func:`fit <fits>`, O values.
+
+    That is ``largest_pair / 127``: where both of a pair are rounded up, it grows by one, and 128 still fits.
+    """
+    return largest_pair(weights) / LARGEST_WEIGHT
+
+
 def sum_keeping_step(weights: np.ndarray) -> float:
-    """The step in which ``weights``, rounded to whole steps of −127..127, still have the sum they had.
+    """The step in which ``weights``, rounded to whole steps, still have the sum they had.
 
     For a filter that must not change an even area (interpolation, a colour transform). Of the steps up to twice the
-    smallest the one of least squared error; the smallest where the sum is 0, or where no step keeps it.
+    :func:`smallest_step` the one of least squared error; the smallest where the sum is 0, or where no step keeps it.
     """
-    smallest = float(np.abs(weights).max()) / LARGEST_WEIGHT
+    smallest = float(smallest_step(torch.from_numpy(weights)[None]))
     total = float(weights.sum())
     best, least = smallest, np.inf
     most = int(abs(total) / smallest * (1 + 1e-9)) if smallest else 0
@@ -47,6 +83,6 @@ def sum_keeping_step(weights: np.ndarray) -> float:
         step = abs(total) / count
         rounded = np.rint(weights / step)
         error = float(np.square(rounded * step - weights).sum())
-        if abs(rounded.sum()) == count and np.abs(rounded).max() <= LARGEST_WEIGHT and error < least:
+        if abs(rounded.sum()) == count and fits(torch.from_numpy(rounded)[None]) and error < least:
             best, least = step, error
     return best

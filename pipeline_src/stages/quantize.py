@@ -49,10 +49,6 @@ def quantize(system: str) -> None:
             pairs = [validation.middle(image, scale, crop) for image in names]
             sensitivity.extend(lost_by_layer(graph, pairs, scale))
 
-    def validate_prepared(prepared: Any) -> dict[str, float]:
-        with quantization.observers_off(prepared):
-            return validate(prepared)
-
     empty(out / "nets")
     calibration: dict[int, dict[str, np.ndarray]] = {}
     metrics: dict[str, dict[str, Any]] = {}
@@ -82,7 +78,8 @@ def quantize(system: str) -> None:
             quantization.save(ptq, prepared, metadata | {"variant": "ptq"})
             if spec.prune.of_weights(name):
                 keep_zeros(prepared)
-            its = {"fp32": validate(net.to(device)), "ptq": validate_prepared(prepared.to(device))}
+            its = {"fp32": validate(net.to(device)), "ptq": validate(prepared.to(device))}
+            quantization.follow_weights(prepared)
             curve = fit(
                 prepared,
                 patches_of(training, scales, recipe, params.seed),
@@ -93,10 +90,10 @@ def quantize(system: str) -> None:
                 compiled=False,  # a graph of fake quantisations compiles for longer than it trains
                 checkpoint=checkpoints[-1],
                 checkpoint_every=params.train.checkpoint_every,
-                validate=validate_prepared,
+                validate=validate,
                 validate_every=params.train.validate_every,
-                before_step=quantization.freeze_ranges(prepared, after=recipe.steps * 3 // 4),
             )
+            quantization.settle_weights(prepared)
             quantization.save(qat, prepared, metadata | {"variant": "qat"})
             metrics[name] = its | {"qat": {key: curve[-1][key] for key in its["ptq"]}}
             curves += [{"net": name, **row} for row in curve]

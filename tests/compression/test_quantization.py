@@ -12,6 +12,8 @@ from torch import nn
 
 from pipeline_src.compression import quantization
 from pipeline_src.compression.calibration import calibrate
+from pipeline_src.compression.folding import constant
+from pipeline_src.compression.ranges import fits
 from pipeline_src.errors import UserError
 from pipeline_src.models import build
 
@@ -70,8 +72,7 @@ def test_kept_state_gives_the_same_net_to_the_bit(abpn: Any, tmp_path: Path) -> 
     quantization.load(tmp_path / "ptq.safetensors", again)
     one, other = (quantization.convert(graphs) for graphs in (abpn, again))
     assert torch.equal(sr_of(one, images()[1]), sr_of(other, images()[1]))
-    with quantization.observers_off(again):
-        assert torch.equal(sr_of(abpn, images()[1]), sr_of(again, images()[1]))
+    assert torch.equal(sr_of(abpn, images()[1]), sr_of(again, images()[1]))
 
 
 def test_state_of_another_net_is_refused(abpn: Any, tmp_path: Path) -> None:
@@ -115,28 +116,47 @@ def test_pixels_enter_and_leave_a_net_of_0_to_1_exactly() -> None:
     assert (sr_of(calibrated(net), image, 1) - tensor(image)).abs().max() < 1e-3
 
 
-def test_ranges_follow_the_weights_until_they_freeze_and_never_the_activations_or_validation() -> None:
+def test_in_training_steps_follow_weights_that_grow_and_activations_keep_their_ranges() -> None:
     graphs = copy.deepcopy(calibrated(trained_net()))
-    before_step = quantization.freeze_ranges(graphs, after=2)
+    quantization.follow_weights(graphs)
     batch = torch.cat([tensor(image) for image in images()])
 
-    def ranges() -> dict[str, torch.Tensor]:
-        return {key: value.clone() for key, value in graphs.state_dict().items() if key.endswith("max_val")}
-
-    def moved(step: int) -> set[int]:
-        """The dimensions of the ranges that have moved: 0 of activations, 1 of weights."""
-        before_step(step)
-        before = ranges()
+    def moved(factor: float) -> set[int]:
+        """The dimensions of the ranges that move with the weights: 0 of activations, 1 of weights."""
+        before = {key: value.clone() for key, value in graphs.state_dict().items() if key.endswith("max_val")}
         for parameter in graphs.parameters():
-            parameter.data *= 1.5
-        with quantization.observers_off(graphs):
-            graphs.at_scale(3)(batch)
-        assert all(torch.equal(value, before[key]) for key, value in ranges().items())
+            parameter.data *= factor
         graphs.at_scale(3)(batch)
-        return {value.ndim for key, value in ranges().items() if not torch.equal(value, before[key])}
+        return {
+            value.ndim for key, value in graphs.state_dict().items() if key in before and (value != before[key]).any()
+        }
 
-    assert moved(1) == {1}
-    assert moved(2) == set()
+    assert moved(0.9) == set()
+    assert moved(1.5) == {1}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_no_pair_of_weights_can_saturate_after_calibration_or_after_training(name: str) -> None:
+    graphs = copy.deepcopy(calibrated(trained(name)))
+    assert_fit(graphs)
+    torch.manual_seed(0)
+    for parameter in graphs.parameters():
+        parameter.data += 0.3 * parameter.abs().mean() * torch.randn_like(parameter)
+    quantization.follow_weights(graphs)
+    quantization.settle_weights(graphs)
+    assert_fit(graphs)
+    flags = {key: value for key, value in graphs.state_dict().items() if key.endswith("observer_enabled")}
+    assert not any(flag.any() for flag in flags.values())
+
+
+def assert_fit(graphs: Any) -> None:
+    for scale in graphs.description.scales:
+        graph = quantization.convert(graphs).at_scale(scale)
+        for node in graph.graph.nodes:
+            if str(node.target) == "quantized_decomposed.quantize_per_channel.default":
+                weight, steps, zero_points = (constant(graph, argument) for argument in node.args[:3])
+                rounded = node.target(weight, steps, zero_points, *node.args[3:])
+                assert fits(rounded.float()).all(), node
 
 
 @pytest.mark.parametrize("name", ["abpn", "vdsr", "carn_m", "ecdn_m"])

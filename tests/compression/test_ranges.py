@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline_src.compression.ranges import least_error_range, sum_keeping_step
+from pipeline_src.compression.ranges import fits, largest_pair, least_error_range, smallest_step, sum_keeping_step
 from pipeline_src.models.layers import BicubicUpscale
 
 
@@ -46,14 +46,30 @@ def test_rounded_bicubic_weights_keep_their_sum(scale: int) -> None:
         step = sum_keeping_step(row)
         rounded = np.rint(row / step)
         assert rounded.sum() * step == pytest.approx(1, abs=1e-6)
-        assert abs(rounded).max() <= 127
+        assert fits(torch.tensor(rounded)[None]).all()
         assert abs(rounded * step - row).max() <= step / 2
-        smallest = abs(row).max() / 127
+        smallest = smallest_step(torch.tensor(row)[None]).item()
         assert smallest <= step < 2 * smallest
         naive = max(naive, abs(np.rint(row / smallest).sum() * smallest - 1))
     assert naive > 1e-4, "there was nothing to keep"
 
 
 def test_weights_without_a_sum_have_the_smallest_step() -> None:
-    assert sum_keeping_step(np.array([0.5, -0.5, 0.25, -0.25])) == pytest.approx(0.5 / 127)
+    assert sum_keeping_step(np.array([0.5, -0.5, 0.25, -0.25])) == pytest.approx(0.75 / 127)
     assert sum_keeping_step(np.zeros(5)) == 0
+
+
+def test_the_largest_pair_is_of_one_sign() -> None:
+    rows = torch.tensor([[3, -5, 4, -1], [9, -1, -2, 0], [-7, 1, 2, 3]], dtype=torch.int8)
+    assert largest_pair(rows).tolist() == [7, 9, 7]
+    assert largest_pair(torch.tensor([[2.5], [-4.0]])).tolist() == [2.5, 4]
+
+
+def test_weights_rounded_in_their_smallest_step_cannot_saturate() -> None:
+    random = torch.Generator().manual_seed(0)
+    rows = torch.randn(20_000, 4, generator=random)
+    steps = smallest_step(rows)
+    rounded = (rows / steps[:, None]).round()
+    assert fits(rounded).all()
+    assert not fits((rows / (0.98 * steps[:, None])).round()).any()  # nor would a smaller step do
+    assert 255 * 128 <= 32767 < 255 * 129

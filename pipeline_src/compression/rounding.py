@@ -1,0 +1,147 @@
+"""Weights put on whole int8 steps so that what a convolution gives changes least, and not its weights.
+
+Rounded to the nearest step by itself, each weight adds an error of its own. Here the weights of a channel are rounded
+one after the other, and those that are still to come make good what has been lost so far, as far as the inputs that
+they meet are alike; in images neighbours mostly are. (GPTQ: Frantar et al., ICLR 2023, arXiv 2210.17323; biases: Nagel
+et al., ICCV 2019, arXiv 1906.04721.)
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from pipeline_src.compression.folding import Convolution, constant
+from pipeline_src.compression.ranges import LARGEST_PAIR
+from pipeline_src.compression.running import run
+
+aten = torch.ops.aten
+
+POSITIONS = 1024  # of a convolution's output that are looked at in each image
+DAMPING = 0.01  # of the mean variance of the inputs is added to each: what a few images show is not all there is
+
+
+def round_weights(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:
+    """Put the trained weights of a prepared graph on whole steps, in place, and let biases keep the mean of the output.
+
+    Steps must be set. No pair of weights can saturate afterwards (:func:`ranges.fits`), and a weight that is zero stays
+    zero. Weights that are used several times are rounded for all of their uses at once.
+
+    Args:
+        graph: of one scale, its fake quantisation off: what convolutions read is what they read in the float net.
+        images: LR, uint8 H×W×3.
+    """
+    random = torch.Generator().manual_seed(0)
+    layers = _layers(graph)
+    readers: dict[fx.Node, list[_Layer]] = {}
+    for layer in layers:
+        for conv in layer.uses:
+            readers.setdefault(conv.x, []).append(layer)
+
+    def see(node: fx.Node, result: Any) -> None:
+        for layer in readers.get(node, ()):
+            layer.look_at(result, random)
+
+    run(graph, images, see)
+    with torch.no_grad():
+        for layer in layers:
+            layer.round()
+
+
+class _Layer:
+    """A convolution's weights, every use of them, and two moments of the patches that they are multiplied with."""
+
+    def __init__(self, weight: Tensor, steps: Tensor, uses: list[Convolution], biases: list[Tensor]) -> None:
+        self.weight, self.steps, self.uses, self.biases = weight, steps.double(), uses, biases
+        self.groups = uses[0].groups
+        length = weight[0].numel()
+        self.count = 0
+        self.sums = torch.zeros(self.groups, length, dtype=torch.float64)
+        self.products = torch.zeros(self.groups, length, length, dtype=torch.float64)
+
+    def look_at(self, x: Tensor, random: torch.Generator) -> None:
+        patches = _patches(x, self.uses[0], self.weight.shape[2], random).double()
+        self.count += patches.shape[2]
+        self.sums += patches.sum(2)
+        self.products += patches @ patches.transpose(1, 2)
+
+    def round(self) -> None:
+        means = self.sums / self.count
+        covariances = self.products / self.count - means[:, :, None] * means[:, None, :]
+        weights = self.weight.detach().double().flatten(1)
+        groups = zip(weights.chunk(self.groups), self.steps.chunk(self.groups), covariances, strict=True)
+        kept = torch.cat([round_rows(rows, steps, inputs) * steps[:, None] for rows, steps, inputs in groups])
+        per_output = means.repeat_interleave(len(weights) // self.groups, dim=0)
+        for bias in self.biases:
+            bias += ((weights - kept) * per_output).sum(1).float()
+        self.weight.copy_(kept.view_as(self.weight).float())
+
+
+def round_rows(weights: Tensor, steps: Tensor, covariance: Tensor) -> Tensor:
+    """Whole numbers of steps for the rows of a matrix, so that the variance of their error on the inputs is small.
+
+    Args:
+        weights: O×K, float64.
+        steps: O, float64.
+        covariance: K×K, float64, of the inputs that the rows are multiplied with.
+
+    Returns:
+        O×K, whole numbers, float64; they :func:`fit <ranges.fits>` if the nearest ones do.
+    """
+    low, high = _bounds((weights / steps[:, None]).round(), weights == 0)
+    variances = covariance.diagonal()
+    order = variances.argsort(descending=True, stable=True)  # the last ones find nobody to make good for them
+    damped = covariance[order][:, order] + (DAMPING * variances.mean() or 1.0) * torch.eye(len(order)).double()
+    factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
+    left, rounded = weights[:, order], torch.zeros_like(weights)
+    for i, column in enumerate(order.tolist()):
+        whole = (left[:, i] / steps).round().clamp(low[:, column], high[:, column])
+        rounded[:, column] = whole
+        error = (left[:, i] - whole * steps) / factor[i, i]
+        left[:, i + 1 :] -= error[:, None] * factor[i, i + 1 :]
+    return rounded
+
+
+def _bounds(nearest: Tensor, zero: Tensor) -> tuple[Tensor, Tensor]:
+    """How far each weight of a row may go, in steps, so that the sum of no two of one sign exceeds ``LARGEST_PAIR``.
+
+    The largest may go to half of it or stay where it is, whichever is more, and every other one to the rest.
+    """
+    ends = []
+    for side in (-nearest, nearest):
+        largest = side.clamp(min=0).amax(1, keepdim=True)
+        most = largest.clamp(min=LARGEST_PAIR // 2)
+        others = (LARGEST_PAIR - most).expand_as(side)
+        end = others.scatter(1, side.argmax(1, keepdim=True), most)
+        ends.append(end.masked_fill(zero, 0))
+    return -ends[0], ends[1]
+
+
+def _layers(graph: fx.GraphModule) -> list[_Layer]:
+    """The convolutions whose weights are trained and in int8."""
+    uses: dict[str, list[Convolution]] = {}
+    for node in graph.graph.nodes:
+        if node.target is aten.conv2d.default:
+            conv = Convolution(*node.args)
+            if conv.weight.op == "call_module" and isinstance(constant(graph, conv.source()), torch.nn.Parameter):
+                uses.setdefault(conv.source().target, []).append(conv)
+    layers = []
+    for convs in uses.values():
+        biases = {conv.bias.target: constant(graph, conv.bias).data for conv in convs if conv.bias is not None}
+        steps: Any = graph.get_submodule(convs[0].weight.target).scale
+        layers.append(_Layer(constant(graph, convs[0].source()).data, steps, convs, [*biases.values()]))
+    return layers
+
+
+def _patches(x: Tensor, conv: Convolution, side: int, random: torch.Generator) -> Tensor:
+    """Groups × K × positions: what the weights are multiplied with at random places of the output."""
+    down, across = conv.padding
+    padded = torch.nn.functional.pad(x[0], (across, across, down, down))
+    stride_y, stride_x = conv.stride
+    rows, columns = (padded.shape[1] - side) // stride_y + 1, (padded.shape[2] - side) // stride_x + 1
+    places = torch.randint(rows * columns, (min(POSITIONS, rows * columns),), generator=random)
+    y, x0 = places // columns * stride_y, places % columns * stride_x
+    parts = [padded[:, y + dy, x0 + dx] for dy in range(side) for dx in range(side)]
+    return torch.stack(parts, dim=1).reshape(conv.groups, -1, len(places))
