@@ -1,8 +1,11 @@
 """The range that an 8-bit activation should have, and the steps of 8-bit weights."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BINS = 4096
 SHRINKS = [i / 40 for i in range(12, 41)]  # the share of an extreme value that a range may keep
@@ -14,7 +17,7 @@ LARGEST_SUM = 32767
 LARGEST_PAIR = LARGEST_SUM // 255  # 128
 
 
-def least_error_range(values: Tensor) -> tuple[float, float]:
+def least_error_range(values: "Tensor") -> tuple[float, float]:
     """(low, high), low ≤ 0 ≤ high, whose 256 equal steps round and clip ``values`` with the least squared error.
 
     The extremes themselves are often a few outliers that cost everything else resolution. Searched on a histogram, both
@@ -38,7 +41,7 @@ def _squared_error(values: np.ndarray, counts: np.ndarray, low: float, high: flo
     return float(np.sum(counts * (rounded - values) ** 2))
 
 
-def largest_pair(weights: Tensor) -> Tensor:
+def largest_pair(weights: "Tensor") -> "Tensor":
     """The largest sum of two weights of one sign, for each output channel.
 
     Any two, because which of them a CPU adds up depends on how a runtime lays them out.
@@ -53,15 +56,15 @@ def largest_pair(weights: Tensor) -> Tensor:
     rows = rows if rows.is_floating_point() else rows.float()
     two = min(2, rows.shape[1])
     positive, negative = (side.clamp(min=0).topk(two, dim=1).values.sum(1) for side in (rows, -rows))
-    return torch.maximum(positive, negative)
+    return positive.maximum(negative)
 
 
-def fits(rounded: Tensor) -> Tensor:
+def fits(rounded: "Tensor") -> "Tensor":
     """Whether weights in whole steps, O×…, are in −127..127 and no pair of them can saturate; O values, bool."""
     return (largest_pair(rounded) <= LARGEST_PAIR) & (rounded.flatten(1).abs().amax(1) <= LARGEST_WEIGHT)
 
 
-def smallest_step(weights: Tensor) -> Tensor:
+def smallest_step(weights: "Tensor") -> "Tensor":
     """The smallest step per output channel in which rounded weights always :func:`fit <fits>`, O values.
 
     That is ``largest_pair / 127``: where both of a pair are rounded up, it grows by one, and 128 still fits.
@@ -75,6 +78,8 @@ def sum_keeping_step(weights: np.ndarray) -> float:
     For a filter that must not change an even area (interpolation, a colour transform). Of the steps up to twice the
     :func:`smallest_step` the one of least squared error; the smallest where the sum is 0, or where no step keeps it.
     """
+    import torch
+
     smallest = float(smallest_step(torch.from_numpy(weights)[None]))
     total = float(weights.sum())
     best, least = smallest, np.inf

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline_src.compression.ranges import LARGEST_SUM
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256, write_json
 
@@ -31,9 +32,13 @@ CLOSE = """
 Image.fromarray(sr.clip(0, 255).round().astype("uint8")).save("large.png")
 """
 RUN = {
-    "onnx": """import onnxruntime
+    "onnx": """import os
 
-session = onnxruntime.InferenceSession("{file}")
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import
+import onnxruntime
+
+options = onnxruntime.SessionOptions(){exact}
+session = onnxruntime.InferenceSession("{file}", options)
 sr = session.run(None, {{"lr": {lr}.transpose(2, 0, 1)[None]}})[0][0].transpose(1, 2, 0)""",
     "openvino": """import openvino
 
@@ -49,6 +54,13 @@ net.invoke()
 sr = net.get_tensor(net.get_output_details()[0]["index"])[0]{back}""",
 }
 RUN["openvino_fp16"] = RUN["openvino"]
+# Of the session option that makes sums exact on a CPU without VNNI, at half the speed on one with it.
+EXACT = {
+    False: """
+# No sum of this net's products saturates, so it needs no session option x64quantprecision, which halves the speed.""",
+    True: """
+options.add_session_config_entry("session.x64quantprecision", "1")  # exact on CPUs without VNNI too""",
+}
 
 
 @dataclass(frozen=True)
@@ -65,8 +77,10 @@ class Border:
 class Card:
     """``system`` is a net: a system, or ``<system>/<name>``, pruned. ``size`` is [height, width] of the LR image where
     the file takes that size alone; ``colour`` is what the net was trained in, RGB or Y; ``lr`` is the downscaler whose
-    images it was trained on; ``float_layers`` are those of an int8 net that compute in float; ``mult_adds`` are for a
-    1280×720 HR image; ``validation`` are PSNRs in dB on the middles of the validation images, in torch; ``files`` and
+    images it was trained on; ``float_layers`` are those of an int8 net that compute in float; ``largest_sum`` is the
+    largest sum of two neighbouring products in an int8 net: up to ``ranges.LARGEST_SUM`` every CPU computes the same;
+    ``reference`` names the image that the net makes of ``reference_lr.png`` beside it; ``mult_adds`` are for a 1280×720
+    HR image; ``validation`` are PSNRs in dB on the middles of the validation images, in torch; ``files`` and
     ``weights`` map names to SHA-256; ``example`` is a Python program that upscales photo.png; ``fails`` says why the
     file cannot be run, where it was tried and could not."""
 
@@ -80,6 +94,8 @@ class Card:
     parameters: int
     mult_adds: int
     float_layers: list[str]
+    largest_sum: int
+    reference: str
     size: list[int] | None
     input: Border
     output: Border
@@ -118,7 +134,11 @@ def write(file: Path, card: dict[str, Any]) -> Card:
         versions=versions(card["format"]),
         licence=LICENCE,
         example=example.format(
-            file=file.name, lr=LR[card["input"].dtype], back=BACK.get(card["output"].dtype, ""), size=size or ""
+            file=file.name,
+            lr=LR[card["input"].dtype],
+            back=BACK.get(card["output"].dtype, ""),
+            size=size or "",
+            exact=EXACT[card["largest_sum"] > LARGEST_SUM] if card["largest_sum"] else "",
         ),
     )
     write_json(path_of(file), asdict(whole))

@@ -5,6 +5,7 @@ After the meta-node study of ABPN (Du et al., CVPR Workshops 2021, arXiv 2105.09
 
 import numpy as np
 
+from pipeline_src.compression.ranges import LARGEST_PAIR
 from pipeline_src.deployment.operations import Activation, Kind, Operation, Operations, Weights, repeats_as_convolutions
 
 UPSCALE = 3
@@ -62,11 +63,12 @@ def activation(channels: int, int8: bool) -> Activation:
 
 
 def random_weights(inputs: int, outputs: int, side: int, groups: int, int8: bool) -> Weights:
-    """Of a convolution that keeps height and width."""
+    """Of a convolution that keeps height and width; int8 ones cannot saturate on any CPU (:mod:`ranges`)."""
     random = np.random.default_rng(0)
     shape = outputs, inputs // groups, side, side
     bias = np.zeros(outputs, np.float32)
     if int8:
-        values, scales = random.integers(-127, 128, shape, np.int8), np.full(outputs, 2.0**-9)
+        largest = LARGEST_PAIR // 2
+        values, scales = random.integers(-largest, largest + 1, shape, np.int8), np.full(outputs, 2.0**-8)
         return Weights(values, scales, bias, 1, side // 2, groups)
     return Weights(random.standard_normal(shape, np.float32), None, bias, 1, side // 2, groups)

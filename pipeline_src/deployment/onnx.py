@@ -1,5 +1,6 @@
-"""ONNX files: float, and int8 as QDQ with uint8 activations (batch 1)."""
+"""ONNX files: float, and int8 as QDQ with uint8 activations (batch 1); and the runtime that they are for."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,14 @@ SIMPLE: dict[str, tuple[str, dict[str, Any]]] = {  # operators without weights, 
     ),
     "bilinear": ("Resize", {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}),
 }
+
+
+def library() -> Any:
+    """The module onnxruntime, without its telemetry: from 1.29 on that writes a database under the user's cache."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import
+    import onnxruntime
+
+    return onnxruntime
 
 
 def write(net: Operations) -> bytes:
@@ -111,7 +120,10 @@ class _Graph:
         else:
             values, steps = (self._constant(part) for part in weights.int32_bias(step.inputs[0]))
             scales = self._constant(weights.scales.astype(np.float32))
-            weight = self._node("DequantizeLinear", [weight, scales], axis=0).output[0]
+            # Zero points are optional, but without them ONNX Runtime fails on weights that are used several times where
+            # it is told to take unsigned ones (its session option x64quantprecision).
+            zero_points = self._constant(np.zeros(len(weights.scales), np.int8))
+            weight = self._node("DequantizeLinear", [weight, scales, zero_points], axis=0).output[0]
             bias = self._node("DequantizeLinear", [values, steps], axis=0).output[0]
         side = weights.values.shape[2]
         return self._node(

@@ -79,6 +79,19 @@ class Operations:
     steps: list[Operation] = field(default_factory=list)
 
 
+def largest_sum(net: Operations) -> int:
+    """The largest sum of two neighbouring products, uint8 × int8, that any int8 convolution of the net can come to.
+
+    Up to ``ranges.LARGEST_SUM`` the net is the same on every CPU; beyond it, one without VNNI may saturate. 0: float.
+    """
+    import torch
+
+    from pipeline_src.compression.ranges import largest_pair
+
+    layers = [step.weights.values for step in net.steps if step.weights and step.weights.scales is not None]
+    return max((255 * int(largest_pair(torch.from_numpy(values)).max()) for values in layers), default=0)
+
+
 def repeats_as_convolutions(net: Operations) -> Operations:
     """The net with each concatenation of one activation with itself, ABPN's anchor, as a 1×1 convolution of ones.
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline_src.compression.ranges import LARGEST_SUM
 from pipeline_src.deployment import cards, pixels
+from pipeline_src.deployment import onnx as ort
 from pipeline_src.deployment import openvino as ov
 from pipeline_src.errors import UserError
 
@@ -71,9 +73,11 @@ def chosen_scale(what: object, scales: Sequence[int], scale: int | None) -> int:
 
 def import_for(path: Path) -> None:
     """Import the libraries that :func:`load` needs for a file, so that their memory is not taken for the model's."""
-    libraries = {".safetensors": "torch", ".onnx": "onnxruntime", ".tflite": "ai_edge_litert.interpreter"}
+    libraries = {".safetensors": "torch", ".tflite": "ai_edge_litert.interpreter"}
     if path.suffix == ".xml":
         ov.library()
+    elif path.suffix == ".onnx":
+        ort.library()
     elif path.suffix in libraries:
         importlib.import_module(libraries[path.suffix])
 
@@ -107,10 +111,11 @@ def _torch(path: Path, threads: int, scale: int | None) -> Runner:
 
 
 def _onnx(path: Path, card: cards.Card, threads: int) -> Runner:
-    import onnxruntime
-
+    onnxruntime = ort.library()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    if card.largest_sum > LARGEST_SUM:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base class

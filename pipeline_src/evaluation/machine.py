@@ -6,15 +6,19 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+# What decides how int8 and half floats are computed, as Linux names it.
+FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
 LIBRARIES = ("torch", "onnxruntime", "openvino", "ai-edge-litert", "numpy", "pillow")
 
 
 def describe(threads: int) -> dict[str, object]:
-    """CPU model, cores, memory (GiB), system, versions, the threads used, and the time (UTC) of the measurement."""
+    """CPU model and features, cores, memory (GiB), system, versions, threads used, and the time (UTC) of measuring."""
     import psutil
 
+    flags = _cpuinfo("flags", "Features").split()
     return {
-        "cpu": _cpu(),
+        "cpu": _cpuinfo("model name") or platform.processor() or platform.machine(),
+        "cpu_features": " ".join(name for name in FEATURES if name in flags) or "unknown",
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": platform.platform(terse=True),
@@ -25,10 +29,11 @@ def describe(threads: int) -> dict[str, object]:
     }
 
 
-def _cpu() -> str:
+def _cpuinfo(*names: str) -> str:
+    """The first line of /proc/cpuinfo that has one of these names; "" where there is none."""
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else ():
+        name, _, value = line.partition(":")
+        if name.strip() in names:
+            return value.strip()
+    return ""

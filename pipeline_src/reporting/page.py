@@ -28,7 +28,7 @@ from pipeline_src.reporting.figures import front
 
 HERE = Path(__file__).parent
 SHOWN_WIDTH = 576  # CSS pixels that a crop is magnified towards, by a whole factor
-LABELS = {"cpu": "CPU", "memory_gib": "Memory (GiB)"}
+LABELS = {"cpu": "CPU", "cpu_features": "CPU features", "memory_gib": "Memory (GiB)"}
 BEST_IS_LARGE = {"psnr_y", "ssim_y", "gain_db"}
 SMALL = ("qat", "ptq")  # of each system the crops show fp32 and the first of these
 
@@ -157,6 +157,8 @@ def write(
         filters=_filters(table),
         quality=verdict.quality(table),
         speed=verdict.speed(table),
+        fastest=verdict.fastest(table),
+        agreement=verdict.agreement(table),
         timed=verdict.timed(table),
         columns=tables.COLUMNS,
         rows=_rows(table),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -18,10 +19,11 @@ RUNTIMES = {
     "torch": "torch",
 }
 
+WORSE = 0.02  # dB: a file of another runtime that loses more is no substitute, however fast
 TEXT = ("system", "variant", "runtime", "set")
 NUMBERS = (
     "scale", "psnr_y", "ssim_y", "lr_height", "lr_width", "threads", "p50_ms", "p90_ms", "iqr_ms",
-    "file_bytes", "peak_memory_mb", "params", "mult_adds",
+    "file_bytes", "peak_memory_mb", "params", "mult_adds", "off_levels",
 )  # fmt: skip
 
 
@@ -49,6 +51,7 @@ COLUMNS = (
     Column("p90_ms", "p90 (ms)", "{:.1f}"),
     Column("lr_size", "LR timed"),
     Column("faster", "Faster still"),
+    Column("off_levels", "Levels off", "{:.0f}"),
     Column("size_kib", "File (KiB)", "{:.0f}"),
     Column("peak_memory_mb", "Peak memory (MB)", "{:.0f}"),
     Column("mult_adds", "Mult-Adds (G)", "{:.2f}"),
@@ -65,8 +68,10 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
     Adds ``gain_db`` (PSNR Y over bicubic on the same scale and set), ``loss_db`` (PSNR Y under fp32 of the same
     system, runtime, scale and set), ``ms_per_mp`` (p50 per million pixels of the SR image: systems may be timed at
     different sizes), ``lr_size`` (width×height of the LR image timed), ``faster`` (another runtime's file of the same
-    net that has a smaller p50, with that) and ``size_kib``. The bicubic rows come once per scale and set. Sorted by
-    scale, set, system, variant and runtime. UserError if a file is missing, empty or older than the sets.
+    net that has a smaller p50, with that; never one that loses more than ``WORSE`` dB, or gives another image here than
+    its reference), ``disagrees`` (a sentence where that is so, else empty) and ``size_kib``. The bicubic rows come once
+    per scale and set. Sorted by scale, set, system, variant and runtime. UserError if a file is missing, empty or older
+    than the sets.
     """
     if not systems:
         raise UserError("params.yaml has no system to report on; add one under `systems`")
@@ -112,12 +117,13 @@ def _read_one(path: Path, system: str, sets: list[str]) -> pd.DataFrame:
         raise UserError(f"{path} does not exist; {mend}") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({' '.join(str(error).split())}); {mend}") from None
-    if missing := [name for name in (*TEXT, *NUMBERS) if name not in rows]:
+    if missing := [name for name in (*TEXT, *NUMBERS, "disagrees") if name not in rows]:
         raise UserError(f"{path} lacks the column {missing[0]}; {mend}")
     if rows.empty:
         raise UserError(f"{path} has no rows; {mend}")
     for name in NUMBERS:
         rows[name] = pd.to_numeric(rows[name], errors="coerce")
+    rows["disagrees"] = rows["disagrees"].astype("str").where(rows["disagrees"].notna(), "")
     rows[list(TEXT)] = rows[list(TEXT)].fillna("")
     rows["system"] = system
     if missing := [name for name in sets if name not in set(rows["set"])]:
@@ -161,12 +167,21 @@ def _size(row: pd.Series) -> str:
 
 
 def _faster(rows: pd.DataFrame) -> "pd.Series[str]":
-    found = pd.Series("", rows.index)
+    faster_file: dict[Any, str] = {}
     for _, group in exported(rows[rows["p50_ms"].notna()]).groupby(["system", "variant", "scale", "set"]):
-        best = group.sort_values("p50_ms").iloc[0]
-        slower = group.index[group["p50_ms"] > best["p50_ms"]]
-        found[slower] = f"{RUNTIMES.get(best['runtime'], best['runtime'])} {best['p50_ms']:.1f}"
-    return found
+        for index, row in group.iterrows():
+            as_good = (group["psnr_y"] >= row["psnr_y"] - WORSE) & (group["disagrees"] == "")
+            faster = group[as_good & (group["p50_ms"] < row["p50_ms"])]
+            if not faster.empty:
+                best = faster.loc[faster["p50_ms"].idxmin()]
+                faster_file[index] = f"{RUNTIMES.get(best['runtime'], best['runtime'])} {best['p50_ms']:.1f}"
+    return pd.Series([faster_file.get(index, "") for index in rows.index], rows.index)
+
+
+def disagreeing(table: pd.DataFrame) -> list[str]:
+    """A sentence for each file that gives another image on the machine that measured than its reference."""
+    rows = table[table["disagrees"] != ""].drop_duplicates(["system", "variant", "runtime", "scale"])
+    return [f"{' '.join(line(row, COLUMNS[:4]))} {row['disagrees']}" for _, row in rows.iterrows()]
 
 
 def headline(table: pd.DataFrame) -> pd.DataFrame:

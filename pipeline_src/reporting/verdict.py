@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pipeline_src.reporting.tables import RUNTIMES, VARIANTS, deployed
+from pipeline_src.reporting.tables import RUNTIMES, VARIANTS, deployed, disagreeing
 
 NAMED = 4  # nets that a sentence names, before it counts the others
 
@@ -98,6 +98,36 @@ def speed(table: pd.DataFrame) -> list[Verdict]:
             reasons += [f"within the spread of the timings ({_nets(level)})"] if len(level) else []
             verdicts.append(Verdict(False, f"{what} not faster than fp32{count}: {_listed(reasons)}."))
     return verdicts
+
+
+def fastest(table: pd.DataFrame) -> list[Verdict]:
+    """Which precision in which runtime is the fastest file of a net on the machine that measured, and of how many nets.
+
+    Of files that give the image they should: another one is no file of that net.
+    """
+    rows = _timings(table[table["disagrees"] == ""])
+    if rows.empty:
+        return []
+    best = rows.loc[rows.groupby(["system", "scale"], sort=False)["p50_ms"].idxmin()]
+    precision = best["variant"].eq("fp32").map({True: "float", False: "int8"})
+    groups = sorted(best.groupby([precision, "runtime"], sort=False), key=lambda group: -len(group[1]))
+    parts = [
+        f"{kind} in {RUNTIMES.get(str(runtime), runtime)} for {len(nets)} of {len(best)} nets ({_nets(nets)})"
+        for (kind, runtime), nets in groups
+    ]
+    return [Verdict(True, f"Fastest here is {_listed(parts)}.")]
+
+
+def agreement(table: pd.DataFrame) -> list[Verdict]:
+    """Whether every file gives the image here that it gave in torch when it was exported, and which do not."""
+    wrong = disagreeing(table)
+    if wrong:
+        return [Verdict(False, f"{sentence}.") for sentence in wrong]
+    files = _timings(table)
+    if files.empty:
+        return []
+    most = files["off_levels"].max()
+    return [Verdict(True, f"All {len(files)} files do, within {most:.0f} of 255 levels.")]
 
 
 def _extremes(rows: pd.DataFrame, what: str) -> str:

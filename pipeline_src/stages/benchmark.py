@@ -1,8 +1,13 @@
-"""Measure the exported files of one system's nets: quality on every evaluation set, latency, memory and size."""
+"""Measure the exported files of one system's nets: quality on every evaluation set, latency, memory and size.
+
+First of all, whether each file gives the image here that it gave in torch when it was exported.
+"""
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +54,14 @@ def benchmark(system: str) -> None:
     ):
         small = _LR(system, downscaler, threads) if downscaler.learns else None
         crops = out / first.removeprefix(system).strip("/") / "crops"
+        agreement = pd.DataFrame(_agreement(files, threads))
         images = pd.DataFrame(_quality(first, files, sets, spec, threads, crops, small))
         if small:
             _study_lr(small, of_first, sets, threads, out)
         means = images.groupby(ROW, sort=False)[QUALITY].mean()
         means.insert(0, "images", images.groupby(ROW, sort=False).size())
-        table = means.reset_index().merge(costs, how="left", on=["system", "variant", "runtime", "scale"])
+        of_file = ["system", "variant", "runtime", "scale"]
+        table = means.reset_index().merge(costs, how="left", on=of_file).merge(agreement, how="left", on=of_file)
         table = pd.concat([table.assign(fails=""), pd.DataFrame(_failing(exported, sets))], ignore_index=True)
         for net in nets:
             folder = out / net.removeprefix(system).strip("/")
@@ -78,6 +85,39 @@ def _failing(files: dict[Path, "Card"], sets: list[str]) -> Iterator[dict[str, A
         place = {"system": card.system, "variant": card.variant, "runtime": card.format, "scale": card.scale}
         if card.fails:
             yield from (place | {"set": name, "fails": card.fails} for name in sets)
+
+
+def _agreement(files: dict[Path, "Card"], threads: int) -> Iterator[dict[str, Any]]:
+    """One row per net × variant × runtime × scale: how far from the reference image what its files give here is.
+
+    ``off_levels``, the largest difference; ``off_share``, of the values that are off by more than one level;
+    ``off_psnr`` in dB; and ``disagrees``, a sentence on stderr too, where that is another net. A file of fixed size is
+    compared with its twin of any size, on an image of that size; the worse of the two is the row.
+    """
+    from pipeline_src.data.images import read_image
+    from pipeline_src.deployment import reference, runtimes
+
+    for file, card in files.items():
+        if card.size:
+            continue
+        runner = runtimes.load(file, threads)
+        expected = read_image(file.with_name(card.reference))
+        worst = reference.compare(runner(read_image(file.with_name("reference_lr.png"))), expected)
+        for twin, its in files.items():
+            if its.size and _kind(its) == _kind(card):
+                lr = reference.lr_image(*its.size)
+                worst = min(
+                    worst, reference.compare(runtimes.load(twin, threads)(lr), runner(lr)), key=attrgetter("psnr")
+                )
+        place = {"system": card.system, "variant": card.variant, "runtime": card.format, "scale": card.scale}
+        disagrees = "" if worst.agrees else f"gives another image here than in torch: {worst.in_words}"
+        if disagrees:
+            print(f"{' '.join(str(part) for part in place.values())} {disagrees}", file=sys.stderr)
+        yield (
+            place
+            | {"off_levels": worst.levels, "off_share": 1 - worst.within_one, "off_psnr": worst.psnr}
+            | {"disagrees": disagrees}
+        )
 
 
 def _quality(

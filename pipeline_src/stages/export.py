@@ -43,7 +43,6 @@ def export(system: str) -> None:
                 graphs = folded if variant == "fp32" else quantization.convert(prepared)
                 for scale in net.description.scales:
                     stem = f"{variant}_x{scale}"
-                    exporting.export(graphs.at_scale(scale), folder, stem, (height, width))
                     facts: dict[str, Any] = {
                         "system": label,
                         "model": made_from["model"],
@@ -57,7 +56,7 @@ def export(system: str) -> None:
                         "parameters": parameters(net.at_scale(scale)),
                         "mult_adds": mult_adds(net.at_scale(scale), scale),
                     }
-                    files += exporting.write_cards(folder, stem, (height, width), **facts)
+                    files += exporting.export(graphs.at_scale(scale), folder, stem, (height, width), **facts)
             ops += [{"net": label, **row} for file in files for row in inventory.rows(file)]
         for file, reason in openvino.try_compile(out).items():
             print(f"{file.relative_to(out)}: {reason}", file=sys.stderr)

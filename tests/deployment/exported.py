@@ -21,8 +21,8 @@ def export(name: str, folder: Path, size: tuple[int, int]) -> None:
     for variant, graphs in variants.items():
         for scale in net.description.scales:
             stem = f"{variant}_x{scale}"
-            exporting.export(graphs.at_scale(scale), folder, stem, size)
-            exporting.write_cards(
+            exporting.export(
+                graphs.at_scale(scale),
                 folder,
                 stem,
                 size,

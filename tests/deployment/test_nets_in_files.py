@@ -172,9 +172,8 @@ def test_files_of_a_mixed_net(tmp_path: Path, name: str, in_float: list[str], bo
     prepared = quantization.prepare(fold(net), in_float)
     calibrate(prepared, {scale: calibration_images() for scale in NETS[name][1]})
     graph = convert(prepared).at_scale(scale)
-    exporting.export(graph, tmp_path, "mixed", SIZE)
-    exporting.write_cards(
-        tmp_path, "mixed", SIZE, system="s", model="m", variant="ptq", scale=scale, colour="RGB",
+    exporting.export(
+        graph, tmp_path, "mixed", SIZE, system="s", model="m", variant="ptq", scale=scale, colour="RGB",
         lr="bicubic", parameters=1,
         mult_adds=1, validation={}, weights={}, float_layers=in_float,
     )  # fmt: skip
@@ -205,9 +204,8 @@ def test_a_relu_beside_another_reader_is_an_operator_of_its_own(tmp_path: Path) 
     net = OneScale(Branching(), 1)
     net.net.exit.bias.data.fill_(100)
     for variant, graphs in (("fp32", fold(net)), ("ptq", convert(calibrated(net)))):
-        exporting.export(graphs.at_scale(1), tmp_path, variant, SIZE)
-        exporting.write_cards(
-            tmp_path, variant, SIZE, system="s", model="m", variant=variant, scale=1, colour="RGB",
+        exporting.export(
+            graphs.at_scale(1), tmp_path, variant, SIZE, system="s", model="m", variant=variant, scale=1, colour="RGB",
             lr="bicubic", parameters=1,
             mult_adds=1, validation={}, weights={}, float_layers=[],
         )  # fmt: skip

@@ -1,0 +1,56 @@
+"""The image that a file should give, made at export, and how far what a runtime gives on this machine is from it.
+
+A runtime may compute another net than the file holds: sums of int8 products that saturate on a CPU without VNNI,
+bfloat16 where the CPU has it, a delegate that is wrong. The file is whole, and only its output tells.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SIZE = (72, 96)  # height and width of the LR image
+# What the same numbers may differ by: runtimes round where they fuse operators, and after each in another way.
+LEVELS, SHARE = 3, 0.99
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """``levels`` is the largest difference, ``within_one`` the share of values that differ by one or not at all,
+    ``psnr`` the PSNR in dB to the reference image, ``inf`` where the two are equal."""
+
+    levels: int
+    within_one: float
+    psnr: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the two are the same net, but for its rounding."""
+        return self.levels <= LEVELS and self.within_one >= SHARE
+
+    @property
+    def in_words(self) -> str:
+        return f"up to {self.levels} levels off, {1 - self.within_one:.1%} by more than one, PSNR {self.psnr:.1f} dB"
+
+
+def lr_image(height: int = SIZE[0], width: int = SIZE[1]) -> np.ndarray:
+    """An LR image with something of everything, the same on every machine: uint8 H×W×3.
+
+    Gradients, edges at full contrast, lines of all directions and frequencies, and even areas in strong colours.
+    """
+    y, x = np.mgrid[:height, :width].astype(float)
+    rings = 127.5 + 127.5 * np.cos((x**2 + y**2) * np.pi / (2 * max(height, width)))
+    ramps = 255 * np.stack([x / width, y / height, 1 - x / width], axis=2)
+    squares = 255.0 * ((x // 5 + y // 7) % 2)
+    colours = 255.0 * np.stack([x // 9 % 2, y // 11 % 2, (x // 13 + y // 3) % 2], axis=2)
+    image = np.where((x < width / 2)[..., None], ramps, colours)
+    image = np.where((y > height / 2)[..., None] & (x < width / 2)[..., None], rings[..., None], image)
+    image = np.where((y > height / 2)[..., None] & (x > 3 * width / 4)[..., None], squares[..., None], image)
+    return image.clip(0, 255).round().astype(np.uint8)
+
+
+def compare(sr: np.ndarray, reference: np.ndarray) -> Agreement:
+    """How far an image is from the one it should be; both uint8 H×W×3."""
+    difference = np.abs(sr.astype(np.int16) - reference)
+    error = float(np.square(difference, dtype=np.float64).mean())
+    psnr = 10 * np.log10(255**2 / error) if error else float("inf")
+    return Agreement(int(difference.max()), float((difference <= 1).mean()), float(psnr))
