@@ -120,10 +120,7 @@ class _Graph:
         else:
             values, steps = (self._constant(part) for part in weights.int32_bias(step.inputs[0]))
             scales = self._constant(weights.scales.astype(np.float32))
-            # Zero points are optional, but without them ONNX Runtime fails on weights that are used several times where
-            # it is told to take unsigned ones (its session option x64quantprecision).
-            zero_points = self._constant(np.zeros(len(weights.scales), np.int8))
-            weight = self._node("DequantizeLinear", [weight, scales, zero_points], axis=0).output[0]
+            weight = self._node("DequantizeLinear", [weight, scales], axis=0).output[0]
             bias = self._node("DequantizeLinear", [values, steps], axis=0).output[0]
         side = weights.values.shape[2]
         return self._node(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 SIZE = (72, 96)  # height and width of the LR image
-# What the same numbers may differ by: runtimes round where they fuse operators, and after each in another way.
-LEVELS, SHARE = 3, 0.99
+# What the same net may differ by: OpenVINO does not round between a convolution and the sum behind it, the others do.
+LEVELS, PSNR = 3, 50.0
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,11 @@ class Agreement:
     @property
     def agrees(self) -> bool:
         """Whether the two are the same net, but for its rounding."""
-        return self.levels <= LEVELS and self.within_one >= SHARE
+        return self.levels <= LEVELS and self.psnr >= PSNR
 
     @property
     def in_words(self) -> str:
+        """The three figures, as the end of a sentence."""
         return f"up to {self.levels} levels off, {1 - self.within_one:.1%} by more than one, PSNR {self.psnr:.1f} dB"
 
 

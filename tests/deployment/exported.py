@@ -13,6 +13,21 @@ from pipeline_src.compression import quantization
 from pipeline_src.compression.folding import fold
 from pipeline_src.deployment import exporting
 
+SIZE = (24, 40)  # of the files of one size
+FACTS: dict[str, Any] = {  # of a card
+    "system": "small",
+    "model": "m",
+    "variant": "ptq",
+    "scale": 1,
+    "colour": "RGB",
+    "lr": "bicubic",
+    "parameters": 1,
+    "mult_adds": 1,
+    "float_layers": [],
+    "validation": {"psnr_y": 30.0},
+    "weights": {"weights.safetensors": "0" * 64},
+}
+
 
 def export(name: str, folder: Path, size: tuple[int, int]) -> None:
     """fp32 and ptq of a net of ``small_net.NETS``, at its scales, with their cards."""
@@ -20,24 +35,8 @@ def export(name: str, folder: Path, size: tuple[int, int]) -> None:
     variants = {"fp32": fold(net), "ptq": quantization.convert(calibrated(net))}
     for variant, graphs in variants.items():
         for scale in net.description.scales:
-            stem = f"{variant}_x{scale}"
-            exporting.export(
-                graphs.at_scale(scale),
-                folder,
-                stem,
-                size,
-                system="small",
-                model=name,
-                variant=variant,
-                scale=scale,
-                colour=net.description.colour,
-                lr="bicubic",
-                parameters=1,
-                mult_adds=1,
-                float_layers=[],
-                validation={"psnr_y": 30.0},
-                weights={"weights.safetensors": "0" * 64},
-            )
+            facts = FACTS | {"model": name, "variant": variant, "scale": scale, "colour": net.description.colour}
+            exporting.export(graphs.at_scale(scale), folder, f"{variant}_x{scale}", size, **facts)
 
 
 def lr_images() -> Iterator[np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from exported import assert_close, by_torch, export, lr_images
+from exported import FACTS, SIZE, assert_close, by_torch, lr_images
 from small_net import NETS, OneScale, calibrated, trained
 from small_net import images as calibration_images
 from torch import Tensor, nn
@@ -19,9 +19,6 @@ from pipeline_src.compression.folding import fold
 from pipeline_src.compression.quantization import convert
 from pipeline_src.deployment import exporting, inventory, openvino, reading, runtimes
 from pipeline_src.errors import UserError
-
-NAMES = [name for name in NETS if name != "abpn"]  # which has tests of its own
-SIZE = (24, 40)
 
 # What a TFLite file holds; float files have a MINIMUM besides, int8 files of any size two QUANTIZE.
 OPERATORS = {
@@ -60,14 +57,6 @@ def _dtypes(operators: list[inventory.Operator], sizes: bool) -> set[str]:
     found = {dtype for op in operators for dtype in op.activations}
     assert ("int32" in found) == sizes
     return found - {"int32"}
-
-
-@pytest.fixture(scope="module", params=NAMES)
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    folder = tmp_path_factory.mktemp(request.param)
-    export(request.param, folder, SIZE)
-    assert openvino.try_compile(folder) == {}
-    return request.param, folder
 
 
 @dataclass
@@ -172,11 +161,7 @@ def test_files_of_a_mixed_net(tmp_path: Path, name: str, in_float: list[str], bo
     prepared = quantization.prepare(fold(net), in_float)
     calibrate(prepared, {scale: calibration_images() for scale in NETS[name][1]})
     graph = convert(prepared).at_scale(scale)
-    exporting.export(
-        graph, tmp_path, "mixed", SIZE, system="s", model="m", variant="ptq", scale=scale, colour="RGB",
-        lr="bicubic", parameters=1,
-        mult_adds=1, validation={}, weights={}, float_layers=in_float,
-    )  # fmt: skip
+    exporting.export(graph, tmp_path, "mixed", SIZE, **FACTS | {"scale": scale, "float_layers": in_float})
     assert openvino.try_compile(tmp_path) == {}
     inner = inventory.operators(tmp_path / "mixed_24x40.tflite")
     float_convs = [op for op in inner if op.name == "CONV_2D" and op.constants == ("float32",)]
@@ -204,11 +189,7 @@ def test_a_relu_beside_another_reader_is_an_operator_of_its_own(tmp_path: Path) 
     net = OneScale(Branching(), 1)
     net.net.exit.bias.data.fill_(100)
     for variant, graphs in (("fp32", fold(net)), ("ptq", convert(calibrated(net)))):
-        exporting.export(
-            graphs.at_scale(1), tmp_path, variant, SIZE, system="s", model="m", variant=variant, scale=1, colour="RGB",
-            lr="bicubic", parameters=1,
-            mult_adds=1, validation={}, weights={}, float_layers=[],
-        )  # fmt: skip
+        exporting.export(graphs.at_scale(1), tmp_path, variant, SIZE, **FACTS | {"variant": variant})
         assert [op.name for op in inventory.operators(tmp_path / f"{variant}.tflite")].count("RELU") == 1
         lr = np.ascontiguousarray(next(lr_images())[:33, :40])
         for suffix in (".onnx", ".xml", ".tflite"):
