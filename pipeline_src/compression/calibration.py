@@ -14,7 +14,7 @@ from torch import Tensor, fx
 
 from pipeline_src.compression.folding import RELUS, Convolution, GraphNet, constant, rectified
 from pipeline_src.compression.ranges import least_error_range
-from pipeline_src.compression.rounding import round_weights
+from pipeline_src.compression.rounding import round_biases, round_weights
 from pipeline_src.compression.running import run
 from pipeline_src.errors import UserError
 
@@ -32,7 +32,7 @@ def calibrate(
     """Set weights, biases and ranges of a prepared net from LR images of each scale, uint8 H×W×3.
 
     An activation gets the range of least squared error over the values it takes in the float net, a channel of weights
-    the smallest step that cannot saturate, and then all weights are put on whole steps by :func:`round_weights`.
+    the smallest step that cannot saturate, and then :func:`round_weights` chooses what each weight is rounded to.
     Observers are off and fake quantisation on after. ``before_rounding`` sees the graph of each scale while its weights
     are those of the float net. Raises UserError if there is no image.
     """
@@ -54,6 +54,7 @@ def calibrate(
         before_rounding(scale, graph)
         graph.apply(disable_fake_quant)
         round_weights(graph, images[scale])
+        round_biases(graph)
         graph.apply(enable_fake_quant)
 
 

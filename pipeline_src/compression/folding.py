@@ -1,6 +1,7 @@
 """A net as a graph of the few operators that the quantizer and the exporters know, with all folded that can be."""
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -89,9 +90,10 @@ def _graph_of(net: nn.Module) -> fx.GraphModule:
 def fit_for_int8(graph: fx.GraphModule) -> None:
     """Change a graph of :func:`fold` to what is the better int8 net: the same images, not yet clamped to 0..255.
 
-    Batch norm goes before concatenations. Quantising the output to 0..255 saturates as the clamp did.
+    Batch norm goes before concatenations. Quantising the output to 0..255 saturates as the clamp did. Weights that are
+    used several times get a bias for each use, because the steps in which int8 runtimes add it depend on the input.
     """
-    _change(graph, _remove_clamp, _normalise_parts, _rectify_parts)
+    _change(graph, _remove_clamp, _normalise_parts, _rectify_parts, _own_bias)
 
 
 def _change(graph: fx.GraphModule, *changes: Callable[[fx.GraphModule, Any], None]) -> None:
@@ -130,6 +132,24 @@ def _fold_factor(graph: fx.GraphModule, node: Any) -> None:
             constant(graph, part).data *= node.args[1]
     node.replace_all_uses_with(conv)
     graph.graph.erase_node(node)
+
+
+def _own_bias(graph: fx.GraphModule, node: Any) -> None:
+    """A bias that an earlier convolution has too is copied."""
+    if not _is_convolution(node) or Convolution(*node.args).bias is None:
+        return
+    conv = Convolution(*node.args)
+    earlier = (
+        Convolution(*other.args).bias for other in itertools.takewhile(lambda o: o is not node, _convolutions(graph))
+    )
+    if any(bias is not None and bias.target == conv.bias.target for bias in earlier):
+        with graph.graph.inserting_before(node):
+            bias = _parameter(graph, f"{node.name}_own_bias", constant(graph, conv.bias).detach().clone())
+        node.args = tuple(conv._replace(bias=bias))
+
+
+def _convolutions(graph: fx.GraphModule) -> Iterator[Any]:
+    return (node for node in graph.graph.nodes if _is_convolution(node))
 
 
 def _normalise_parts(graph: fx.GraphModule, node: Any) -> None:

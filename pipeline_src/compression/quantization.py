@@ -14,6 +14,7 @@ from typing import Any
 from torch import fx, nn
 
 from pipeline_src.compression.folding import GraphNet, constant, fit_for_int8
+from pipeline_src.compression.rounding import round_biases
 from pipeline_src.errors import UserError
 from pipeline_src.training.weights import load_tensors, save_tensors
 
@@ -49,12 +50,13 @@ def follow_weights(prepared: nn.Module) -> None:
 
 
 def settle_weights(prepared: nn.Module) -> None:
-    """Set the steps of weights to those of the weights as they are now, and keep them there, after QAT."""
+    """After QAT: fix the steps of the weights as they are now, and put biases on the steps that follow from them."""
     for graph in prepared.modules():
         if isinstance(graph, fx.GraphModule):
             for node in graph.graph.nodes:
                 if node.op == "call_module" and node.args[0].op == "get_attr":
                     graph.get_submodule(node.target)(constant(graph, node.args[0]))
+            round_biases(graph)
     for fake_quantize in _of_weights(prepared):
         fake_quantize.disable_observer()
 

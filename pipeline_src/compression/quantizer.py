@@ -69,7 +69,7 @@ class _WeightObserver(MovingAveragePerChannelMinMaxObserver):
 class TrainedWeightObserver(_WeightObserver):
     """The smallest step in which no pair of weights saturates; later it grows where the weights have grown out of it.
 
-    It never shrinks: weights that calibration has put on whole steps stay on them while they are trained.
+    It never shrinks, which would undo how calibration has chosen to round the weights.
     """
 
     def forward(self, weight: Tensor) -> Tensor:

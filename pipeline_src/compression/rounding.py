@@ -1,4 +1,4 @@
-"""Weights put on whole int8 steps so that what a convolution gives changes least, and not its weights.
+"""Weights rounded to int8 steps so that what a convolution gives changes least, and biases put on int32 steps.
 
 Rounded to the nearest step by itself, each weight adds an error of its own. Here the weights of a channel are rounded
 one after the other, and those that are still to come make good what has been lost so far, as far as the inputs that
@@ -7,7 +7,7 @@ et al., ICCV 2019, arXiv 1906.04721.)
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,14 +20,17 @@ from pipeline_src.compression.running import run
 aten = torch.ops.aten
 
 POSITIONS = 1024  # of a convolution's output that are looked at in each image
+INSIDE = 0.49  # steps: a weight so close to a whole number of them is rounded to it, whatever float32 does
 DAMPING = 0.01  # of the mean variance of the inputs is added to each: what a few images show is not all there is
 
 
 def round_weights(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:
-    """Put the trained weights of a prepared graph on whole steps, in place, and let biases keep the mean of the output.
+    """Choose what each trained weight of a prepared graph is rounded to, and let biases keep the mean of the output.
 
-    Steps must be set. No pair of weights can saturate afterwards (:func:`ranges.fits`), and a weight that is zero stays
-    zero. Weights that are used several times are rounded for all of their uses at once.
+    In place: where the chosen step is not the nearest, the weight goes over to its side and no further, so that QAT
+    starts from what is almost the float net. Steps must be set. No pair of rounded weights can saturate
+    (:func:`ranges.fits`), and a weight that is zero stays zero. Weights that are used several times are rounded for all
+    of their uses at once.
 
     Args:
         graph: of one scale, its fake quantisation off: what convolutions read is what they read in the float net.
@@ -48,6 +51,23 @@ def round_weights(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:
     with torch.no_grad():
         for layer in layers:
             layer.round()
+
+
+def round_biases(graph: fx.GraphModule) -> None:
+    """Put the biases of int8 convolutions on the steps in which runtimes add them, in place.
+
+    Those are the step of the input times that of the weights of a channel, and so coarse that a hidden value is rounded
+    to another level in one case of fifty. With biases on them, what torch computes is what TFLite computes.
+    """
+    for node in graph.graph.nodes:
+        if node.target is not aten.conv2d.default:
+            continue
+        conv = Convolution(*node.args)
+        if conv.bias is not None and conv.x.op == conv.weight.op == "call_module":
+            inputs, weights = (cast(Any, graph.get_submodule(part.target)) for part in (conv.x, conv.weight))
+            steps = inputs.scale.double() * weights.scale.double()
+            bias = constant(graph, conv.bias).data
+            bias.copy_((bias.double() / steps).round() * steps)
 
 
 class _Layer:
@@ -76,7 +96,8 @@ class _Layer:
         per_output = means.repeat_interleave(len(weights) // self.groups, dim=0)
         for bias in self.biases:
             bias += ((weights - kept) * per_output).sum(1).float()
-        self.weight.copy_(kept.view_as(self.weight).float())
+        reach = INSIDE * self.steps[:, None]
+        self.weight.copy_(weights.clamp(kept - reach, kept + reach).view_as(self.weight).float())
 
 
 def round_rows(weights: Tensor, steps: Tensor, covariance: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ def quantize(system: str) -> None:
             )
             quantization.settle_weights(prepared)
             quantization.save(qat, prepared, metadata | {"variant": "qat"})
-            metrics[name] = its | {"qat": {key: curve[-1][key] for key in its["ptq"]}}
+            metrics[name] = its | {"qat": validate(prepared)}
             curves += [{"net": name, **row} for row in curve]
             run.log_curve(curve)
             run.log_metrics({f"{variant}_{key}": v for variant, row in metrics[name].items() for key, v in row.items()})

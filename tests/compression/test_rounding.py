@@ -1,14 +1,18 @@
 """Weights on whole steps: the error of what a convolution gives, and the limits of each weight."""
 
+import copy
+
 import pytest
 import torch
-from small_net import NETS, images, prepared, tensor, trained
-from torchao.quantization.pt2e import disable_fake_quant
+from small_net import NETS, calibrated, images, prepared, tensor, trained
+from torchao.quantization.pt2e import FakeQuantize
 
+from pipeline_src.compression import quantization
 from pipeline_src.compression.calibration import calibrate
-from pipeline_src.compression.folding import fold
+from pipeline_src.compression.folding import GraphNet, fold
 from pipeline_src.compression.ranges import fits, smallest_step
 from pipeline_src.compression.rounding import round_rows
+from pipeline_src.deployment import reading
 
 
 def rows_and_inputs(correlation: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -50,10 +54,33 @@ def test_rounded_weights_give_the_image_of_the_float_net(name: str) -> None:
     net = trained(name)
     graphs = prepared(net)
     calibrate(graphs, {scale: images() for scale in net.description.scales})
-    graphs.apply(disable_fake_quant)
+    for module in graphs.modules():
+        if isinstance(module, FakeQuantize):
+            module.enable_fake_quant(module.is_per_channel)
     for scale in net.description.scales:
         with torch.no_grad():
             for image in map(tensor, images()):
                 given, exact = (part.at_scale(scale)(image).clamp(0, 255) for part in (graphs, fold(net)))
                 assert abs((given - exact).mean()) < 0.1
                 assert (given - exact).square().mean() < 0.5
+
+
+@pytest.mark.parametrize("name", ["carn_m", "vdsr", "mobile_subnet"])
+def test_biases_are_on_the_steps_of_each_use_of_the_weights(name: str) -> None:
+    """After calibration, and again when training has moved them."""
+    graphs = copy.deepcopy(calibrated(trained(name)))
+    assert_on_steps(graphs)
+    for parameter in graphs.parameters():
+        parameter.data *= 1.01
+    quantization.follow_weights(graphs)
+    quantization.settle_weights(graphs)
+    assert_on_steps(graphs)
+
+
+def assert_on_steps(graphs: GraphNet) -> None:
+    for scale in graphs.description.scales:
+        net = reading.read(quantization.convert(graphs).at_scale(scale))
+        for step in net.steps:
+            if step.weights and step.weights.scales is not None:
+                whole, steps = step.weights.int32_bias(step.inputs[0])
+                assert abs(whole * steps.astype(float) - step.weights.bias).max() < 0.02 * steps.min()

@@ -127,9 +127,10 @@ def test_float_files_give_the_image_of_torch(upscaled: dict[str, list[Images]]) 
 
 def test_int8_files_give_the_image_of_the_converted_net(upscaled: dict[str, list[Images]]) -> None:
     for images in upscaled["ptq"]:
-        for image in images.files.values():
-            assert_close(image, images.torch, levels=3, decibels=50)
-        assert_close(images.files[".xml"], images.files[".onnx"], levels=3, decibels=50)
+        for suffix in (".tflite", ".onnx"):
+            assert_close(images.files[suffix], images.torch, levels=1, decibels=60)
+        # OpenVINO does not round between a convolution and the sum behind it.
+        assert_close(images.files[".xml"], images.torch, levels=3, decibels=50)
 
 
 def test_int8_is_close_to_float(upscaled: dict[str, list[Images]]) -> None:
