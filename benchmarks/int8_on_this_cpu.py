@@ -75,7 +75,7 @@ def main() -> None:
             card, runner = cards.read(file), runtimes.load(file, args.threads)
             name = f"{card.format}, {'float' if card.variant == 'fp32' else 'int8'}"
             if not card.size:
-                lr = read_image(file.with_name("reference_lr.png"))
+                lr = read_image(file.with_name(reference.LR_FILE))
                 agreement = reference.compare(runner(lr), read_image(file.with_name(card.reference)))
                 off[name] = f"{agreement.levels} levels, {agreement.within_one:.2%} within one"
             if card.size or card.format != "tflite":
@@ -87,9 +87,9 @@ def main() -> None:
     fastest = min(parts["ms"].p50_ms for parts in latency.values())
     print(f"{'':24}{'calls':>6}{'p50 (IQR), ms':>18}{'of fastest':>12}   off torch's image by")
     for name, parts in sorted(latency.items(), key=lambda item: item[1]["ms"].p50_ms):
-        its = parts["ms"]
-        times = f"{its.p50_ms / fastest:.2f}×"
-        print(f"{name:24}{its.runs:>6}{f'{its.p50_ms:.1f} ({its.iqr_ms:.1f})':>18}{times:>12}   {off.get(name, '')}")
+        timing = parts["ms"]
+        p50, times = f"{timing.p50_ms:.1f} ({timing.iqr_ms:.1f})", f"{timing.p50_ms / fastest:.2f}×"
+        print(f"{name:24}{timing.runs:>6}{p50:>18}{times:>12}   {off.get(name, '')}")
 
 
 if __name__ == "__main__":

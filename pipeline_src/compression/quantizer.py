@@ -77,7 +77,7 @@ class TrainedWeightObserver(_WeightObserver):
         steps = smallest_step(weights)
         if self.max_val.numel():
             before = self.max_val / LARGEST_WEIGHT
-            rounded = (weights.flatten(1) / before.clamp(min=EPS)[:, None]).round()
+            rounded = (weights.flatten(1) * (1 / before.clamp(min=EPS))[:, None]).round()  # as torch does it
             steps = torch.where(fits(rounded), before, steps)
         self._set_steps(steps)
         return weight

@@ -67,9 +67,12 @@ def fits(rounded: "Tensor") -> "Tensor":
 def smallest_step(weights: "Tensor") -> "Tensor":
     """The smallest step per output channel in which rounded weights always :func:`fit <fits>`, O values.
 
-    That is ``largest_pair / 127``: where both of a pair are rounded up, it grows by one, and 128 still fits.
+    That is ``largest_pair / 127``: where both of a pair are rounded up, it grows by one, and 128 still fits. A channel
+    of zeros gets the mean step of the others: in the smallest that there is, its bias would be no int32.
     """
-    return largest_pair(weights) / LARGEST_WEIGHT
+    pairs = largest_pair(weights)
+    alive = pairs[pairs > 0]
+    return pairs.where(pairs > 0, alive.mean() if len(alive) else pairs + LARGEST_WEIGHT) / LARGEST_WEIGHT
 
 
 def sum_keeping_step(weights: np.ndarray) -> float:
@@ -80,7 +83,7 @@ def sum_keeping_step(weights: np.ndarray) -> float:
     """
     import torch
 
-    smallest = float(smallest_step(torch.from_numpy(weights)[None]))
+    smallest = float(largest_pair(torch.from_numpy(weights)[None])) / LARGEST_WEIGHT
     total = float(weights.sum())
     best, least = smallest, np.inf
     most = int(abs(total) / smallest * (1 + 1e-9)) if smallest else 0

@@ -20,15 +20,15 @@ from pipeline_src.compression.running import run
 aten = torch.ops.aten
 
 POSITIONS = 1024  # of a convolution's output that are looked at in each image
-INSIDE = 0.49  # steps: a weight so close to a whole number of them is rounded to it, whatever float32 does
-DAMPING = 0.01  # of the mean variance of the inputs is added to each: what a few images show is not all there is
+INSIDE = 0.4  # steps between a weight and the value that it is rounded to; at 0.5 any step of QAT would undo the choice
+DAMPING = 0.01  # share of the mean variance that is added to each: a few images do not show all inputs
 
 
 def round_weights(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:
     """Choose what each trained weight of a prepared graph is rounded to, and let biases keep the mean of the output.
 
-    In place: where the chosen step is not the nearest, the weight goes over to its side and no further, so that QAT
-    starts from what is almost the float net. Steps must be set. No pair of rounded weights can saturate
+    In place: a weight is moved to within 0.4 steps of the value chosen for it, and no further, so that QAT starts from
+    what is almost the float net. Steps must be set. No pair of rounded weights can saturate
     (:func:`ranges.fits`), and a weight that is zero stays zero. Weights that are used several times are rounded for all
     of their uses at once.
 
@@ -38,14 +38,14 @@ def round_weights(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:
     """
     random = torch.Generator().manual_seed(0)
     layers = _layers(graph)
-    readers: dict[fx.Node, list[_Layer]] = {}
+    readers: dict[fx.Node, list[tuple[_Layer, int]]] = {}
     for layer in layers:
-        for conv in layer.uses:
-            readers.setdefault(conv.x, []).append(layer)
+        for use, conv in enumerate(layer.uses):
+            readers.setdefault(conv.x, []).append((layer, use))
 
     def see(node: fx.Node, result: Any) -> None:
-        for layer in readers.get(node, ()):
-            layer.look_at(result, random)
+        for layer, use in readers.get(node, ()):
+            layer.look_at(result, use, random)
 
     run(graph, images, see)
     with torch.no_grad():
@@ -71,31 +71,38 @@ def round_biases(graph: fx.GraphModule) -> None:
 
 
 class _Layer:
-    """A convolution's weights, every use of them, and two moments of the patches that they are multiplied with."""
+    """A convolution's weights, all uses of them, each with a bias or None, and two moments of the inputs of each use.
 
-    def __init__(self, weight: Tensor, steps: Tensor, uses: list[Convolution], biases: list[Tensor]) -> None:
+    An input is a patch: the K values that a row of weights is multiplied with.
+    """
+
+    def __init__(self, weight: Tensor, steps: Tensor, uses: list[Convolution], biases: list[Tensor | None]) -> None:
         self.weight, self.steps, self.uses, self.biases = weight, steps.double(), uses, biases
         self.groups = uses[0].groups
         length = weight[0].numel()
-        self.count = 0
-        self.sums = torch.zeros(self.groups, length, dtype=torch.float64)
+        self.counts = [0] * len(uses)
+        self.sums = torch.zeros(len(uses), self.groups, length, dtype=torch.float64)
         self.products = torch.zeros(self.groups, length, length, dtype=torch.float64)
 
-    def look_at(self, x: Tensor, random: torch.Generator) -> None:
-        patches = _patches(x, self.uses[0], self.weight.shape[2], random).double()
-        self.count += patches.shape[2]
-        self.sums += patches.sum(2)
+    def look_at(self, x: Tensor, use: int, random: torch.Generator) -> None:
+        patches = _patches(x, self.uses[use], self.weight.shape[2], random).double()
+        self.counts[use] += patches.shape[2]
+        self.sums[use] += patches.sum(2)
         self.products += patches @ patches.transpose(1, 2)
 
     def round(self) -> None:
-        means = self.sums / self.count
-        covariances = self.products / self.count - means[:, :, None] * means[:, None, :]
+        counts = torch.tensor(self.counts).double()
+        means = self.sums / counts[:, None, None]
+        # Around the mean of each use: what is lost of a mean, its bias makes good.
+        of_means = torch.einsum("u,ugi,ugj->gij", counts, means, means)
+        covariances = (self.products - of_means) / counts.sum()
         weights = self.weight.detach().double().flatten(1)
         groups = zip(weights.chunk(self.groups), self.steps.chunk(self.groups), covariances, strict=True)
         kept = torch.cat([round_rows(rows, steps, inputs) * steps[:, None] for rows, steps, inputs in groups])
-        per_output = means.repeat_interleave(len(weights) // self.groups, dim=0)
-        for bias in self.biases:
-            bias += ((weights - kept) * per_output).sum(1).float()
+        for bias, inputs in zip(self.biases, means, strict=True):
+            if bias is not None:
+                of_output = inputs.repeat_interleave(len(weights) // self.groups, dim=0)
+                bias += ((weights - kept) * of_output).sum(1).float()
         reach = INSIDE * self.steps[:, None]
         self.weight.copy_(weights.clamp(kept - reach, kept + reach).view_as(self.weight).float())
 
@@ -112,9 +119,11 @@ def round_rows(weights: Tensor, steps: Tensor, covariance: Tensor) -> Tensor:
         O×K, whole numbers, float64; they :func:`fit <ranges.fits>` if the nearest ones do.
     """
     low, high = _bounds((weights / steps[:, None]).round(), weights == 0)
-    variances = covariance.diagonal()
-    order = variances.argsort(descending=True, stable=True)  # the last ones find nobody to make good for them
-    damped = covariance[order][:, order] + (DAMPING * variances.mean() or 1.0) * torch.eye(len(order)).double()
+    variances = covariance.diagonal().clamp(min=0)
+    # Inputs that vary least come last, because nothing is left to make good for the error of the last.
+    order = variances.argsort(descending=True, stable=True)
+    damping = DAMPING * variances.mean().item() or 1.0  # of inputs that never change all ways are alike
+    damped = covariance[order][:, order] + damping * torch.eye(len(order), dtype=covariance.dtype)
     factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
     left, rounded = weights[:, order], torch.zeros_like(weights)
     for i, column in enumerate(order.tolist()):
@@ -126,18 +135,18 @@ def round_rows(weights: Tensor, steps: Tensor, covariance: Tensor) -> Tensor:
 
 
 def _bounds(nearest: Tensor, zero: Tensor) -> tuple[Tensor, Tensor]:
-    """How far each weight of a row may go, in steps, so that the sum of no two of one sign exceeds ``LARGEST_PAIR``.
+    """The lowest and the highest value of each weight, in steps, at which the sum of no two of one sign exceeds 128.
 
-    The largest may go to half of it or stay where it is, whichever is more, and every other one to the rest.
+    The largest weight of a row and sign may go to 64, or stay where it is if that is more; every other one to 128 less
+    that. A weight that is zero stays zero.
     """
-    ends = []
-    for side in (-nearest, nearest):
-        largest = side.clamp(min=0).amax(1, keepdim=True)
-        most = largest.clamp(min=LARGEST_PAIR // 2)
-        others = (LARGEST_PAIR - most).expand_as(side)
-        end = others.scatter(1, side.argmax(1, keepdim=True), most)
-        ends.append(end.masked_fill(zero, 0))
-    return -ends[0], ends[1]
+    bounds = []
+    for weights in (-nearest, nearest):
+        of_largest = weights.amax(1, keepdim=True).clamp(min=LARGEST_PAIR // 2)
+        of_others = (LARGEST_PAIR - of_largest).expand_as(weights)
+        bound = of_others.scatter(1, weights.argmax(1, keepdim=True), of_largest)
+        bounds.append(bound.masked_fill(zero, 0))
+    return -bounds[0], bounds[1]
 
 
 def _layers(graph: fx.GraphModule) -> list[_Layer]:
@@ -150,9 +159,9 @@ def _layers(graph: fx.GraphModule) -> list[_Layer]:
                 uses.setdefault(conv.source().target, []).append(conv)
     layers = []
     for convs in uses.values():
-        biases = {conv.bias.target: constant(graph, conv.bias).data for conv in convs if conv.bias is not None}
+        biases = [None if conv.bias is None else constant(graph, conv.bias).data for conv in convs]
         steps: Any = graph.get_submodule(convs[0].weight.target).scale
-        layers.append(_Layer(constant(graph, convs[0].source()).data, steps, convs, [*biases.values()]))
+        layers.append(_Layer(constant(graph, convs[0].source()).data, steps, convs, biases))
     return layers
 
 

@@ -54,10 +54,11 @@ net.invoke()
 sr = net.get_tensor(net.get_output_details()[0]["index"])[0]{back}""",
 }
 RUN["openvino_fp16"] = RUN["openvino"]
-# Of the session option that makes sums exact on a CPU without VNNI, at half the speed on one with it.
+# What an ONNX example says of the session option that makes int8 sums exact on CPUs without VNNI: by whether the file
+# needs it. It costs much of the speed on a CPU with VNNI (benchmarks/int8_on_this_cpu.py).
 EXACT = {
     False: """
-# No sum of this net's products saturates, so it needs no session option x64quantprecision, which halves the speed.""",
+# This file is the same net on every CPU: it needs no session option x64quantprecision, which would be slower.""",
     True: """
 options.add_session_config_entry("session.x64quantprecision", "1")  # exact on CPUs without VNNI too""",
 }

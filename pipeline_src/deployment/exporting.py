@@ -37,7 +37,7 @@ def export(graph: fx.GraphModule, folder: Path, stem: str, size: Size, **facts: 
     net = reading.read(graph)
     in_float = net.inputs["lr"].scale is None
     lr = reference.lr_image()
-    write_png(folder / "reference_lr.png", lr)
+    write_png(folder / reference.LR_FILE, lr)
     write_png(folder / f"{stem}_reference.png", _by_torch(graph, lr))
     _write_files(net, folder, stem, size, in_float)
     facts |= {"largest_sum": largest_sum(net), "reference": f"{stem}_reference.png"}

@@ -39,7 +39,10 @@ class Weights:
         assert x.scale is not None
         assert self.scales is not None
         steps = x.scale * self.scales
-        return np.rint(self.bias / steps).astype(np.int32), steps.astype(np.float32)
+        whole = np.rint(self.bias / steps)
+        if abs(whole).max() >= 2**31:
+            raise ValueError(f"a bias of {abs(self.bias).max():g} is no int32 in steps of {steps.min():g}")
+        return whole.astype(np.int32), steps.astype(np.float32)
 
 
 SLOPE = 0.1  # below zero, of leaky_relu and prelu

@@ -4,10 +4,12 @@ A runtime may compute another net than the file holds: sums of int8 products tha
 bfloat16 where the CPU has it, a delegate that is wrong. The file is whole, and only its output tells.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+LR_FILE = "reference_lr.png"
 SIZE = (72, 96)  # height and width of the LR image
 # What the same net may differ by: OpenVINO does not round between a convolution and the sum behind it, the others do.
 LEVELS, PSNR = 3, 50.0
@@ -46,6 +48,15 @@ def lr_image(height: int = SIZE[0], width: int = SIZE[1]) -> np.ndarray:
         image += side**0.75 * squares.repeat(side, axis=0).repeat(side, axis=1)[:height, :width]
     low, high = np.percentile(image, (5, 95))
     return ((image - low) * (255 / (high - low))).clip(0, 255).round().astype(np.uint8)
+
+
+def worst(agreements: Sequence[Agreement]) -> Agreement:
+    """The worst of each figure."""
+    return Agreement(
+        max(one.levels for one in agreements),
+        min(one.within_one for one in agreements),
+        min(one.psnr for one in agreements),
+    )
 
 
 def compare(sr: np.ndarray, reference: np.ndarray) -> Agreement:

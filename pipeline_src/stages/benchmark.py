@@ -1,13 +1,12 @@
 """Measure the exported files of one system's nets: quality on every evaluation set, latency, memory and size.
 
-First of all, whether each file gives the image here that it gave in torch when it was exported.
+And whether each file gives the image here that its net gave in torch when it was exported.
 """
 
 import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +91,7 @@ def _agreement(files: dict[Path, "Card"], threads: int) -> Iterator[dict[str, An
 
     ``off_levels``, the largest difference; ``off_share``, of the values that are off by more than one level;
     ``off_psnr`` in dB; and ``disagrees``, a sentence on stderr too, where that is another net. A file of fixed size is
-    compared with its twin of any size, on an image of that size; the worse of the two is the row.
+    compared with the one of any size, on an image of that size; a row has the worse figures of the two.
     """
     from pipeline_src.data.images import read_image
     from pipeline_src.deployment import reference, runtimes
@@ -101,16 +100,15 @@ def _agreement(files: dict[Path, "Card"], threads: int) -> Iterator[dict[str, An
         if card.size:
             continue
         runner = runtimes.load(file, threads)
-        expected = read_image(file.with_name(card.reference))
-        worst = reference.compare(runner(read_image(file.with_name("reference_lr.png"))), expected)
-        for twin, its in files.items():
-            if its.size and _kind(its) == _kind(card):
-                lr = reference.lr_image(*its.size)
-                worst = min(
-                    worst, reference.compare(runtimes.load(twin, threads)(lr), runner(lr)), key=attrgetter("psnr")
-                )
+        lr, expected = read_image(file.with_name(reference.LR_FILE)), read_image(file.with_name(card.reference))
+        agreements = [reference.compare(runner(lr), expected)]
+        for fixed, fixed_card in files.items():
+            if fixed_card.size and _kind(fixed_card) == _kind(card):
+                lr = reference.lr_image(*fixed_card.size)
+                agreements.append(reference.compare(runtimes.load(fixed, threads)(lr), runner(lr)))
+        worst = reference.worst(agreements)
         place = {"system": card.system, "variant": card.variant, "runtime": card.format, "scale": card.scale}
-        disagrees = "" if worst.agrees else f"gives another image here than in torch: {worst.in_words}"
+        disagrees = "" if worst.agrees else f"gives another image here than at export: {worst.in_words}"
         if disagrees:
             print(f"{' '.join(str(part) for part in place.values())} {disagrees}", file=sys.stderr)
         yield (

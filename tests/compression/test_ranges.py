@@ -73,3 +73,11 @@ def test_weights_rounded_in_their_smallest_step_cannot_saturate() -> None:
     assert fits(rounded).all()
     assert not fits((rows / (0.98 * steps[:, None])).round()).any()  # nor would a smaller step do
     assert 255 * 128 <= 32767 < 255 * 129
+
+
+def test_a_channel_of_zeros_has_a_step_like_the_others() -> None:
+    """In the smallest step that there is, its bias would be no int32."""
+    assert smallest_step(torch.tensor([[0.0, 0.0], [1.0, 2.0], [-4.0, -1.0]])).tolist() == pytest.approx(
+        [4 / 127, 3 / 127, 5 / 127]
+    )
+    assert smallest_step(torch.zeros(2, 9)).tolist() == [1, 1]

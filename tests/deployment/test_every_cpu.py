@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from exported import FACTS, SIZE, lr_images
+from exported import FACTS, SIZE, export, lr_images
 from small_net import images, prepared, trained
 
 from pipeline_src.compression import calibration, quantization, quantizer
@@ -87,6 +87,11 @@ def assert_no_file_saturates(folder: Path) -> None:
 def test_no_sum_of_products_saturates_in_any_file(exported: tuple[str, Path]) -> None:
     _, folder = exported
     assert_no_file_saturates(folder)
+
+
+def test_nor_in_those_of_abpn(tmp_path: Path) -> None:
+    export("abpn", tmp_path, SIZE)
+    assert_no_file_saturates(tmp_path)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="it is x86 that has such CPUs")

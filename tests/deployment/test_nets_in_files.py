@@ -17,7 +17,8 @@ from pipeline_src.compression import quantization
 from pipeline_src.compression.calibration import calibrate
 from pipeline_src.compression.folding import fold
 from pipeline_src.compression.quantization import convert
-from pipeline_src.deployment import exporting, inventory, openvino, reading, runtimes
+from pipeline_src.compression.ranges import LARGEST_SUM
+from pipeline_src.deployment import cards, exporting, inventory, openvino, reading, runtimes
 from pipeline_src.errors import UserError
 
 # What a TFLite file holds; float files have a MINIMUM besides, int8 files of any size two QUANTIZE.
@@ -164,6 +165,7 @@ def test_files_of_a_mixed_net(tmp_path: Path, name: str, in_float: list[str], bo
     graph = convert(prepared).at_scale(scale)
     exporting.export(graph, tmp_path, "mixed", SIZE, **FACTS | {"scale": scale, "float_layers": in_float})
     assert openvino.try_compile(tmp_path) == {}
+    assert 0 < cards.read(tmp_path / "mixed.onnx").largest_sum <= LARGEST_SUM
     inner = inventory.operators(tmp_path / "mixed_24x40.tflite")
     float_convs = [op for op in inner if op.name == "CONV_2D" and op.constants == ("float32",)]
     assert len(float_convs) == sum(name != "add" for name in in_float)

@@ -60,5 +60,17 @@ def test_each_file_is_compared_with_the_image_of_torch_and_one_that_differs_says
         ("ptq", "tflite"),
         ("ptq", "openvino"),
     ]
-    assert told[0]["disagrees"].startswith("gives another image here than in torch: up to 255 levels off, 9.")
+    assert told[0]["disagrees"].startswith("gives another image here than at export: up to 255 levels off, 9.")
     assert "small ptq onnx 3 gives another image here" in capsys.readouterr().err
+
+
+def test_a_file_of_fixed_size_that_differs_from_the_one_of_any_size_says_so(tmp_path: Path) -> None:
+    """Here it is another net's, of the same size and scale."""
+    for name in ("abpn", "abpn_nearest"):
+        (tmp_path / name).mkdir()
+        export(name, tmp_path / name, SIZE)
+    for suffix in ("", ".json"):
+        fixed = f"ptq_x3_24x40.tflite{suffix}"
+        (tmp_path / "abpn_nearest" / fixed).replace(tmp_path / "abpn" / fixed)
+    rows = _agreement(cards.of_folder(tmp_path / "abpn"), 1)
+    assert [(row["variant"], row["runtime"]) for row in rows if row["disagrees"]] == [("ptq", "tflite")]

@@ -66,6 +66,52 @@ def test_headline_is_one_file_of_each_net_and_says_what_is_faster_still(table: p
     assert (tables.headline(table)["variant"] == "bicubic").sum() == 2
 
 
+def with_cells(variant: str, runtime: str, **cells: object) -> pd.DataFrame:
+    """The table where the rows of one kind of file of abpn_x3 have other cells."""
+
+    def edit(rows: pd.DataFrame) -> pd.DataFrame:
+        these = (rows["variant"] == variant) & (rows["runtime"] == runtime)
+        assert these.any()
+        for name, value in cells.items():
+            rows[name] = rows[name].astype(object).mask(these, value)
+        return rows
+
+    change("abpn_x3", edit)
+    return tables.read(MEASURED, SYSTEMS, SETS)
+
+
+def faster_than(table: pd.DataFrame, variant: str, runtime: str) -> str:
+    (text,) = set(table.query(f"system == 'abpn_x3' and variant == '{variant}' and runtime == '{runtime}'")["faster"])
+    return str(text)
+
+
+def test_a_faster_file_that_is_worse_is_no_alternative(repository: Path) -> None:
+    table = with_cells("ptq", "openvino", psnr_y=40.0)
+    assert faster_than(table, "ptq", "tflite") == "OpenVINO 24.0"
+    table = with_cells("ptq", "openvino", psnr_y=20.0)
+    assert faster_than(table, "ptq", "tflite") == ""
+    assert faster_than(table, "ptq", "onnx") == "TFLite 25.1"
+
+
+def test_a_file_that_gives_another_image_here_says_so_and_is_no_alternative(repository: Path) -> None:
+    table = with_cells("ptq", "openvino", disagrees="gives another image here than at export: up to 55 levels off")
+    assert faster_than(table, "ptq", "tflite") == ""
+    sentence = "abpn_x3 int8 PTQ OpenVINO ×3 gives another image here than at export: up to 55 levels off"
+    assert tables.disagreeing(table) == [sentence]
+    assert verdict.agreement(table) == [verdict.Verdict(False, f"{sentence}.")]
+    assert "for 1 of 2 nets (small_x3)" in verdict.fastest(table)[0].text
+    stage.report()
+    page = Path("results/report/index.html").read_text()
+    assert page.index(sentence) < page.index("Better than bicubic?")
+
+
+def test_the_verdict_says_that_all_files_agree_and_which_is_fastest_here(table: pd.DataFrame) -> None:
+    assert verdict.agreement(table) == [verdict.Verdict(True, "All 24 files do, within 2 of 255 levels.")]
+    assert verdict.fastest(table) == [
+        verdict.Verdict(True, "Fastest here is int8 in OpenVINO for 2 of 2 nets (abpn_x3 and small_x3).")
+    ]
+
+
 def test_latency_can_be_compared_across_sizes(repository: Path) -> None:
     def timed_small(rows: pd.DataFrame) -> pd.DataFrame:
         return rows.assign(lr_height=rows["lr_height"] / 2, lr_width=rows["lr_width"] / 4)
