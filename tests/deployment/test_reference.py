@@ -66,11 +66,11 @@ def test_each_file_is_compared_with_the_image_of_torch_and_one_that_differs_says
 
 def test_a_file_of_fixed_size_that_differs_from_the_one_of_any_size_says_so(tmp_path: Path) -> None:
     """Here it is another net's, of the same size and scale."""
-    for name in ("abpn", "abpn_nearest"):
+    for name in ("abpn", "vdsr"):
         (tmp_path / name).mkdir()
         export(name, tmp_path / name, SIZE)
     for suffix in ("", ".json"):
         fixed = f"ptq_x3_24x40.tflite{suffix}"
-        (tmp_path / "abpn_nearest" / fixed).replace(tmp_path / "abpn" / fixed)
+        (tmp_path / "vdsr" / fixed).replace(tmp_path / "abpn" / fixed)
     rows = _agreement(cards.of_folder(tmp_path / "abpn"), 1)
     assert [(row["variant"], row["runtime"]) for row in rows if row["disagrees"]] == [("ptq", "tflite")]
