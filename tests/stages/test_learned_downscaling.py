@@ -115,12 +115,13 @@ def assert_later_stages_see_the_learned_images(folder: Path) -> None:
 
 
 def assert_the_files_downscale_as_torch_does(folder: Path) -> None:
-    import onnxruntime
     import torch
+
+    from pipeline_src.deployment import onnx
 
     net = load_downscaler(folder / OUT / "weights.safetensors")
     files = [folder / f"results/export/small/downscaler.{suffix}" for suffix in ("onnx", "xml")]
-    session = onnxruntime.InferenceSession(files[0])
+    session = onnx.library().InferenceSession(files[0])
     model = openvino.compile_model(files[1], 1)
     for height, width in ((16, 16), (40, 72), (104, 24)):
         hr = np.ascontiguousarray(photograph("chelsea.png")[:height, :width].transpose(2, 0, 1)[None], np.float32)
