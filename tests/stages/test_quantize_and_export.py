@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 from shared import TINY, photograph, stage_environment
 
+from pipeline_src.compression.ranges import LARGEST_SUM
 from pipeline_src.data.hdf5 import ImagePairs
 from pipeline_src.deployment import cards
 from pipeline_src.files import sha256
@@ -140,6 +141,8 @@ def assert_exported(exported: Path, quantized: Path) -> None:
         for scale in (2, 3)
         for made_as, any_size in (("onnx", True), ("openvino", True), ("tflite", True), ("tflite", False))
     } | {(net, "fp32", "openvino_fp16", scale, True) for net in NETS for scale in (2, 3)}
+    assert all((card.largest_sum > 0) == (card.variant != "fp32") for card in found.values())
+    assert all(card.largest_sum <= LARGEST_SUM for card in found.values()), "a sum that saturates on some CPUs"
     card = found[exported / "qat_x3.onnx"]
     assert card.weights == {"qat.safetensors": sha256(quantized / "nets/qat.safetensors")}
     assert (card.colour, card.parameters) == ("Y", 9 * (6 + 36 + 6))
