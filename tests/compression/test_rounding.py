@@ -80,9 +80,8 @@ def test_biases_are_on_the_steps_of_each_use_of_the_weights(name: str) -> None:
 def assert_on_steps(graphs: GraphNet) -> None:
     for scale in graphs.description.scales:
         net = reading.read(quantization.convert(graphs).at_scale(scale))
-        int8 = [step for step in net.steps if step.weights and step.weights.scales is not None]
-        assert len(int8) >= 5
-        for step in int8:
-            if step.weights:
-                whole, steps = step.weights.int32_bias(step.inputs[0])
-                assert abs(whole * steps.astype(float) - step.weights.bias).max() < 0.02 * steps.min()
+        layers = [(step.weights, step.inputs[0]) for step in net.steps if step.weights]
+        assert len(layers) >= 5
+        for weights, x in layers:
+            whole, steps = weights.int32_bias(x)
+            assert abs(whole * steps.astype(float) - weights.bias).max() < 0.02 * steps.min()

@@ -58,11 +58,13 @@ def int8_weights(file: Path) -> Iterator[np.ndarray]:
                 values = op.get_data()
                 yield values.reshape(-1, *values.shape[len(op.shape) - 3 :])  # grouped ones are G×O/G×I×H×W
     else:
+        from ai_edge_litert import schema_py_generated as schema
+
         model = parse(file.read_bytes())
         (graph,) = model.subgraphs
         for tensor in graph.tensors:
             data = model.buffers[tensor.buffer].data
-            if data is not None and len(tensor.shape) == 4 and tensor.type == 9:  # INT8
+            if data is not None and len(tensor.shape) == 4 and tensor.type == schema.TensorType.INT8:
                 values = np.asarray(data, np.uint8).view(np.int8).reshape(tensor.shape)
                 yield values.transpose(3, 0, 1, 2) if tensor.quantization.quantizedDimension == 3 else values
 
