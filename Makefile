@@ -1,4 +1,4 @@
-# Every target sets up .venv from requirements.lock first, when it is missing or the lock file has changed.
+# Every target sets up .venv from requirements.lock first, when it is missing, or that file or pyproject.toml has changed.
 PYTHON := $(or $(shell command -v python3),python3)
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: report test lint bench paper ui
 
 report: $(READY) ## the pipeline, to results/report/index.html
-	python -m pipeline_src.params
+	python -m pipeline_src preset check
 	snakemake report
 
 test: $(READY) ## slow files first, as tests/conftest.py puts them, not those of the most tests
@@ -17,19 +17,20 @@ test: $(READY) ## slow files first, as tests/conftest.py puts them, not those of
 
 lint: $(READY)
 	ruff check . && ruff format --check . && mypy && lint-imports && snakemake --lint
+	python workflow/code_deps.py --check && python -m pipeline_src.config.reference --check
 
 bench: $(READY) ## side-by-side speed measurements
 	for script in benchmarks/*.py; do python "$$script" || exit 1; done
 
 paper: $(READY) ## the published lengths, on sets that it downloads: days without a GPU
-	python -m pipeline_src.params workflow/presets/paper.yaml
+	python -m pipeline_src preset add paper
 	snakemake report
 
 ui: $(READY) ## what MLflow remembers, in the browser
 	mlflow ui --workers 1 --host 127.0.0.1 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
 
 # The stamp is written last. Without it a set-up was cut short, and what it left is not to be trusted.
-$(READY): requirements.lock
+$(READY): requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; v = sys.version.split()[0]; sys.exit(None if sys.version_info >= (3, 11) else \
 	  f"error: python3 is {v}, and the pipeline needs Python 3.11 or newer; install one and put it first on the PATH")'
 	test -e $@ || "$(PYTHON)" -m venv --clear .venv

@@ -5,10 +5,10 @@
 The weights are those of pretrained/, int8 is PTQ on photographs of scikit-image. The general converter is litert-torch,
 on the net as it is usually written (PixelShuffle, a clamp, its own int8 scheme); it is not among the project's
 libraries, because it brings 70 others: `pip install litert-torch==0.10.0` adds its two rows. All files take turns in
-one run, TFLite's own call is timed. What operators are in each file is counted beside it.
+one run, TFLite's own call is timed. Beside each are the operators in it.
 
-The last line is what the arithmetic takes at the speed of a float32 matrix product, with 4 int8 products in the time of
-one float32 product.
+The last line is the time that the multiply-adds would take at the speed of a float32 matrix product, with 4 int8
+products in the time of one float32 product.
 """
 
 import argparse
@@ -32,7 +32,7 @@ WEIGHTS = Path(__file__).parents[1] / "pretrained" / "abpn_x3.safetensors"
 
 
 class Usual(nn.Module):
-    """ABPN of ``body`` as PyTorch programs have it, for NHWC tensors: PixelShuffle, and its order of the channels."""
+    """ABPN of ``body`` as usually written in PyTorch, for NHWC tensors: with PixelShuffle and its channel order."""
 
     def __init__(self, body: nn.Sequential) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Usual(nn.Module):
 
 
 def photographs() -> list[np.ndarray]:
-    """LR images, uint8 360×640×3, mirrored to that width."""
+    """Return LR images, uint8 360×640×3, mirrored to that width."""
     import skimage.data
 
     crops = [image()[:HEIGHT] for image in (skimage.data.coffee, skimage.data.astronaut)]
@@ -56,12 +56,13 @@ def photographs() -> list[np.ndarray]:
 
 
 def ours(net: Any, folder: Path) -> dict[str, Path]:
-    """The files of the stage export: float and int8."""
+    """Write the files of the stage export, float and int8; return them by the names of their rows."""
     from pipeline_src.compression import quantization
     from pipeline_src.compression.calibration import calibrate
-    from pipeline_src.compression.folding import fold
-    from pipeline_src.deployment import reading, tflite
-    from pipeline_src.deployment.operations import repeats_as_convolutions
+    from pipeline_src.deployment.formats import tflite
+    from pipeline_src.graph import reading
+    from pipeline_src.graph.folding import fold
+    from pipeline_src.graph.operations import repeats_as_convolutions
 
     folded = fold(net)
     prepared = quantization.prepare(folded)
@@ -70,12 +71,12 @@ def ours(net: Any, folder: Path) -> dict[str, Path]:
     for name, graphs in (("ours, float32", folded), ("ours, int8", quantization.convert(prepared))):
         files[name] = folder / f"{name}.tflite"
         operations = repeats_as_convolutions(reading.read(graphs.at_scale(SCALE)))
-        files[name].write_bytes(tflite.write(operations, (HEIGHT, WIDTH)))
+        tflite.write(operations, files[name], (HEIGHT, WIDTH))
     return files
 
 
 def usual(net: Any, folder: Path) -> dict[str, Path]:
-    """The files of litert-torch: float and int8, by its own quantiser."""
+    """Write the files of litert-torch, float and int8 by its own quantiser; return them by the names of their rows."""
     import litert_torch
     from litert_torch.quantize import pt2e_quantizer, quant_config
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
@@ -95,7 +96,7 @@ def usual(net: Any, folder: Path) -> dict[str, Path]:
 
 
 def ready(file: Path, threads: int) -> Callable[[], None]:
-    """TFLite's own call, a photograph at its input."""
+    """Return TFLite's own call, with a photograph as its input."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(file), num_threads=threads)
@@ -106,7 +107,7 @@ def ready(file: Path, threads: int) -> Callable[[], None]:
 
 
 def products_per_second(threads: int) -> float:
-    """Multiply-adds of a float32 matrix product."""
+    """Measure the multiply-adds per second of a float32 matrix product."""
     torch.set_num_threads(threads)
     matrix = torch.ones(2048, 2048)
     times = []
@@ -118,10 +119,11 @@ def products_per_second(threads: int) -> float:
 
 
 def main() -> None:
+    """Run the benchmark and print its table."""
+    from pipeline_src.benchmarking.latency import in_turns, pin, timed
     from pipeline_src.deployment import inventory
-    from pipeline_src.evaluation.complexity import mult_adds
-    from pipeline_src.evaluation.latency import in_turns, pin, timed
-    from pipeline_src.training.weights import load_net
+    from pipeline_src.metrics.complexity import mult_adds
+    from pipeline_src.weights import load_net
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2, help="default 2")
@@ -133,7 +135,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         files = ours(net, Path(scratch))
         if importlib.util.find_spec("litert_torch"):
-            with contextlib.redirect_stdout(sys.stderr):  # it tells of every step
+            with contextlib.redirect_stdout(sys.stderr):  # it reports every step
                 files |= usual(net, Path(scratch))
         else:
             print("litert-torch is not installed: its rows are missing (pip install litert-torch==0.10.0)")
@@ -142,11 +144,11 @@ def main() -> None:
         p50 = {name: parts["ms"].p50_ms for name, parts in latency.items()}
         print(f"{'':24}{'p50 (IQR), ms':>18}{'ours int8 is':>16}   operators")
         for name, file in files.items():
-            its = latency[name]["ms"]
-            inside = Counter(op.name for op in inventory.operators(file))
-            times = f"{p50[name] / p50['ours, int8']:.2f}× faster"
-            counted = ", ".join(f"{count} {op}" for op, count in inside.most_common())
-            print(f"{name:24}{f'{its.p50_ms:.1f} ({its.iqr_ms:.1f})':>18}{times:>16}   {counted}")
+            timing = latency[name]["ms"]
+            operators = Counter(op.name for op in inventory.operators(file))
+            speedup = f"{p50[name] / p50['ours, int8']:.2f}× faster"
+            counts = ", ".join(f"{count} {op}" for op, count in operators.most_common())
+            print(f"{name:24}{f'{timing.p50_ms:.1f} ({timing.iqr_ms:.1f})':>18}{speedup:>16}   {counts}")
     products = mult_adds(net.at_scale(SCALE), SCALE) * HEIGHT * WIDTH * SCALE**2 / (1280 * 720)
     speed = products_per_second(args.threads)
     print(

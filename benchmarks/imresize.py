@@ -1,9 +1,9 @@
-"""Time MATLAB's bicubic as the project has it beside a plain NumPy version of it and beside Pillow's own bicubic.
+"""Time this project's version of MATLAB's bicubic beside a plain NumPy version of it and Pillow's own bicubic.
 
     python benchmarks/imresize.py --threads 2
 
-One photograph of scikit-image, enlarged to 2040×1404; rounds of all three in turn; checks that ours equals the plain
-version to the last pixel. Pillow's is another, inexact, bicubic, and has one thread.
+One photograph of scikit-image, enlarged to 2040×1404; the three take turns. Checks that ours equals the plain version
+in every pixel. Pillow's bicubic is a different, inexact one, and has one thread.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from PIL import Image
 WIDTH, HEIGHT = 2040, 1404
 
 
-def plain_imresize(image: np.ndarray, scale: float, convention: str = "A") -> np.ndarray:
-    """The same algorithm in a page of NumPy: gather each tap's rows, then each tap's columns. uint8 in and out."""
+def plain_imresize(image: np.ndarray, scale: float, matlab: str = "uint8") -> np.ndarray:
+    """Resize by the same algorithm in plain NumPy: sum the rows of each tap, then the columns; uint8 in and out."""
 
     def kernel(x: np.ndarray) -> np.ndarray:
         x = abs(x)
@@ -39,7 +39,7 @@ def plain_imresize(image: np.ndarray, scale: float, convention: str = "A") -> np
             if not weight.any():
                 continue
             index = tap.astype(int) - 1
-            if convention == "A":
+            if matlab == "uint8":
                 index = index.clip(0, length - 1)
             else:
                 index = np.append(np.arange(length), np.arange(length)[::-1])[index % (2 * length)]
@@ -50,7 +50,7 @@ def plain_imresize(image: np.ndarray, scale: float, convention: str = "A") -> np
         return np.floor(sums.clip(0, 255) + 0.5).astype(np.uint8)
 
     between = one_pass(image)
-    between = to_uint8(between) if convention == "A" else between
+    between = to_uint8(between) if matlab == "uint8" else between
     return to_uint8(one_pass(between.swapaxes(0, 1)).swapaxes(0, 1))
 
 
@@ -63,7 +63,7 @@ def milliseconds(run: Callable[[], object]) -> float:
 def main() -> None:
     import skimage.data
 
-    from pipeline_src.data.imresize import imresize
+    from pipeline_src.imaging.imresize import imresize
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2, help="of ours (default 2)")

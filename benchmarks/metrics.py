@@ -1,13 +1,14 @@
-"""Time PSNR and SSIM on Y as the project has them beside plain NumPy and scikit-image's SSIM.
+"""Time the PSNR and SSIM of this project beside plain NumPy and scikit-image's SSIM.
 
     python benchmarks/metrics.py --threads 2
 
-One pair of 2040×1404, a photograph of scikit-image enlarged to that and its bicubic ×4, RGB uint8; rounds of all in
-turn. Timed are the conversion of both images from RGB to Y, PSNR Y and SSIM Y. Checks that the figures are the same:
+One pair of images of 2040×1404, RGB uint8: a photograph of scikit-image enlarged to that size, and its bicubic ×4. The
+variants take turns. Timed are the conversion of both images from RGB to Y, PSNR on Y and SSIM on Y. Checks that the
+figures are the same:
 SSIM by scikit-image with the Gaussian window of 11×11, σ = 1.5, where it lies inside the image, as in MATLAB's
 ``ssim_index``. scikit-image and plain NumPy have one thread.
 
-The last lines are what the machine could do at best: read the two images once, and do the arithmetic of a separable
+The last lines are the limit of this machine: to read the two images once, and to do the arithmetic of a separable
 Gaussian of 11 taps at the speed of a matrix product.
 """
 
@@ -26,7 +27,7 @@ TOLERANCE = 1e-4  # of SSIM, and in dB of PSNR
 
 
 def plain_y(rgb: np.ndarray) -> np.ndarray:
-    """Y of BT.601 in the studio range, rounded half up. uint8 in and out."""
+    """Return Y of BT.601 in the studio range, rounded half up; uint8 in and out."""
     return np.floor(16 + rgb @ np.array([65.481, 128.553, 24.966]) / 255 + 0.5).astype(np.uint8)
 
 
@@ -42,14 +43,14 @@ def scikit_image_ssim(hr: np.ndarray, sr: np.ndarray) -> float:
     return float(similarity[5:-5, 5:-5].mean())
 
 
-def parts(
+def timed_parts(
     y: Callable[[np.ndarray], np.ndarray],
     psnr: Callable[[np.ndarray, np.ndarray], float],
     ssim: Callable[[np.ndarray, np.ndarray], float],
     hr: np.ndarray,
     sr: np.ndarray,
 ) -> tuple[list[float], float, float]:
-    """Milliseconds of each of ``PARTS``, PSNR in dB, and SSIM."""
+    """Return the milliseconds of each of ``PARTS``, PSNR in dB, and SSIM."""
     times = [time.perf_counter()]
     hr, sr = y(hr), y(sr)
     times.append(time.perf_counter())
@@ -61,7 +62,7 @@ def parts(
 
 
 def limit(rounds: int) -> None:
-    """Print the bytes and operations that cannot be saved, and how long they take here."""
+    """Print the bytes and operations that no implementation can avoid, and how long they take here."""
     pixels = WIDTH * HEIGHT
     image, copy = np.ones((2, HEIGHT, WIDTH, 3), np.uint8), np.empty((2, HEIGHT, WIDTH, 3), np.uint8)
     matrix = np.ones((1024, 1024))
@@ -88,9 +89,9 @@ def limit(rounds: int) -> None:
 def main() -> None:
     import skimage.data
 
-    from pipeline_src.data.imresize import imresize
-    from pipeline_src.evaluation import metrics
-    from pipeline_src.evaluation.latency import pin
+    from pipeline_src.benchmarking.latency import pin
+    from pipeline_src.imaging.imresize import imresize
+    from pipeline_src.metrics import psnr_ssim
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2, help="of ours (default 2)")
@@ -103,10 +104,10 @@ def main() -> None:
     sr = imresize(imresize(hr, 1 / 4), 4)
 
     def ours(threads: int) -> tuple[list[float], float, float]:
-        return parts(
-            lambda rgb: metrics.luma(rgb, threads),
-            lambda hr, sr: metrics.psnr(hr, sr, threads=threads),
-            lambda hr, sr: metrics.ssim(hr, sr, threads=threads),
+        return timed_parts(
+            lambda rgb: psnr_ssim.luma(rgb, threads),
+            lambda hr, sr: psnr_ssim.psnr(hr, sr, threads=threads),
+            lambda hr, sr: psnr_ssim.ssim(hr, sr, threads=threads),
             hr,
             sr,
         )
@@ -114,16 +115,16 @@ def main() -> None:
     runs: dict[str, Callable[[], tuple[list[float], float, float]]] = {
         f"ours, {args.threads} threads": lambda: ours(args.threads),
         "ours, 1 thread": lambda: ours(1),
-        "plain NumPy, scikit-image": lambda: parts(plain_y, plain_psnr, scikit_image_ssim, hr, sr),
+        "plain NumPy, scikit-image": lambda: timed_parts(plain_y, plain_psnr, scikit_image_ssim, hr, sr),
     }
-    found = {name: [run()] for name, run in runs.items()}  # the first round compiles, and is not counted
+    results = {name: [run()] for name, run in runs.items()}  # the first round compiles and is not counted
     for _ in range(args.rounds):
         for name, run in runs.items():
-            found[name].append(run())
+            results[name].append(run())
 
     print(f"{WIDTH}×{HEIGHT} pair, ms: median (IQR) of {args.rounds} rounds, and the least")
     print(f"{'':28}" + "".join(f"{title:>15}" for title in (*PARTS, "all", "least")) + f"{'dB':>10}{'SSIM':>12}")
-    for name, rounds in found.items():
+    for name, rounds in results.items():
         times = np.array([times for times, _, _ in rounds[1:]])
         times = np.column_stack([times, times.sum(axis=1)])
         low, median, high = np.percentile(times, [25, 50, 75], axis=0)
@@ -133,10 +134,10 @@ def main() -> None:
         print(f"{name:28}" + "".join(f"{text:>15}" for text in shown) + f"{decibels:10.4f}{similarity:12.8f}")
     limit(args.rounds)
 
-    figures = [rounds[0][1:] for rounds in found.values()]
-    apart = np.ptp(np.array(figures), axis=0)
-    print(f"apart: PSNR {apart[0]:.1e} dB, SSIM {apart[1]:.1e}")
-    if apart.max() > TOLERANCE:
+    figures = [rounds[0][1:] for rounds in results.values()]
+    difference = np.ptp(np.array(figures), axis=0)
+    print(f"largest difference: PSNR {difference[0]:.1e} dB, SSIM {difference[1]:.1e}")
+    if difference.max() > TOLERANCE:
         sys.exit(f"error: the figures differ by more than {TOLERANCE}")
 
 

@@ -2,13 +2,13 @@
 
     python benchmarks/resampler.py --threads 2
 
-HR 192×192, ×4 (kernels of 13×13 taps), batch 4; all in turns, as files are timed (``evaluation/latency.py``).
-``gather`` interpolates all taps at once from gathered neighbours, ``grid_sample`` does so with torch's operator,
-``ours`` is the pipeline's. Before timing, their LR images and gradients are compared. Peak memory is of a process of
-its own, from before the first call.
+HR 192×192, ×4 (kernels of 13×13 taps), batch 4; the variants take turns, as exported files do
+(``benchmarking/latency.py``). ``gather`` interpolates all taps at once from gathered neighbours, ``grid_sample`` does
+so with torch's operator, ``ours`` is the pipeline's. Before timing, their LR images and gradients are compared. Peak
+memory is measured in a child process, from before the first call.
 
-The last lines are what the machine could do at best: read HR, kernels, offsets and write gradients once at the speed of
-a copy, or do the arithmetic at that of a matrix product.
+The last lines are the limit of this machine: to read HR, kernels and offsets and to write gradients once at the speed
+of a copy, or to do the arithmetic at that of a matrix product.
 """
 
 import argparse
@@ -21,19 +21,19 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from pipeline_src.benchmarking.latency import in_turns
 from pipeline_src.downscaling.car import resampler
-from pipeline_src.evaluation.latency import in_turns
 
 SCALE, SIDE, BATCH = 4, 192, 4
 K = resampler.taps_of(SCALE)
-# Of each tap: 12 neighbours' products and sums forward; backward again, and three gradients.
+# Per tap: the products and sums of 12 neighbours forward; the same again backward, and three gradients.
 OPERATIONS = 2 * (12 + 8) + 2 * (12 + 14)
 
-Way = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
+Resampler = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
 
 
 def gather(hr: Tensor, kernels: Tensor, down: Tensor, across: Tensor, scale: int) -> Tensor:
-    """All taps at once, from neighbours gathered out of the flattened image."""
+    """Interpolate all taps at once from neighbours gathered from the flattened image."""
     n, c, height, width = hr.shape
     h, w = kernels.shape[2:]
     taps = torch.arange(K, device=hr.device)
@@ -53,7 +53,7 @@ def gather(hr: Tensor, kernels: Tensor, down: Tensor, across: Tensor, scale: int
     return ((above * (1 - fy) + below * fy) * kernels[:, None]).sum(2)
 
 
-WAYS: dict[str, Way] = {
+RESAMPLERS: dict[str, Resampler] = {
     "gather": gather,
     "grid_sample": resampler.by_grid_sample,
     "ours": resampler.adaptive_resample,
@@ -61,7 +61,7 @@ WAYS: dict[str, Way] = {
 
 
 def inputs(device: str) -> tuple[list[Tensor], Tensor]:
-    """HR padded, kernels, offsets; and the gradient of LR. The taps in channels-last order, as the net gives them."""
+    """Return padded HR, kernels and offsets, and the gradient of LR; taps are channels-last, as in the net."""
     torch.manual_seed(0)
     lr, pad = SIDE // SCALE, 2 * (K // 2)
     hr = 255 * torch.rand(BATCH, 3, SIDE + pad, SIDE + pad)
@@ -71,8 +71,8 @@ def inputs(device: str) -> tuple[list[Tensor], Tensor]:
     return [hr.to(device), *taps], torch.randn(BATCH, 3, lr, lr, device=device)
 
 
-def forward_and_backward(way: Way, tensors: list[Tensor], grad: Tensor) -> tuple[Tensor, ...]:
-    lr = way(*tensors, SCALE)
+def forward_and_backward(resample: Resampler, tensors: list[Tensor], grad: Tensor) -> tuple[Tensor, ...]:
+    lr = resample(*tensors, SCALE)
     return lr, *torch.autograd.grad(lr, tensors[1:], grad)
 
 
@@ -85,27 +85,27 @@ def milliseconds(call: Callable[[], object], device: str) -> float:
 
 
 def peak_mib(name: str, threads: int) -> float:
-    """Growth of resident memory by one forward and backward, in a process of its own."""
+    """Return the growth of resident memory by one forward and backward pass, measured in a child process."""
     command = [sys.executable, __file__, "--memory-of", name, "--threads", str(threads)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def print_memory(name: str) -> None:
-    from pipeline_src.evaluation import memory
+    from pipeline_src.benchmarking import memory
 
     tensors, grad = inputs("cpu")
-    if name == "ours":  # compiled on a small image, which is not what is measured
+    if name == "ours":  # compile it on a small image first, since compilation is not measured
         small = [
             x[..., : x.shape[2] // 4, : x.shape[3] // 4].detach().requires_grad_(i > 0) for i, x in enumerate(tensors)
         ]
-        forward_and_backward(WAYS[name], small, grad[..., :12, :12])
+        forward_and_backward(RESAMPLERS[name], small, grad[..., :12, :12])
     before = memory.resident()
-    forward_and_backward(WAYS[name], tensors, grad)
+    forward_and_backward(RESAMPLERS[name], tensors, grad)
     print((memory.peak() - before) / memory.MIB)
 
 
 def limits(tensors: list[Tensor], device: str) -> tuple[float, float]:
-    """Milliseconds of moving the bytes once, and of the arithmetic, at what a copy and a matrix product reach here."""
+    """Return the milliseconds of moving the bytes, as fast as a copy, and of the arithmetic, as a matrix product."""
     a = torch.randn(2048, 2048, device=device)
     flops = 2 * 2048**3 / (min(milliseconds(lambda: a @ a, device) for _ in range(5)) / 1e3)
     block, other = (torch.ones(2**26, device=device) for _ in range(2))
@@ -119,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=30)
-    parser.add_argument("--memory-of", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--memory-of", choices=RESAMPLERS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.memory_of:
@@ -128,13 +128,13 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tensors, grad = inputs(device)
     expected = forward_and_backward(resampler.reference, tensors, grad)
-    for name, way in WAYS.items():
-        for mine, reference in zip(forward_and_backward(way, tensors, grad), expected, strict=True):
-            # The mean: where a tap falls on a pixel its slope jumps, and rounding decides between the two.
-            error = float((mine - reference).abs().mean() / reference.abs().mean())
+    for name, resample in RESAMPLERS.items():
+        for result, reference in zip(forward_and_backward(resample, tensors, grad), expected, strict=True):
+            # The mean, since the slope jumps where a tap falls on a pixel, and rounding decides between the two sides.
+            error = float((result - reference).abs().mean() / reference.abs().mean())
             if error > 1e-3:
                 sys.exit(f"{name} is off by {error:.1e}")
-    calls = {name: partial(forward_and_backward, way, tensors, grad) for name, way in WAYS.items()}
+    calls = {name: partial(forward_and_backward, resample, tensors, grad) for name, resample in RESAMPLERS.items()}
     turns = {name: lambda call=call: {"ms": milliseconds(call, device)} for name, call in calls.items()}
     took = in_turns(turns, warmup=2, runs=args.runs, min_seconds=0, max_seconds=60)
     median = {name: latency["ms"].p50_ms for name, latency in took.items()}

@@ -100,15 +100,15 @@ def main() -> None:
 
     import h5py
     import torch
-
-    from pipeline_src import params as settings
-    from pipeline_src.data.hdf5 import ImagePairs
-    from pipeline_src.data.patches import Patches
-    from pipeline_src.models import build
-    from pipeline_src.training.loop import _parts, fit
     from pipeline_src.training.setup import precision_of, torch_device
 
-    spec, path = settings.load().system(args.system), args.h5 or settings.TRAIN_H5
+    from pipeline_src import config, paths
+    from pipeline_src.datasets.hdf5 import ImagePairs
+    from pipeline_src.datasets.patches import Patches
+    from pipeline_src.models import build
+    from pipeline_src.training.loop import _parts, fit
+
+    spec, path = config.load().system(args.system), args.h5 or paths.TRAIN_H5
     images = ImagePairs(path, "training")
     device = torch_device("auto", args.threads)
     precision = precision_of("auto", device)
@@ -195,7 +195,7 @@ def print_limits(net: Any, scales: list[int], args: Any, loop: Any, loader: Any,
     """What the machine could do at most, as torch's own matrix product and NumPy's own copy reach it."""
     import torch
 
-    from pipeline_src.evaluation.complexity import mult_adds
+    from pipeline_src.metrics.complexity import mult_adds
 
     side = 2048 if device.type == "cpu" else 8192
     a = torch.rand(side, side, device=device).to(precision)

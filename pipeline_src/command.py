@@ -1,7 +1,8 @@
-"""What every command of the project does alike: parse, run, and turn a user's mistake into one sentence."""
+"""Commands: parse arguments, run, and turn a user's mistake into one sentence."""
 
 import argparse
 import errno
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,12 @@ from pipeline_src.errors import UserError
 
 
 def exit_status(run: Callable[..., object], *args: Any) -> int:
-    """Call ``run(*args)`` and return the exit status: 0, or 1 after printing a user's mistake as one sentence."""
+    """Call ``run(*args)`` and return the exit status: 0, or 1 after printing a user's mistake as one sentence.
+
+    Warnings of the pipeline go to stderr as sentences that begin with ``warning:``.
+    """
+    logging.addLevelName(logging.WARNING, "warning")
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         run(*args)
     except UserError as error:
@@ -26,9 +32,9 @@ def exit_status(run: Callable[..., object], *args: Any) -> int:
 
 
 def count(text: str) -> int:
-    """A whole number from 1 on, as the type of an argument."""
+    """Return a whole number of 1 or more, as the type of an argument."""
     if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text} is no number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
     return int(text)
 
 

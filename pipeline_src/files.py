@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,23 @@ def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, whole or not at all."""
     with whole_file(path) as aside:
         aside.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def write_table(path: Path, rows: Any, columns: Sequence[str] | None = None) -> None:
+    """Write rows as CSV, whole or not at all.
+
+    Args:
+        path: the file.
+        rows: a pandas DataFrame, or dicts of one value per column.
+        columns: their order; needed if there may be no row.
+    """
+    import pandas as pd
+
+    table = (
+        rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=None if columns is None else [*columns])
+    )
+    with whole_file(path) as aside:
+        table.to_csv(aside, index=False)
 
 
 def read_json(path: Path) -> Any:

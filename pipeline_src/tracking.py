@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256
-from pipeline_src.params import PARAMS, SCRATCH
+from pipeline_src.paths import PARAMS, SCRATCH
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+log = logging.getLogger(__name__)
 
 EXPERIMENT = "super-resolution"
 LOCK_TIMEOUT = 300  # seconds; making a store takes several, and each waiting stage only looks it up after that
@@ -63,12 +65,13 @@ class StageRun:
             else:
                 self._client.log_artifact(self._run_id, str(path))
 
-    def tag_output(self, path: Path) -> None:
-        """Tag the run with the hash of an output, so that the run that made a file can be found from the file."""
-        if self._client is None:
-            return
-        with _or_say_so("a tag"):
-            self._client.set_tag(self._run_id, _key(f"output/{path.as_posix()}"), content_hash(path))
+    def log_outputs(self, *paths: Path) -> None:
+        """Keep copies of outputs with the run, and tag it with their hashes, which lead from a file to its run."""
+        for path in paths:
+            self.log_artifact(path)
+            if self._client is not None:
+                with _or_say_so("a tag"):
+                    self._client.set_tag(self._run_id, _key(f"output/{path.as_posix()}"), content_hash(path))
 
 
 def content_hash(path: Path) -> str:
@@ -133,7 +136,7 @@ def _or_say_so(what: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).splitlines()[0]
-        print(f"warning: MLflow did not take {what} ({reason}); the stage goes on without it", file=sys.stderr)
+        log.warning("MLflow did not take %s (%s); the stage goes on without it", what, reason)
 
 
 def _open_store() -> "tuple[MlflowClient, str, str]":

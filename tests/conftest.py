@@ -23,7 +23,8 @@ def workspace(tmp_path: Path) -> Callable[..., Path]:
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
         params |= {"systems": {"abpn_x3": params["systems"]["abpn_x3"]}, "search": {}}
         params = merged(params, {"train": {"checkpoint_every": 4, "validate_every": 6, "validation_crop": 32}})
-        params = merged(params, {"systems": {"abpn_x3": {"train": TINY, "prune": {"finetune": TINY}, "qat": TINY}}})
+        params = merged(params, {"systems": {"abpn_x3": {"train": TINY, "qat": TINY}}})
+        params = merged(params, {"prune": {"abpn_x3": {"finetune": TINY}}})
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(merged(params, changes or {}), sort_keys=False))
         return tmp_path
 
@@ -44,8 +45,8 @@ def stage() -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture(scope="session")
 def train_h5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A train.h5 of four crops of photographs: three to train on, one to validate."""
-    from pipeline_src.data import hdf5
-    from pipeline_src.data.imresize import imresize, modcrop
+    from pipeline_src.datasets import hdf5
+    from pipeline_src.imaging.imresize import imresize, modcrop
 
     def pairs() -> Iterator[Any]:
         for index, name in enumerate(["coffee.png", "chelsea.png", "motorcycle_left.png", "rocket.jpg"]):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline_src.compression import quantization
 from pipeline_src.compression.calibration import calibrate
-from pipeline_src.compression.folding import GraphNet, fold
+from pipeline_src.graph.folding import GraphNet, fold
 from pipeline_src.models import Description, build
 from pipeline_src.models.layers import DepthToSpace, add_mean, subtract_mean
 

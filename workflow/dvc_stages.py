@@ -8,7 +8,7 @@ from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 from dvc.stage import Stage as DvcStage
 
-from pipeline_src import params as settings
+from pipeline_src import config, paths
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
     another branch and back, an edit of another section of ``params.yaml``) is no reason to run. Without ``compare``
     every stage counts as changed.
     """
-    settings.load(root / settings.PARAMS)
+    config.load(root / paths.PARAMS)
     repo = Repo(str(root))
     found: dict[str, Stage] = {}
     outs = {_relative(out.fs_path, root): stage.name for stage in repo.index.stages for out in stage.outs}

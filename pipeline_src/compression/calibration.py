@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from pipeline_src.compression.folding import RELUS, Convolution, GraphNet, constant, rectified
 from pipeline_src.compression.ranges import least_error_range
 from pipeline_src.compression.rounding import round_biases, round_weights
-from pipeline_src.compression.running import run
 from pipeline_src.errors import UserError
+from pipeline_src.graph.folding import RELUS, Conv2dArguments, GraphNet, constant, rectified
+from pipeline_src.graph.running import run
 
 aten = torch.ops.aten
 
@@ -119,7 +119,7 @@ def _free(graph: fx.GraphModule, makers: dict[fx.Node, Readers]) -> dict[fx.Node
     trained = {name for name, _ in graph.named_parameters()}
 
     def own(node: Any) -> bool:
-        conv = Convolution(*node.args)
+        conv = Conv2dArguments(*node.args)
         weight = conv.source()
         alone = all(len(part.users) == 1 for part in (weight, conv.weight, conv.bias) if part is not None)
         return alone and weight.target in trained
@@ -152,12 +152,12 @@ def _sources(node: Any) -> list[fx.Node]:
 
 
 def _multiply(graph: fx.GraphModule, maker: Any, readers: list[tuple[Any, int]], factors: Tensor) -> None:
-    conv = Convolution(*maker.args)
+    conv = Conv2dArguments(*maker.args)
     constant(graph, conv.source()).data *= factors[:, None, None, None]
     if conv.bias is not None:
         constant(graph, conv.bias).data *= factors
     for reader, first in readers:
-        conv = Convolution(*reader.args)
+        conv = Conv2dArguments(*reader.args)
         weight = constant(graph, conv.source()).data
         inverse = torch.ones(weight.shape[1] * conv.groups)
         inverse[first : first + len(factors)] = 1 / factors

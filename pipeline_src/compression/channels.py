@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from pipeline_src.compression.folding import RELUS, SUMS, Convolution
 from pipeline_src.errors import UserError
+from pipeline_src.graph.folding import RELUS, SUMS, Conv2dArguments
 
 aten = torch.ops.aten
 own = torch.ops.super_resolution
 
-MOVES = (
+CHANNELWISE = (
     *RELUS,
     aten.clamp.default,
     aten.upsample_nearest2d.vec,
@@ -27,18 +27,18 @@ MOVES = (
     own.mirror_pad.default,
 )  # operators that work on each channel by itself
 
-Block = tuple[str, str, int]  # of a grouped convolution: its weights, "in" or "out", and which of its groups
+GroupKey = tuple[str, str, int]  # of a grouped convolution: its weights, "in" or "out", and which of its groups
 
 
 @dataclass
-class Weights:
+class ConvChannels:
     """Of a convolution: the channels it gives (a filter each) and reads, both numbered as in :class:`Channels`."""
 
     groups: int
     filters: np.ndarray
     reads: np.ndarray
 
-    def blocks(self, name: str) -> Iterator[tuple[Block, np.ndarray]]:
+    def blocks(self, name: str) -> Iterator[tuple[GroupKey, np.ndarray]]:
         """The channels of each group, which must stay as many as those of the others."""
         for side, channels in (("in", self.reads), ("out", self.filters)):
             for group, members in enumerate(np.split(channels, self.groups)):
@@ -53,7 +53,7 @@ class Channels:
     state, ``kept`` are channels that cannot go: the image's own, and those that given weights read.
     """
 
-    convolutions: dict[str, Weights]
+    convolutions: dict[str, ConvChannels]
     vectors: dict[str, np.ndarray]
     kept: set[int]
 
@@ -71,14 +71,14 @@ class Channels:
 
         If of each list the same share goes, the groups of each convolution stay alike.
         """
-        signatures: dict[int, Counter[Block]] = {channel: Counter() for channel in channels}
+        signatures: dict[int, Counter[GroupKey]] = {channel: Counter() for channel in channels}
         for name, weights in self.convolutions.items():
             for block, members in weights.blocks(name):
                 if block[1] == "out" or weights.groups > 1:
                     for channel in members.tolist():
                         if channel in signatures:
                             signatures[channel][block] += 1
-        families: dict[frozenset[tuple[Block, int]], list[int]] = {}
+        families: dict[frozenset[tuple[GroupKey, int]], list[int]] = {}
         for channel, signature in signatures.items():
             families.setdefault(frozenset(signature.items()), []).append(channel)
         return list(families.values())
@@ -131,7 +131,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.joined: list[int] = []  # of each number one that it is joined to, or itself
-        self.convolutions: dict[str, Weights] = {}
+        self.convolutions: dict[str, ConvChannels] = {}
         self.vectors: dict[str, np.ndarray] = {}
         self.kept: list[np.ndarray] = []
 
@@ -147,7 +147,7 @@ class _Reader:
             elif node.op == "output":
                 self._keep(of[args[0][0]])
             elif node.target is aten.conv2d.default:
-                conv = Convolution(*args)
+                conv = Conv2dArguments(*args)
                 of[node] = self._convolve(conv, of[conv.x], names, trained)
             elif node.target is aten.batch_norm.default:
                 of[node] = of[args[0]]
@@ -162,18 +162,20 @@ class _Reader:
                 for phase in others:
                     self._join(first, phase)
                 of[node] = first
-            elif node.target in MOVES or (node.target is aten.mul.Tensor and isinstance(args[1], float)):
+            elif node.target in CHANNELWISE or (node.target is aten.mul.Tensor and isinstance(args[1], float)):
                 of[node] = of[args[0]]
             else:
                 raise UserError(f"pruning does not know the operator {node.target}; choose a net without it")
 
-    def _convolve(self, conv: Convolution, x: np.ndarray, names: Mapping[str, str], trained: set[str]) -> np.ndarray:
+    def _convolve(
+        self, conv: Conv2dArguments, x: np.ndarray, names: Mapping[str, str], trained: set[str]
+    ) -> np.ndarray:
         name = names[conv.weight.name]
         count = conv.weight.meta["val"].shape[0]
         if name not in trained:
             self._keep(x)
             return self._keep(self._new(count))
-        weights = self.convolutions.setdefault(name, Weights(conv.groups, self._new(count), x))
+        weights = self.convolutions.setdefault(name, ConvChannels(conv.groups, self._new(count), x))
         self._join(weights.reads, x)
         if conv.bias is not None:
             self.vectors[names[conv.bias.name]] = weights.filters
@@ -204,7 +206,7 @@ class _Reader:
     def channels(self) -> Channels:
         return Channels(
             {
-                name: Weights(of.groups, self._numbers(of.filters), self._numbers(of.reads))
+                name: ConvChannels(of.groups, self._numbers(of.filters), self._numbers(of.reads))
                 for name, of in self.convolutions.items()
             },
             {name: self._numbers(channels) for name, channels in self.vectors.items()},

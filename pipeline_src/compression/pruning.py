@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline_src.compression.channels import Channels, read
-from pipeline_src.compression.contributions import contributions
-from pipeline_src.data.hdf5 import ImagePairs
+from pipeline_src.compression.importance import weight_importance
+from pipeline_src.config import Pruning
+from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
 from pipeline_src.models.layers import ScaleBatchNorm
-from pipeline_src.params import Pruning
-from pipeline_src.training.weights import shrink
+from pipeline_src.weights import resize_layers
 
 PRUNERS = {"l1": "L1NormPruner", "l2": "L2NormPruner", "fpgm": "FPGMPruner", "level": "LevelPruner"}
 EXAMPLES, EXAMPLE_CROP = 16, 48  # images, and LR pixels of each
@@ -35,13 +35,13 @@ class Layer:
 def prune(net: Any, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]) -> list[Layer]:
     """Leave out what a pruner takes of ``net``, in place; returns what became of its layers.
 
-    ``images`` are a few LR images of each scale, uint8 H×W×3, as :func:`judged` takes them.
+    ``images`` are a few LR images of each scale, uint8 H×W×3, as :func:`pruner_input` takes them.
     The pruners of filters make the convolutions themselves smaller; the net gives the images it would give with those
     filters at 0. ``level`` sets weights to 0, and keeps their gradients there. The others keep their values, or with
-    ``spec.weights: random`` are drawn anew from torch's global generator. UserError as :func:`channels_to_go`.
+    ``spec.initialise: random`` are drawn anew from torch's global generator. UserError as :func:`channels_to_go`.
     """
     channels, state = read(net), net.state_dict()
-    seen = judged(net, channels, spec, images)
+    seen = pruner_input(net, channels, spec, images)
     if spec.pruner == "level":
         masks = weights_to_keep(net, seen, spec)
         layers = [Layer(_layer(name), mask.numel(), int(mask.sum())) for name, mask in masks.items()]
@@ -50,9 +50,9 @@ def prune(net: Any, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]) -
         gone = channels_to_go(channels, seen, spec)
         layers = layers_of(channels, gone)
         smaller = channels.cut(state, gone)
-        shrink(net, smaller)
+        resize_layers(net, smaller)
         net.load_state_dict(smaller)
-    if spec.weights == "random":
+    if spec.initialise == "random":
         _draw_anew(net)
     for name, mask in masks.items():
         net.get_parameter(name).data *= mask
@@ -74,11 +74,11 @@ def examples(training: ImagePairs, scales: Iterable[int]) -> dict[int, list[np.n
     return {scale: list(training.middles(scale, EXAMPLES, EXAMPLE_CROP).values()) for scale in scales}
 
 
-def judged(
+def pruner_input(
     net: Any, channels: Channels, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]
 ) -> dict[str, Tensor]:
-    """The state of ``net`` as a pruner sees it: by ``spec.judge`` the weights themselves, or what they contribute."""
-    return net.state_dict() | (contributions(net, channels, images) if spec.judge == "contributions" else {})
+    """The state of ``net`` as a pruner sees it: the weights themselves, or by ``spec.criterion`` their importance."""
+    return net.state_dict() | (weight_importance(net, channels, images) if spec.criterion == "importance" else {})
 
 
 def _draw_anew(net: nn.Module) -> None:
@@ -93,7 +93,7 @@ def _draw_anew(net: nn.Module) -> None:
 
 
 def channels_to_go(channels: Channels, state: Mapping[str, Tensor], spec: Pruning) -> set[int]:
-    """The channels that a pruner of filters takes out of a net, of ``state`` as :func:`judged` gives it.
+    """The channels that a pruner of filters takes out of a net, of ``state`` as :func:`pruner_input` gives it.
 
     ``dependency_aware``: what hangs together is one filter to the pruner, and of each layer the share
     ``spec.sparsity`` goes, rounded down. ``normal``: the pruner looks at each convolution for itself, and a channel

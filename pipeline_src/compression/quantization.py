@@ -13,10 +13,11 @@ from typing import Any
 
 from torch import fx, nn
 
-from pipeline_src.compression.folding import GraphNet, constant, fit_for_int8
+from pipeline_src.compression import pruning
 from pipeline_src.compression.rounding import round_biases
 from pipeline_src.errors import UserError
-from pipeline_src.training.weights import load_tensors, save_tensors
+from pipeline_src.graph.folding import GraphNet, constant, fit_for_int8
+from pipeline_src.weights import load_tensors, save_tensors
 
 # At its import torchao says of each of its CUDA kernels that it is not for this machine.
 logging.getLogger("torchao").setLevel(logging.ERROR)
@@ -39,29 +40,35 @@ def prepare(folded: GraphNet, float_layers: Collection[str] = ()) -> GraphNet:
     return GraphNet(folded.description, prepared)
 
 
-def follow_weights(prepared: nn.Module) -> None:
-    """Let the steps of weights follow them, for QAT: so no pair of weights can saturate, whatever they become.
+def begin_qat(prepared: nn.Module, keep_zeros: bool = False) -> None:
+    """Let quantisation steps of weights follow the weights, so that no pair can saturate whatever training makes of it.
 
-    Those of activations stay as they were calibrated. To follow the extremes that training meets would undo what the
-    calibration has found (CARN-M lost 0.9 dB so in 60 steps).
+    The steps of activations stay as calibrated. If they followed the extremes that training meets, what calibration
+    found would be undone (CARN-M lost 0.9 dB that way in 60 steps).
+
+    Args:
+        prepared: a calibrated net.
+        keep_zeros: whether weights that are 0 stay 0, for a net that was pruned weight by weight.
     """
-    for fake_quantize in _of_weights(prepared):
+    if keep_zeros:
+        pruning.keep_zeros(prepared)
+    for fake_quantize in _weight_quantizers(prepared):
         fake_quantize.enable_observer()
 
 
-def settle_weights(prepared: nn.Module) -> None:
-    """After QAT: fix the steps of the weights as they are now, and put biases on the steps that follow from them."""
+def end_qat(prepared: nn.Module) -> None:
+    """Fix the quantisation steps of the weights as they are now, and round biases to the resulting steps."""
     for graph in prepared.modules():
         if isinstance(graph, fx.GraphModule):
             for node in graph.graph.nodes:
                 if node.op == "call_module" and node.args[0].op == "get_attr":
                     graph.get_submodule(node.target)(constant(graph, node.args[0]))
             round_biases(graph)
-    for fake_quantize in _of_weights(prepared):
+    for fake_quantize in _weight_quantizers(prepared):
         fake_quantize.disable_observer()
 
 
-def _of_weights(prepared: nn.Module) -> Iterator[Any]:
+def _weight_quantizers(prepared: nn.Module) -> Iterator[Any]:
     from torchao.quantization.pt2e.fake_quantize import FakeQuantize
 
     return (module for module in prepared.modules() if isinstance(module, FakeQuantize) and module.is_per_channel)

@@ -3,7 +3,7 @@
 Int8 as TFLite specifies it: activations per tensor, asymmetric; weights per output channel, symmetric; one set of
 parameters through every operator that only moves values. An activation keeps the parameters its producer gave it, so no
 runtime has to rescale between two operators. Weights are rounded so that no sum of two products saturates on a CPU
-without VNNI (:mod:`ranges`): the same file then gives the same image on every CPU.
+without VNNI (:mod:`saturation`): the same file then gives the same image on every CPU.
 """
 
 from collections.abc import Collection
@@ -21,9 +21,10 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
-from pipeline_src.compression.folding import RELUS, STEP, SUMS, Convolution, layer_of, rectified
-from pipeline_src.compression.ranges import LARGEST_WEIGHT, fits, smallest_step, sum_keeping_step
+from pipeline_src.compression.ranges import smallest_step, sum_keeping_step
 from pipeline_src.errors import UserError
+from pipeline_src.graph.folding import RELUS, STEP, SUMS, Conv2dArguments, layer_of, rectified
+from pipeline_src.graph.saturation import LARGEST_WEIGHT, fits
 
 aten = torch.ops.aten
 own = torch.ops.super_resolution
@@ -132,7 +133,7 @@ class SuperResolutionQuantizer(Quantizer):
                 image = {x: _as_produced(x) for x in node.all_input_nodes if x.op == "placeholder"}
                 _annotate(node, image, None if given else fixed.get(node, ACTIVATION))
             elif node.target is aten.conv2d.default:
-                conv = Convolution(*node.args)
+                conv = Conv2dArguments(*node.args)
                 weight = TRAINED_WEIGHT if conv.weight.target in trained else GIVEN_WEIGHT
                 _annotate_with_relu(node, {conv.x: _as_produced(conv.x), conv.weight: weight}, fixed)
             elif node.target in SUMS and all(isinstance(term, fx.Node) for term in node.args[:2]):

@@ -4,17 +4,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline_src.graph.saturation import LARGEST_WEIGHT, fits, largest_pair
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 BINS = 4096
 SHRINKS = [i / 40 for i in range(12, 41)]  # the share of an extreme value that a range may keep
 LEVELS = 256
-LARGEST_WEIGHT = 127
-# x86 CPUs without VNNI multiply unsigned by signed bytes and add two neighbouring products in 16 bits that saturate
-# (VPMADDUBSW). Two weights of one sign that add up to no more than LARGEST_PAIR cannot, whatever the activations are.
-LARGEST_SUM = 32767
-LARGEST_PAIR = LARGEST_SUM // 255  # 128
 
 
 def least_error_range(values: "Tensor") -> tuple[float, float]:
@@ -39,29 +36,6 @@ def _squared_error(values: np.ndarray, counts: np.ndarray, low: float, high: flo
     zero = round(-low / step)  # 0 must be a level: convolutions pad with it
     rounded = (np.clip(np.rint(values / step) + zero, 0, LEVELS - 1) - zero) * step
     return float(np.sum(counts * (rounded - values) ** 2))
-
-
-def largest_pair(weights: "Tensor") -> "Tensor":
-    """The largest sum of two weights of one sign, for each output channel.
-
-    Any two, because which of them a CPU adds up depends on how a runtime lays them out.
-
-    Args:
-        weights: O×…, a channel's weights in any order; of any number type and unit.
-
-    Returns:
-        O sums without sign, float, in the unit of the weights; of a channel with a single weight, that weight.
-    """
-    rows = weights.flatten(1)
-    rows = rows if rows.is_floating_point() else rows.float()
-    two = min(2, rows.shape[1])
-    positive, negative = (side.clamp(min=0).topk(two, dim=1).values.sum(1) for side in (rows, -rows))
-    return positive.maximum(negative)
-
-
-def fits(rounded: "Tensor") -> "Tensor":
-    """Whether weights in whole steps, O×…, are in −127..127 and no pair of them can saturate; O values, bool."""
-    return (largest_pair(rounded) <= LARGEST_PAIR) & (rounded.flatten(1).abs().amax(1) <= LARGEST_WEIGHT)
 
 
 def smallest_step(weights: "Tensor") -> "Tensor":

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from pipeline_src.compression.folding import Convolution, constant
-from pipeline_src.compression.ranges import LARGEST_PAIR
-from pipeline_src.compression.running import run
+from pipeline_src.graph.folding import Conv2dArguments, constant
+from pipeline_src.graph.running import run
+from pipeline_src.graph.saturation import LARGEST_PAIR
 
 aten = torch.ops.aten
 
@@ -29,8 +29,8 @@ def round_weights(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:
 
     In place: a weight is moved to within 0.4 steps of the value chosen for it, and no further, so that QAT starts from
     what is almost the float net. Steps must be set. No pair of rounded weights can saturate
-    (:func:`ranges.fits`), and a weight that is zero stays zero. Weights that are used several times are rounded for all
-    of their uses at once.
+    (:func:`saturation.fits`), and a weight that is zero stays zero. Weights that are used several times are rounded for
+    all of their uses at once.
 
     Args:
         graph: of one scale, its fake quantisation off: what convolutions read is what they read in the float net.
@@ -62,7 +62,7 @@ def round_biases(graph: fx.GraphModule) -> None:
     for node in graph.graph.nodes:
         if node.target is not aten.conv2d.default:
             continue
-        conv = Convolution(*node.args)
+        conv = Conv2dArguments(*node.args)
         if conv.bias is not None and conv.x.op == conv.weight.op == "call_module":
             inputs, weights = (cast(Any, graph.get_submodule(part.target)) for part in (conv.x, conv.weight))
             steps = inputs.scale.double() * weights.scale.double()
@@ -76,7 +76,7 @@ class _Layer:
     An input is a patch: the K values that a row of weights is multiplied with.
     """
 
-    def __init__(self, weight: Tensor, steps: Tensor, uses: list[Convolution], biases: list[Tensor | None]) -> None:
+    def __init__(self, weight: Tensor, steps: Tensor, uses: list[Conv2dArguments], biases: list[Tensor | None]) -> None:
         self.weight, self.steps, self.uses, self.biases = weight, steps.double(), uses, biases
         self.groups = uses[0].groups
         length = weight[0].numel()
@@ -116,7 +116,7 @@ def round_rows(weights: Tensor, steps: Tensor, covariance: Tensor) -> Tensor:
         covariance: K×K, float64, of the inputs that the rows are multiplied with.
 
     Returns:
-        O×K, whole numbers, float64; they :func:`fit <ranges.fits>` if the nearest ones do.
+        O×K, whole numbers, float64; they :func:`fit <saturation.fits>` if the nearest ones do.
     """
     low, high = _bounds((weights / steps[:, None]).round(), weights == 0)
     variances = covariance.diagonal().clamp(min=0)
@@ -151,10 +151,10 @@ def _bounds(nearest: Tensor, zero: Tensor) -> tuple[Tensor, Tensor]:
 
 def _layers(graph: fx.GraphModule) -> list[_Layer]:
     """The convolutions whose weights are trained and in int8."""
-    uses: dict[str, list[Convolution]] = {}
+    uses: dict[str, list[Conv2dArguments]] = {}
     for node in graph.graph.nodes:
         if node.target is aten.conv2d.default:
-            conv = Convolution(*node.args)
+            conv = Conv2dArguments(*node.args)
             if conv.weight.op == "call_module" and isinstance(constant(graph, conv.source()), torch.nn.Parameter):
                 uses.setdefault(conv.source().target, []).append(conv)
     layers = []
@@ -165,7 +165,7 @@ def _layers(graph: fx.GraphModule) -> list[_Layer]:
     return layers
 
 
-def _patches(x: Tensor, conv: Convolution, side: int, random: torch.Generator) -> Tensor:
+def _patches(x: Tensor, conv: Conv2dArguments, side: int, random: torch.Generator) -> Tensor:
     """Groups × K × positions: what the weights are multiplied with at random places of the output."""
     down, across = conv.padding
     padded = torch.nn.functional.pad(x[0], (across, across, down, down))

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import fx
 
-from pipeline_src.compression.folding import RELUS, layer_of, rectified
 from pipeline_src.compression.quantizer import MOVES
 from pipeline_src.errors import UserError
-from pipeline_src.evaluation.metrics import quality
-from pipeline_src.training.setup import upscale
+from pipeline_src.graph.folding import RELUS, layer_of, rectified
+from pipeline_src.metrics.psnr_ssim import quality
+from pipeline_src.metrics.validation import upscale
 
 aten = torch.ops.aten
 
@@ -69,7 +69,7 @@ def lost_by_layer(graph: fx.GraphModule, pairs: Sequence[Pair], scale: int) -> I
         yield {"scale": scale, "layer": layer, "lost_db": whole - psnr_y(nodes)}
 
 
-def to_keep(wanted: int | Sequence[str], lost: Sequence[Mapping[str, Any]], names: Collection[str]) -> list[str]:
+def layers_to_keep(wanted: int | Sequence[str], lost: Sequence[Mapping[str, Any]], names: Collection[str]) -> list[str]:
     """The layers, of ``names``, that are to stay in float: the ``wanted`` worst, or those whose names match.
 
     ``lost`` are the rows of :func:`lost_by_layer`; of several scales a layer counts by the one where it costs most.

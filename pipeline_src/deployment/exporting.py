@@ -1,81 +1,99 @@
-"""One variant of a net to every format: the files, the image they should give, and the cards beside them."""
+"""Nets as files: one variant and scale of a net in every format, with cards and the image that they should give."""
 
-import sys
-from collections.abc import Iterator
+import importlib.metadata
+import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import fx
 
-from pipeline_src.compression.ranges import LARGEST_SUM
-from pipeline_src.data.images import write_png
-from pipeline_src.deployment import cards, onnx, openvino, pixels, reading, reference, tflite
-from pipeline_src.deployment.operations import Operations, largest_sum, repeats_as_convolutions
+from pipeline_src.deployment import cards, reference, runtimes
+from pipeline_src.deployment.cards import Card, Facts
+from pipeline_src.deployment.formats import FORMATS, onnx, openvino
+from pipeline_src.deployment.interface import Format, ModelFile, Size
+from pipeline_src.files import sha256
+from pipeline_src.graph import reading
+from pipeline_src.graph.saturation import LARGEST_SUM, largest_sum
+from pipeline_src.imaging.images import read_image, write_png
 
-Size = tuple[int, int]
+log = logging.getLogger(__name__)
+
+DOWNSCALER = "downscaler"  # beginning of the names of its files
 
 
-def export(graph: fx.GraphModule, folder: Path, stem: str, size: Size, **facts: Any) -> list[Path]:
+def export(graph: fx.GraphModule, folder: Path, stem: str, size: Size, facts: Facts) -> list[Path]:
     """Write a net in every format, each file with its card, and the image that they should give.
 
-    Warns on stderr when the int8 weights can saturate on a CPU without VNNI, which those of ``calibrate`` cannot.
+    Logs a warning when the int8 weights can saturate on a CPU without VNNI, which those of ``calibrate`` cannot.
 
     Args:
-        graph: a float net's (``folding.fold``) or an int8 one (a scale of ``quantization.convert``).
-        folder: gets ``<stem>.onnx``, ``.xml`` and ``.bin``, ``.tflite``, ``<stem>_<H>x<W>.tflite`` for that size alone,
-            of a float net ``<stem>_fp16.xml`` and ``.bin``, whose weights are halves; and ``reference_lr.png`` with
-            ``<stem>_reference.png``, that image as the graph upscales it in torch.
-        stem: of the names.
-        size: height and width of the LR image that the file of one size takes.
-        **facts: the fields of a card that are alike in all of them.
+        graph: a float net (``folding.fold``) or an int8 one (``quantization.convert``), of one scale.
+        folder: gets the files of ``Format.export``, ``reference_lr.png``, and ``<stem>_reference.png``, that image as
+            the graph upscales it in torch.
+        stem: beginning of the files' names.
+        size: height and width of the LR image for files of one size.
+        facts: what their cards have in common.
 
     Returns:
         The files that have a card.
     """
     net = reading.read(graph)
-    in_float = net.inputs["lr"].scale is None
-    lr = reference.lr_image()
-    write_png(folder / reference.LR_FILE, lr)
-    write_png(folder / f"{stem}_reference.png", _by_torch(graph, lr))
-    _write_files(net, folder, stem, size, in_float)
-    facts |= {"largest_sum": largest_sum(net), "reference": f"{stem}_reference.png"}
-    if facts["largest_sum"] > LARGEST_SUM:
-        print(f"{folder / stem}: its int8 weights saturate on CPUs without VNNI; quantise it again", file=sys.stderr)
-    return list(_write_cards(folder, stem, size, in_float, facts))
+    sr_file = folder / f"{stem}_reference.png"
+    write_png(sr_file, runtimes.in_torch(graph, facts.scale)(_reference_lr(folder)))
+    largest = largest_sum(net)
+    if largest > LARGEST_SUM:
+        log.warning("%s: its int8 weights saturate on CPUs without VNNI; quantise it again", folder / stem)
+    files = []
+    for name, file_format in FORMATS.items():
+        for model in file_format.export(net, folder, stem, size):
+            cards.write(model.path, _card(model, name, file_format, facts, largest, sr_file.name))
+            files.append(model.path)
+    return files
 
 
-def _by_torch(graph: fx.GraphModule, lr: np.ndarray) -> np.ndarray:
-    with torch.inference_mode():
-        sr = graph(torch.from_numpy(pixels.to_nhwc(lr, "float32")).permute(0, 3, 1, 2))
-    return pixels.from_nchw(sr.contiguous().numpy())
+def _reference_lr(folder: Path) -> np.ndarray:
+    """The LR image that all nets of a folder are compared on, written by the first of them."""
+    file = folder / reference.LR_FILE
+    if not file.exists():
+        write_png(file, reference.lr_image())
+    return read_image(file)
 
 
-def _write_files(net: Operations, folder: Path, stem: str, size: Size, in_float: bool) -> None:
-    (folder / f"{stem}.onnx").write_bytes(onnx.write(net))
-    openvino.export(folder / f"{stem}.onnx", folder / f"{stem}.xml")
-    if in_float:
-        openvino.export(folder / f"{stem}.onnx", folder / f"{stem}_fp16.xml", halves=True)
-    of_tflite = repeats_as_convolutions(net)
-    (folder / f"{stem}.tflite").write_bytes(tflite.write(of_tflite))
-    (folder / f"{stem}_{size[0]}x{size[1]}.tflite").write_bytes(tflite.write(of_tflite, size))
+def _card(model: ModelFile, name: str, file_format: Format, facts: Facts, largest: int, reference_name: str) -> Card:
+    return Card(
+        **asdict(facts),
+        format=name,
+        largest_sum=largest,
+        reference=reference_name,
+        size=[*model.size] if model.size else None,
+        input=model.tensors,
+        output=model.tensors,
+        files={part.name: sha256(part) for part in file_format.parts(model.path)},
+        versions={library: importlib.metadata.version(library) for library in file_format.LIBRARIES},
+        licence=cards.LICENCE,
+        example=file_format.example(model, largest),
+    )
 
 
-def _write_cards(folder: Path, stem: str, size: Size, in_float: bool, facts: dict[str, Any]) -> Iterator[Path]:
-    planar, interleaved = (cards.Border("float32" if in_float else "uint8", layout) for layout in ("NCHW", "NHWC"))
-    formats: dict[str, tuple[cards.Format, list[int] | None, cards.Border]] = {
-        f"{stem}.onnx": ("onnx", None, planar),
-        f"{stem}.xml": ("openvino", None, planar),
-        f"{stem}.tflite": ("tflite", None, interleaved),
-        f"{stem}_{size[0]}x{size[1]}.tflite": (
-            "tflite",
-            [*size],
-            interleaved if in_float else cards.Border("int8", "NHWC", zero_point=-128),
-        ),
-    }
-    if in_float:
-        formats[f"{stem}_fp16.xml"] = "openvino_fp16", None, planar
-    for name, (made_as, fixed, border) in formats.items():
-        cards.write(folder / name, facts | {"format": made_as, "size": fixed, "input": border, "output": border})
-        yield folder / name
+def export_downscaler(net: Any, weights: Path, folder: Path, system: str) -> None:
+    """Write a learned downscaler: ``downscaler.onnx``, ``.xml`` and ``.bin``, and the card ``downscaler.json``.
+
+    The files take ``hr``, 1×3×H×W in 0..255, H and W multiples of 8 from 16 on, and give ``lr``, 1×3×(H/s)×(W/s) in
+    0..255, which the caller rounds; all float32. Their taps go through GridSample, side by side as an image k times as
+    large, which a mean over k×k adds up. TFLite has no such operator (``docs/deployment.md``).
+
+    Args:
+        net: the downscaler.
+        weights: the file it was loaded from.
+        folder: exists.
+        system: the system that it was trained with.
+    """
+    import torch
+
+    onnx_file, ir_file = (folder / f"{DOWNSCALER}{suffix}" for suffix in (onnx.SUFFIX, openvino.SUFFIX))
+    onnx.write_module(net.in_standard_operators().eval(), onnx_file, torch.zeros(1, 3, 64, 96), ("hr", "lr"))
+    openvino.from_onnx(onnx_file, ir_file)
+    files = [onnx_file, *openvino.parts(ir_file)]
+    cards.write_for_downscaler(folder / f"{DOWNSCALER}.json", net, system, weights, files)

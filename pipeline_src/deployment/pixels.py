@@ -1,4 +1,4 @@
-"""Between the float tensors of a runtime and 8-bit images, at the speed of memory.
+"""Conversions between the tensors of a runtime and 8-bit images, at the speed of memory.
 
 NumPy and torch need three or four passes over a full-HD image (10 to 30 ms); these need one (3 to 6 ms).
 """
@@ -23,9 +23,13 @@ def _round_planar(sr: np.ndarray, image: np.ndarray) -> None:
 
 
 def from_nhwc(sr: np.ndarray) -> np.ndarray:
-    """Image, uint8 H×W×C, of a 1×H×W×C tensor: uint8, int8 (less 128), or float32, clipped and rounded half to even."""
+    """Return the image, uint8 H×W×C, of a 1×H×W×C tensor.
+
+    The tensor is uint8, int8 (the value less 128), or float32, which is clipped to 0..255 and rounded half to even.
+    """
     if sr.dtype == np.uint8:
-        return sr[0].copy()
+        copied: np.ndarray = sr[0].copy()
+        return copied
     if sr.dtype == np.int8:
         return _shifted(sr[0].view(np.uint8))
     image = np.empty(sr.shape[1:], np.uint8)
@@ -34,7 +38,7 @@ def from_nhwc(sr: np.ndarray) -> np.ndarray:
 
 
 def from_nchw(sr: np.ndarray) -> np.ndarray:
-    """The same of a 1×C×H×W tensor."""
+    """Return the image, uint8 H×W×C, of a 1×C×H×W tensor, uint8 or float32 as in :func:`from_nhwc`."""
     if sr.dtype == np.uint8:
         return np.stack(list(sr[0]), axis=-1)
     image = np.empty((*sr.shape[2:], sr.shape[1]), np.uint8)
@@ -43,15 +47,16 @@ def from_nchw(sr: np.ndarray) -> np.ndarray:
 
 
 def to_nhwc(image: np.ndarray, dtype: str) -> np.ndarray:
-    """1×H×W×C tensor of an image, uint8 H×W×C; the values stay 0..255, in int8 less 128."""
+    """Return the 1×H×W×C tensor of an image, uint8 H×W×C; the values stay 0..255, in int8 less 128."""
     return _shifted(image[None]).view(np.int8) if dtype == "int8" else np.ascontiguousarray(image[None], dtype)
 
 
 def _shifted(values: np.ndarray) -> np.ndarray:
-    """uint8 values 128 away, round the circle: from those of uint8 to those of int8, and back."""
-    return np.bitwise_xor(values, 128, order="C")
+    """Uint8 values plus 128, modulo 256: the bytes of uint8 values as those of int8 values less 128, and back."""
+    shifted: np.ndarray = np.bitwise_xor(values, 128, order="C")
+    return shifted
 
 
 def to_nchw(image: np.ndarray, dtype: str) -> np.ndarray:
-    """1×C×H×W tensor of an image, uint8 H×W×C; the values stay 0..255."""
+    """Return the 1×C×H×W tensor of an image, uint8 H×W×C; the values stay 0..255."""
     return np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype)

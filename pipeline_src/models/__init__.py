@@ -1,6 +1,6 @@
 """The super-resolution nets. A net describes itself, so that nothing else asks which net it is.
 
-A model is one file with a function ``build(scales, **net)`` that returns a torch module with
+A model is a package, at least a file ``<name>/__init__.py``, whose ``build(scales, **net)`` returns a torch module with
 
 * ``description``: a :class:`Description`;
 * ``at_scale(scale)``: the net of that one scale, from a batch of RGB LR images, float NCHW in 0..255, to the RGB SR
@@ -30,6 +30,6 @@ class Description:
 
 
 def build(model: str, scales: list[int], net: dict[str, Any]) -> Any:
-    """The untrained net of ``pipeline_src/models/<model>.py``, initialised from torch's global generator."""
+    """Return the untrained net of ``pipeline_src/models/<model>``, initialised from torch's global generator."""
     module: nn.Module = importlib.import_module(f"pipeline_src.models.{model}").build(scales, **net)
     return module

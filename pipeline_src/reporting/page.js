@@ -8,10 +8,10 @@ const everyRuntime = document.getElementById("every-runtime");
 function filterRows() {
   let shown = 0;
   for (const row of body.rows) {
-    const bicubic = row.classList.contains("bicubic"); // stays beside every system and variant
-    const other = ({ value, dataset: { key } }) =>
+    const bicubic = row.classList.contains("bicubic"); // shown with every system and variant
+    const excludes = ({ value, dataset: { key } }) =>
       value && row.dataset[key] !== value && !(bicubic && ["system", "variant"].includes(key));
-    row.hidden = filters.some(other) || ("extra" in row.dataset && !everyRuntime.checked);
+    row.hidden = filters.some(excludes) || ("extra" in row.dataset && !everyRuntime.checked);
     shown += !row.hidden;
   }
   document.getElementById("count").value = `${shown} of ${body.rows.length} rows`;
@@ -31,9 +31,9 @@ function sortRows(header) {
     const text = numeric ? cell.dataset.value : cell.textContent.replace("–", "");
     return text === "" ? null : numeric ? Number(text) : text;
   };
-  const compare = (one, other) => {
-    const [a, b] = [key(one), key(other)];
-    if (a === null || b === null) return (a === null) - (b === null); // what was not measured comes last either way
+  const compare = (rowA, rowB) => {
+    const [a, b] = [key(rowA), key(rowB)];
+    if (a === null || b === null) return (a === null) - (b === null); // missing values come last in both directions
     return sign * (numeric ? a - b : a.localeCompare(b));
   };
   body.append(...[...body.rows].sort(compare));

@@ -1,4 +1,4 @@
-"""The rows of the report: all that was measured, and the headline among it."""
+"""Measurements as one table: reading the benchmarks, the columns, and how a cell is shown."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline_src.errors import UserError
 
-# in the order of every table, with the names that readers know
+# in the order in which every table lists them, with the names that readers know
 VARIANTS = {"bicubic": "bicubic", "fp32": "fp32", "ptq": "int8 PTQ", "qat": "int8 QAT"}
 RUNTIMES = {
     "tflite": "TFLite",
@@ -19,7 +19,7 @@ RUNTIMES = {
     "torch": "torch",
 }
 
-WORSE = 0.02  # dB: a file of another runtime that loses more is no substitute, however fast
+WORSE = 0.02  # dB: a faster file of another runtime is no alternative if it loses more than this
 TEXT = ("system", "variant", "runtime", "set")
 NUMBERS = (
     "scale", "psnr_y", "ssim_y", "lr_height", "lr_width", "threads", "p50_ms", "p90_ms", "iqr_ms",
@@ -29,11 +29,17 @@ NUMBERS = (
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the written tables: its title, and how its numbers are shown (text if ``shown`` is empty)."""
+    """A column of a table.
+
+    Attributes:
+        name: the column of the data frame.
+        title: its heading.
+        number_format: how its numbers are shown, for :meth:`str.format`; empty if it holds text.
+    """
 
     name: str
     title: str
-    shown: str = ""
+    number_format: str = ""
 
 
 COLUMNS = (
@@ -63,15 +69,21 @@ NAMED = {column.name: column for column in COLUMNS}
 
 
 def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
-    """Every row of ``<folder>/<system>/benchmark.csv`` of the named systems and evaluation sets, in one table.
+    """Return every row of ``<folder>/<system>/benchmark.csv`` of the named systems and sets, with these columns added.
 
-    Adds ``gain_db`` (PSNR Y over bicubic on the same scale and set), ``loss_db`` (PSNR Y under fp32 of the same
-    system, runtime, scale and set), ``ms_per_mp`` (p50 per million pixels of the SR image: systems may be timed at
-    different sizes), ``lr_size`` (width×height of the LR image timed), ``faster`` (another runtime's file of the same
-    net that has a smaller p50, with that; never one that loses more than ``WORSE`` dB, or gives another image here than
-    its reference), ``disagrees`` (a sentence where that is so, else empty) and ``size_kib``. The bicubic rows come once
-    per scale and set. Sorted by scale, set, system, variant and runtime. UserError if a file is missing, empty or older
-    than the sets.
+    * ``gain_db``: PSNR Y over bicubic on the same scale and set
+    * ``loss_db``: PSNR Y below fp32 of the same system, runtime, scale and set
+    * ``ms_per_mp``: p50 per million output pixels, because systems may be timed at different sizes
+    * ``lr_size``: width×height of the timed LR image
+    * ``faster``: the fastest other runtime's file of the same net, with its p50, if it is faster than this file, loses
+      no more than ``WORSE`` dB against it, and gives the same image as at export
+    * ``disagrees``: a sentence if the file gives another image than at export, else empty
+    * ``size_kib``: the size of the file
+
+    The bicubic rows appear once per scale and set. Sorted by scale, set, system, variant and runtime.
+
+    Raises:
+        UserError: if a file is missing, damaged, or lacks one of the sets.
     """
     if not systems:
         raise UserError("params.yaml has no system to report on; add one under `systems`")
@@ -80,12 +92,12 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
     bicubic = _bicubic(rows)
     rows = pd.concat([bicubic, rows[rows["variant"] != "bicubic"]], ignore_index=True)
 
-    place = ["scale", "set"]
-    rows["gain_db"] = rows["psnr_y"] - rows[place].merge(bicubic[[*place, "psnr_y"]], how="left")["psnr_y"]
+    key = ["scale", "set"]
+    rows["gain_db"] = rows["psnr_y"] - rows[key].merge(bicubic[[*key, "psnr_y"]], how="left")["psnr_y"]
     rows.loc[rows["variant"] == "bicubic", "gain_db"] = float("nan")
-    place = ["system", "runtime", "scale", "set"]
-    fp32 = rows.loc[rows["variant"] == "fp32", [*place, "psnr_y"]]
-    rows["loss_db"] = rows[place].merge(fp32, how="left")["psnr_y"] - rows["psnr_y"]
+    key = ["system", "runtime", "scale", "set"]
+    fp32 = rows.loc[rows["variant"] == "fp32", [*key, "psnr_y"]]
+    rows["loss_db"] = rows[key].merge(fp32, how="left")["psnr_y"] - rows["psnr_y"]
     rows.loc[rows["variant"] == "fp32", "loss_db"] = float("nan")
     rows["size_kib"] = rows["file_bytes"] / 1024
     rows["ms_per_mp"] = rows["p50_ms"] * 1e6 / (rows["lr_height"] * rows["lr_width"] * rows["scale"] ** 2)
@@ -99,51 +111,51 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
         "runtime": ["", *RUNTIMES],
     }
     by = ["scale", "set", "system", "variant", "runtime"]
-    return rows.sort_values(by, key=lambda column: places(column, order), ignore_index=True)
+    return rows.sort_values(by, key=lambda column: rank(column, order), ignore_index=True)
 
 
 def failing(folder: Path, systems: list[str]) -> pd.DataFrame:
-    """The files that could not be run, and why (``fails``): of their rows ``read`` has none."""
-    place = ["system", "variant", "runtime", "scale", "fails"]
+    """Return the files that could not be run, with the reason in ``fails``; :func:`read` leaves them out."""
+    columns = ["system", "variant", "runtime", "scale", "fails"]
     rows = pd.concat([pd.read_csv(folder / system / "benchmark.csv") for system in systems])
-    return rows.reindex(columns=place).dropna(subset="fails").drop_duplicates(ignore_index=True)
+    return rows.reindex(columns=columns).dropna(subset="fails").drop_duplicates(ignore_index=True)
 
 
 def _read_one(path: Path, system: str, sets: list[str]) -> pd.DataFrame:
-    mend = f"run `python -m pipeline_src.stages.benchmark {system}`, or `dvc repro`"
+    remedy = f"run `python -m pipeline_src.stages.benchmark {system}`, or `dvc repro`"
     try:
         rows = pd.read_csv(path, dtype=dict.fromkeys(TEXT, "str"))
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; {mend}") from None
+        raise UserError(f"{path} does not exist; {remedy}") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({' '.join(str(error).split())}); {mend}") from None
+        raise UserError(f"{path} cannot be read ({' '.join(str(error).split())}); {remedy}") from None
     if missing := [name for name in (*TEXT, *NUMBERS, "disagrees") if name not in rows]:
-        raise UserError(f"{path} lacks the column {missing[0]}; {mend}")
+        raise UserError(f"{path} lacks the column {missing[0]}; {remedy}")
     if rows.empty:
-        raise UserError(f"{path} has no rows; {mend}")
+        raise UserError(f"{path} has no rows; {remedy}")
     for name in NUMBERS:
         rows[name] = pd.to_numeric(rows[name], errors="coerce")
     rows["disagrees"] = rows["disagrees"].astype("str").where(rows["disagrees"].notna(), "")
     rows[list(TEXT)] = rows[list(TEXT)].fillna("")
     rows["system"] = system
     if missing := [name for name in sets if name not in set(rows["set"])]:
-        raise UserError(f"{path} has no rows for the set {missing[0]}; {mend}")
+        raise UserError(f"{path} has no rows for the set {missing[0]}; {remedy}")
     rows = rows[rows["set"].isin(sets)]
     if "fails" in rows:
         rows = rows[rows["fails"].isna()]
     unmeasured = rows[rows["psnr_y"].isna() | rows["scale"].isna()]
     if not unmeasured.empty:
-        raise UserError(f"{path} has no PSNR or scale in line {unmeasured.index[0] + 2}; {mend}")
+        raise UserError(f"{path} has no PSNR or scale in line {unmeasured.index[0] + 2}; {remedy}")
     return rows
 
 
 def _bicubic(rows: pd.DataFrame) -> pd.DataFrame:
-    """One bicubic row per scale and set; UserError where the systems' files disagree or one has none."""
+    """Return one bicubic row per scale and set; UserError if the files of the systems disagree or all lack one."""
     groups = rows[rows["variant"] == "bicubic"].groupby(["scale", "set"], as_index=False)
     spread = groups["psnr_y"].agg(lambda psnr: psnr.max() - psnr.min())
-    apart = spread[spread["psnr_y"] > 0.001]
-    if not apart.empty:
-        scale, name = apart.iloc[0][["scale", "set"]]
+    conflicts = spread[spread["psnr_y"] > 0.001]
+    if not conflicts.empty:
+        scale, name = conflicts.iloc[0][["scale", "set"]]
         raise UserError(
             f"the bicubic rows of {name} ×{scale:.0f} differ between the systems' benchmark.csv, so they were measured "
             "on different images; run `dvc repro` to measure all systems again"
@@ -156,10 +168,10 @@ def _bicubic(rows: pd.DataFrame) -> pd.DataFrame:
     return bicubic
 
 
-def places(column: pd.Series, order: Mapping[str, Sequence[str]]) -> pd.Series:
-    """A key to sort a column by: of each value its place in ``order``, if that names the column."""
+def rank(column: pd.Series, order: Mapping[str, Sequence[str]]) -> pd.Series:
+    """Return a sort key for a column: the position of each value in ``order``, if ``order`` names the column."""
     names = order.get(str(column.name))
-    return column if names is None else column.map({name: place for place, name in enumerate(names)})
+    return column if names is None else column.map({name: index for index, name in enumerate(names)})
 
 
 def _size(row: pd.Series) -> str:
@@ -179,44 +191,44 @@ def _faster(rows: pd.DataFrame) -> "pd.Series[str]":
 
 
 def disagreeing(table: pd.DataFrame) -> list[str]:
-    """A sentence for each file that gives another image on the machine that measured than its reference."""
+    """Return a sentence for each file that gives another image on the machine that measured than at export."""
     rows = table[table["disagrees"] != ""].drop_duplicates(["system", "variant", "runtime", "scale"])
     return [f"{' '.join(line(row, COLUMNS[:4]))} {row['disagrees']}" for _, row in rows.iterrows()]
 
 
 def headline(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows for somebody in a hurry: bicubic, and of every system, variant, scale and set the :func:`deployed` file.
+    """Return the rows that are shown first: bicubic and the :func:`deployed` files.
 
-    Where another runtime's file is faster, the column ``faster`` says so.
+    Where another runtime's file is faster, the column ``faster`` names it.
     """
     return table[(table["variant"] == "bicubic") | table.index.isin(deployed(table).index)]
 
 
 def exported(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows measured on exported files; where there are none, the rows of torch."""
+    """Return the rows measured on exported files, or the rows of torch if there are none."""
     files = rows[rows["runtime"] != "torch"]
     return rows if files.empty else files
 
 
 def deployed(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per system, variant, scale and set: the TFLite file where there is one, else the next runtime."""
+    """Return one row per system, variant, scale and set: the TFLite file if there is one, else the next runtime."""
     files = table[table["variant"] != "bicubic"]
     return files.drop_duplicates(["system", "variant", "scale", "set"])
 
 
 def cell(column: Column, value: object) -> str:
-    """A value as it is shown, with a true minus; a dash where there is none."""
-    if not column.shown:
+    """Return a value as it is shown, with a typographic minus; a dash stands for a missing value."""
+    if not column.number_format:
         names = {"variant": VARIANTS | {"bicubic": ""}, "runtime": RUNTIMES}.get(column.name, {})
         return names.get(str(value), str(value)) or "–"
     if pd.isna(value):  # type: ignore[call-overload]
         return "–"
     number = float(value) / 1e9 if column.name == "mult_adds" else float(value)  # type: ignore[arg-type]
-    text = column.shown.format(number)
-    no_sign = column.shown.format(0.0)
+    text = column.number_format.format(number)
+    no_sign = column.number_format.format(0.0)
     return no_sign if text == no_sign.replace("+", "-") or text == f"-{no_sign}" else text.replace("-", "−")
 
 
 def line(row: pd.Series, columns: Sequence[Column]) -> list[str]:
-    """A row as it is shown."""
+    """Return the cells of a row as they are shown."""
     return [cell(column, row[column.name]) for column in columns]

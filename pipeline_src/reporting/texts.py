@@ -1,121 +1,87 @@
-"""The tables as files: CSV with every row, Markdown and LaTeX with the headline and ours beside what was published."""
+"""Tables as text: CSV with every row, Markdown and LaTeX with the tables that sections offer as ``text_tables``."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline_src.files import whole_file
-from pipeline_src.reporting import pruning, tables
-from pipeline_src.reporting.published import PLACE, Pair, beside, grids
+from pipeline_src.reporting import tables
+from pipeline_src.reporting.data import ReportData
+from pipeline_src.reporting.section import Table
+from pipeline_src.reporting.sections import measurements, pruning, published
 
-COLUMNS = [column for column in tables.COLUMNS if column.name != "scale"]  # one table per scale
+# in the order in which they are written
+TEXT_TABLES: list[Callable[[ReportData], Iterable[Table]]] = [
+    measurements.text_tables,
+    pruning.text_tables,
+    published.text_tables,
+]
 CSV_DECIMALS = {
     "psnr_y": 4, "ssim_y": 6, "gain_db": 4, "loss_db": 4, "published_psnr_y": 4, "published_ssim_y": 6,
     "difference_db": 4, "p50_ms": 3, "p90_ms": 3, "iqr_ms": 3, "ms_per_mp": 3, "size_kib": 1, "peak_memory_mb": 1,
 }  # fmt: skip
-Rows = list[list[str]]
-
-
-def _headlines(table: pd.DataFrame) -> Iterator[tuple[str, str, Rows]]:
-    """Of each scale its title, the alignment of the columns (l or r), and the rows as they are shown, titles first."""
-    for scale, rows in tables.headline(table).groupby("scale"):
-        lines = [tables.line(row, COLUMNS) for _, row in rows.iterrows()]
-        yield (
-            f"×{scale:.0f}",
-            "".join("r" if column.shown else "l" for column in COLUMNS),
-            [[column.title for column in COLUMNS], *lines],
-        )
-
-
-def _beside(table: pd.DataFrame) -> Iterator[tuple[str, str, Rows]]:
-    """The same of ours beside what was published; each set has three columns."""
-    for grid in grids(beside(table))[0]:
-        titles = ["System", "Variant", "Source"]
-        for name in grid.sets:
-            titles += [f"{name}: ours", "published", "difference (dB)"]
-        lines = []
-        for line in grid.lines:
-            cells = [line.system, line.variant, f"[{line.source}]"]
-            for pair in line.pairs:
-                cells += ["–"] * 3 if pair is None else _cells(pair)
-            lines.append(cells)
-        yield f"×{grid.scale}, ours beside published: PSNR Y / SSIM Y", "lll" + "rrr" * len(grid.sets), [titles, *lines]
-
-
-def _cells(pair: Pair) -> list[str]:
-    return [_both(pair.psnr, pair.ssim), _both(pair.published_psnr, pair.published_ssim), pair.difference]
-
-
-def _both(psnr: str, ssim: str) -> str:
-    return f"{psnr} / {ssim}" if ssim else psnr
-
-
-def _sources(table: pd.DataFrame) -> list[str]:
-    return [f"[{number}] {source}" for number, source in enumerate(grids(beside(table))[1], 1)]
-
-
-def _pruned(pruned: pd.DataFrame) -> Iterator[tuple[str, str, Rows]]:
-    """The same of the nets that were pruned beside the whole ones, if there are any."""
-    if not pruned.empty:
-        lines = [tables.line(row, pruning.COLUMNS) for _, row in pruned.iterrows()]
-        align = "".join("r" if column.shown else "l" for column in pruning.COLUMNS)
-        yield "Pruned nets, fp32", align, [[column.title for column in pruning.COLUMNS], *lines]
-
-
-def markdown(table: pd.DataFrame, pruned: pd.DataFrame) -> str:
-    """GitHub-flavoured Markdown: the headline rows scale by scale, pruned nets, then ours beside what was published."""
-
-    def block(title: str, align: str, rows: Rows) -> str:
-        first, *rest = ("| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |" for cells in rows)
-        rule = "|" + "|".join("---:" if side == "r" else "---" for side in align) + "|"
-        return "\n".join([f"**{title}**", "", first, rule, *rest])
-
-    blocks = [block(*one) for one in (*_headlines(table), *_pruned(pruned), *_beside(table))]
-    if notes := _sources(table):
-        blocks.append("\n".join(f"{note}  " for note in notes))
-    return "\n\n".join(blocks) + "\n"
-
-
 LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "–": "--", "−": "$-$",
 })  # fmt: skip
 
 
-def latex(table: pd.DataFrame, pruned: pd.DataFrame) -> str:
-    """The same as plain LaTeX ``tabular``s that need no package."""
-
-    def block(title: str, align: str, rows: Rows) -> str:
-        first, *rest = (" & ".join(text.translate(LATEX) for text in cells) + r" \\" for cells in rows)
-        head = [rf"\par\textbf{{{title.translate(LATEX)}}}\par", rf"\begin{{tabular}}{{{align}}}", r"\hline", first]
-        return "\n".join([*head, r"\hline", *rest, r"\hline", r"\end{tabular}"])
-
-    blocks = [block(*one) for one in (*_headlines(table), *_pruned(pruned), *_beside(table))]
-    notes = [rf"\par {note.translate(LATEX)}" for note in _sources(table)]
-    return "\n".join([*blocks, *notes]) + "\n"
-
-
-def write(table: pd.DataFrame, pruned: pd.DataFrame, learned: list[str], folder: Path) -> None:
-    """``table.csv`` with every row and plain numbers; ``table.md`` and ``table.tex`` with the headline rows.
-
-    ``learned`` are the systems whose LR images are their own, which the Markdown says.
-    """
-    texts = {"csv": _plain(table).to_csv(index=False), "md": markdown(table, pruned), "tex": latex(table, pruned)}
-    if learned:
-        texts["md"] += f"\n{', '.join(learned)}: LR made by a learned downscaler, for the others by MATLAB's bicubic.\n"
+def write(data: ReportData, folder: Path) -> None:
+    """Write ``table.csv`` with every row and plain numbers, and ``table.md`` and ``table.tex`` with the text tables."""
+    texts = {"csv": _all_rows(data.table).to_csv(index=False), "md": markdown(data), "tex": latex(data)}
     for suffix, text in texts.items():
-        with whole_file(folder / f"table.{suffix}") as aside:
-            aside.write_text(text, encoding="utf-8", newline="\n")
+        with whole_file(folder / f"table.{suffix}") as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _plain(table: pd.DataFrame) -> pd.DataFrame:
-    theirs = beside(table).drop_duplicates(PLACE)[[*PLACE, "published_psnr_y", "published_ssim_y", "source"]]
-    rows = table.merge(theirs.rename(columns={"source": "published_source"}), how="left", on=PLACE)
+def _tables(data: ReportData) -> list[Table]:
+    return [table for text_tables in TEXT_TABLES for table in text_tables(data)]
+
+
+def markdown(data: ReportData) -> str:
+    """Return the tables as GitHub-flavoured Markdown, with the cited sources below."""
+    blocks = [_markdown_table(table) for table in _tables(data)]
+    if sources := published.cited_sources(data):
+        blocks.append("\n".join(f"{source}  " for source in sources))
+    if names := ", ".join(data.learned_downscaling):
+        blocks.append(f"{names}: LR made by a learned downscaler, for the others by MATLAB's bicubic.")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    titles = [column.title for column in table.columns]
+    head, *body = (
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in [titles, *table.rows]
+    )
+    rule = "|" + "|".join("---:" if column.number_format else "---" for column in table.columns) + "|"
+    return "\n".join([f"**{table.label}**", "", head, rule, *body])
+
+
+def latex(data: ReportData) -> str:
+    """Return the tables as plain LaTeX ``tabular``s that need no package, with the cited sources below."""
+    sources = [rf"\par {source.translate(LATEX)}" for source in published.cited_sources(data)]
+    return "\n".join([*(_latex_table(table) for table in _tables(data)), *sources]) + "\n"
+
+
+def _latex_table(table: Table) -> str:
+    titles = [column.title for column in table.columns]
+    head, *body = (" & ".join(cell.translate(LATEX) for cell in cells) + r" \\" for cells in [titles, *table.rows])
+    alignment = "".join("r" if column.number_format else "l" for column in table.columns)
+    title = rf"\par\textbf{{{table.label.translate(LATEX)}}}\par"
+    begin = rf"\begin{{tabular}}{{{alignment}}}"
+    return "\n".join([title, begin, r"\hline", head, r"\hline", *body, r"\hline", r"\end{tabular}"])
+
+
+def _all_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return every measured row beside the published figure for it, rounded."""
+    key = published.KEY
+    figures = published.compare(table).drop_duplicates(key)[[*key, "published_psnr_y", "published_ssim_y", "source"]]
+    rows = table.merge(figures.rename(columns={"source": "published_source"}), how="left", on=key)
     rows["difference_db"] = rows["psnr_y"] - rows["published_psnr_y"]
     measured = [column.name for column in tables.COLUMNS if column.name not in ("lr_size", "faster")]
-    at = measured.index("p90_ms") + 1
-    measured[at:at] = ["iqr_ms", "lr_height", "lr_width", "threads"]
-    theirs_too = ["published_psnr_y", "published_ssim_y", "difference_db", "published_source"]
+    after_p90 = measured.index("p90_ms") + 1
+    measured[after_p90:after_p90] = ["iqr_ms", "lr_height", "lr_width", "threads"]
+    added = ["published_psnr_y", "published_ssim_y", "difference_db", "published_source"]
     counts = ["scale", "lr_height", "lr_width", "threads", "mult_adds", "params"]
-    return rows[[*measured, *theirs_too]].round(CSV_DECIMALS).astype(dict.fromkeys(counts, "Int64"))
+    return rows[[*measured, *added]].round(CSV_DECIMALS).astype(dict.fromkeys(counts, "Int64"))

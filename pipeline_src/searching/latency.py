@@ -9,16 +9,15 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline_src.deployment import onnx, openvino, tflite
-from pipeline_src.deployment.blocks import chain
-from pipeline_src.deployment.calls import ready
-from pipeline_src.deployment.operations import repeats_as_convolutions
+from pipeline_src.benchmarking import machine
+from pipeline_src.benchmarking.latency import in_turns, pinned, timed
+from pipeline_src.config import LatencyTable, PinnedFile
+from pipeline_src.deployment.formats import FORMATS
 from pipeline_src.errors import UserError
-from pipeline_src.evaluation import machine
-from pipeline_src.evaluation.latency import in_turns, pinned, timed
 from pipeline_src.files import sha256
-from pipeline_src.models.once_for_all import Block
-from pipeline_src.params import Latency, Start
+from pipeline_src.graph.operations import repeats_as_convolutions
+from pipeline_src.models.once_for_all.blocks import Block
+from pipeline_src.searching.blocks import chain
 
 BLOCK = [field.name for field in fields(Block)]
 COLUMNS = [*BLOCK, "runtime", "precision", "height", "width", "threads", "ms", "cpu", "versions"]
@@ -53,7 +52,7 @@ class Table:
         return sum(of_device[block] for block in blocks)
 
 
-def measure(blocks: Sequence[Block], whole: dict[str, Chain], spec: Latency, folder: Path) -> tuple[Any, Any]:
+def measure(blocks: Sequence[Block], whole: dict[str, Chain], spec: LatencyTable, folder: Path) -> tuple[Any, Any]:
     """Time every block by itself and ``whole`` subnets beside them, in turns; the table, and the check of its sums.
 
     A block by itself has borders that it has not within a net, where features stay in the layout that a runtime has
@@ -81,7 +80,7 @@ def measure(blocks: Sequence[Block], whole: dict[str, Chain], spec: Latency, fol
     return pd.DataFrame(rows)[COLUMNS], pd.DataFrame(checks).assign(error=lambda c: c["by_table"] / c["ms"] - 1)
 
 
-def read(table: Start, spec: Latency) -> pd.DataFrame:
+def read(table: PinnedFile, spec: LatencyTable) -> pd.DataFrame:
     """A table measured before, on this device or another, for LR images of the size of ``spec``.
 
     UserError if it is none, another file or of another size; a word on stderr if it is of other hardware than this.
@@ -119,18 +118,12 @@ def _machine(threads: int) -> dict[str, str]:
     return {"cpu": described["cpu"], "versions": versions}
 
 
-def _timed(chains: list[Chain], runtime: str, int8: bool, spec: Latency, folder: Path) -> dict[Chain, float]:
+def _timed(chains: list[Chain], runtime: str, int8: bool, spec: LatencyTable, folder: Path) -> dict[Chain, float]:
     calls, size = {}, (spec.size[0], spec.size[1])
     for number, blocks in enumerate(chains):
-        net, stem = repeats_as_convolutions(chain(blocks, int8)), folder / str(number)
-        if runtime == "tflite":
-            file = stem.with_suffix(".tflite")
-            file.write_bytes(tflite.write(net, size))
-        else:
-            file = stem.with_suffix(".xml")
-            stem.with_suffix(".onnx").write_bytes(onnx.write(net))
-            openvino.export(stem.with_suffix(".onnx"), file)
-        calls[str(number)] = timed(ready(file, size, spec.threads))
+        file = folder / f"{number}{FORMATS[runtime].SUFFIX}"
+        FORMATS[runtime].write(repeats_as_convolutions(chain(blocks, int8)), file, size)
+        calls[str(number)] = timed(FORMATS[runtime].raw_call(file, size, spec.threads))
     limits: dict[str, Any] = spec.model_dump(include={"warmup", "runs", "max_seconds"})
     took = in_turns(calls, min_seconds=0, **limits)
     return {blocks: took[str(number)]["ms"].p50_ms for number, blocks in enumerate(chains)}

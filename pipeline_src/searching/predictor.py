@@ -2,12 +2,11 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from pipeline_src.errors import UserError
-from pipeline_src.models.once_for_all import Subnet
+from pipeline_src.models.once_for_all.supernet import Subnet, Supernet
 from pipeline_src.searching import costs
 
 FEWEST = 10
@@ -20,7 +19,7 @@ class Predictor:
     fewer than ``FEWEST`` different subnets.
     """
 
-    def __init__(self, whole: Any, subnets: Sequence[Subnet], figures: Sequence[float]) -> None:
+    def __init__(self, supernet: Supernet, subnets: Sequence[Subnet], figures: Sequence[float]) -> None:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
@@ -33,7 +32,7 @@ class Predictor:
                 f"the predictor has {different} measured subnets to learn from and needs {FEWEST}; raise search's "
                 "samples, or give the net more choices"
             )
-        self._whole = whole
+        self._supernet = supernet
         kernel = ConstantKernel() * RBF(3.0) + WhiteKernel(0.1, (1e-9, 10.0))
         process = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
         self._model = make_pipeline(StandardScaler(), process)
@@ -53,8 +52,8 @@ class Predictor:
         return np.array([self._of_one(subnet) for subnet in subnets])
 
     def _of_one(self, subnet: Subnet) -> list[float]:
-        blocks = self._whole.blocks(subnet)
-        chosen = [float(subnet[gene] == choice) for gene, choices in self._whole.genes.items() for choice in choices]
+        blocks = self._supernet.blocks(subnet)
+        chosen = [float(subnet[gene] == choice) for gene, choices in self._supernet.genes.items() for choice in choices]
         return [*chosen, float(np.log(costs.mult_adds(blocks))), float(np.log(costs.parameters(blocks)))]
 
 

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
-from pipeline_src.data.hdf5 import ImagePairs
+from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
-from pipeline_src.evaluation.metrics import luma, psnr
-from pipeline_src.models.once_for_all import Subnet
-from pipeline_src.training.setup import beside_bicubic, upscale
+from pipeline_src.metrics.psnr_ssim import luma, psnr
+from pipeline_src.metrics.validation import upscale, validation_crops
+from pipeline_src.models.once_for_all.supernet import Subnet, Supernet
 
 
 class Judge:
@@ -22,9 +22,11 @@ class Judge:
     thread as a net of its own, ``threads`` of them side by side, and never twice.
     """
 
-    def __init__(self, whole: Any, validation: ImagePairs, scale: int, images: int, crop: int, threads: int) -> None:
-        self.whole, self.scale, self.threads = whole, scale, threads
-        pairs, of_bicubic = beside_bicubic(validation, validation.spread(images), scale, crop)
+    def __init__(
+        self, supernet: Supernet, validation: ImagePairs, scale: int, images: int, crop: int, threads: int
+    ) -> None:
+        self.supernet, self.scale, self.threads = supernet, scale, threads
+        pairs, of_bicubic = validation_crops(validation, validation.spread(images), scale, crop)
         self.pairs = [(torch.tensor(lr), luma(hr)) for lr, hr in pairs]
         if not pairs:
             raise UserError(f"the validation images of {validation.path} are all flat; raise search's images")
@@ -40,13 +42,13 @@ class Judge:
         return [self._known[tuple(subnet.items())] for subnet in subnets]
 
     def _measure(self, subnet: Subnet) -> float:
-        net = cut_out(self.whole, subnet)
+        net = extract_subnet(self.supernet, subnet)
         found = [psnr(y, luma(upscale(net, lr).numpy()), self.scale) for lr, y in self.pairs]
         return float(np.mean(found)) - self.bicubic
 
 
-def cut_out(whole: Any, subnet: Subnet) -> Any:
-    """The subnet as a net of its own, with copies of its weights."""
-    net = whole.net_of(subnet)
-    net.load_state_dict(whole.weights(subnet))
+def extract_subnet(supernet: Supernet, subnet: Subnet) -> nn.Module:
+    """Return a subnet as a net by itself in eval mode, with copies of the supernet's weights."""
+    net = supernet.build_subnet(subnet)
+    net.load_state_dict(supernet.subnet_weights(subnet))
     return net.eval()

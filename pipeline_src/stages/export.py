@@ -1,71 +1,94 @@
-"""Export the nets of one system in every variant (fp32, ptq, qat) to ONNX, OpenVINO and TFLite, a card beside each."""
+"""Export the nets of one system in every variant (fp32, ptq, qat) to every file format, a card beside each file."""
 
-import sys
-from typing import Any
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline_src import command, tracking
-from pipeline_src import params as settings
+from pipeline_src import command, config, paths, tracking
 from pipeline_src.files import read_json, sha256, whole_folder
+
+if TYPE_CHECKING:
+    from torch import fx
+
+    from pipeline_src.deployment.cards import Facts
+
+log = logging.getLogger(__name__)
 
 
 def export(system: str) -> None:
-    params = settings.load()
+    """Run the stage for one system of params.yaml."""
+    params = config.load()
     import pandas as pd
     import torch
 
-    from pipeline_src.compression import quantization
-    from pipeline_src.compression.folding import fold
-    from pipeline_src.deployment import cards, downscalers, exporting, inventory, openvino
-    from pipeline_src.evaluation.complexity import mult_adds, parameters
-    from pipeline_src.training.weights import load_downscaler, load_net
+    from pipeline_src.deployment import cards, exporting, formats, inventory
+    from pipeline_src.weights import load_downscaler
 
     torch.set_num_threads(params.threads)
-    spec = params.system(system)
-    height, width = spec.timing_size
-    validation = read_json(settings.results("quantize", system) / "metrics.json")
+    height, width = params.system(system).benchmark_size
+    validation = read_json(paths.results("quantize", system) / "metrics.json")
     with (
-        tracking.stage_run("export", system, {"timing_size": [height, width]}) as run,
-        whole_folder(settings.results("export", system)) as out,
+        tracking.stage_run("export", system, {"benchmark_size": [height, width]}) as run,
+        whole_folder(paths.results("export", system)) as out,
     ):
-        ops: list[dict[str, Any]] = []
-        for label in settings.nets_of(system, spec.subnets, spec.prune):
-            folder = out / label.removeprefix(system).strip("/")
+        files, operators = [], []
+        for net, weights in paths.nets(system).items():
+            folder = out / net.removeprefix(system).strip("/")
             folder.mkdir(exist_ok=True)
-            weights = {variant: settings.weights(label, variant, spec.subnets) for variant in ("fp32", "ptq", "qat")}
-            net, made_from = load_net(weights["fp32"])
-            folded = fold(net)
-            in_float = quantization.float_layers(weights["ptq"])
-            prepared = quantization.prepare(folded, in_float)
-            files = []
-            for variant, source in weights.items():
-                if variant != "fp32":
-                    quantization.load(source, prepared)
-                graphs = folded if variant == "fp32" else quantization.convert(prepared)
-                for scale in net.description.scales:
-                    stem = f"{variant}_x{scale}"
-                    facts: dict[str, Any] = {
-                        "system": label,
-                        "model": made_from["model"],
-                        "variant": variant,
-                        "scale": scale,
-                        "colour": net.description.colour,
-                        "lr": spec.downscaler.model,
-                        "float_layers": [] if variant == "fp32" else in_float,
-                        "validation": validation[label][variant],
-                        "weights": {source.name: sha256(source)},
-                        "parameters": parameters(net.at_scale(scale)),
-                        "mult_adds": mult_adds(net.at_scale(scale), scale),
-                    }
-                    files += exporting.export(graphs.at_scale(scale), folder, stem, (height, width), **facts)
-            ops += [{"net": label, **row} for file in files for row in inventory.rows(file)]
-        for file, reason in openvino.try_compile(out).items():
-            print(f"{file.relative_to(out)}: {reason}", file=sys.stderr)
+            of_net = [
+                file
+                for graph, facts in _variants(net, weights, validation[net])
+                for file in exporting.export(graph, folder, f"{facts.variant}_x{facts.scale}", (height, width), facts)
+            ]
+            operators += [{"net": net, **row} for file in of_net for row in inventory.rows(file)]
+            files += of_net
+        for file, reason in formats.try_out(files).items():
+            log.warning("%s: %s", file.relative_to(out), reason)
             cards.mark_as_failing(file, reason)
-        if spec.downscaler.learns:
-            source = settings.downscaler(system) / "weights.safetensors"
-            downscalers.export(load_downscaler(source), source, out, system)
-        pd.DataFrame(ops).to_csv(out / "inventory.csv", index=False)
+        downscaler = paths.downscaler(system) / "weights.safetensors"
+        if downscaler.exists():
+            exporting.export_downscaler(load_downscaler(downscaler)[0], downscaler, out, system)
+        pd.DataFrame(operators).to_csv(out / "inventory.csv", index=False)
         run.log_artifact(out / "inventory.csv")
+
+
+def _variants(
+    name: str, float_weights: Path, validation: dict[str, dict[str, float]]
+) -> Iterator[tuple["fx.GraphModule", "Facts"]]:
+    """Yield the graph of a net in each variant and scale, valid until the next, and the facts for its cards."""
+    from pipeline_src.compression import quantization
+    from pipeline_src.deployment.cards import Facts
+    from pipeline_src.graph.folding import fold
+    from pipeline_src.metrics.complexity import mult_adds, parameters
+    from pipeline_src.weights import load_deployed_net
+
+    weights = {"fp32": float_weights} | {variant: paths.quantized(name, variant) for variant in ("ptq", "qat")}
+    net, metadata = load_deployed_net(float_weights)
+    graphs = float_graphs = fold(net)
+    float_layers = quantization.float_layers(weights["ptq"])
+    prepared = quantization.prepare(float_graphs, float_layers)
+    for variant, source in weights.items():
+        if variant != "fp32":
+            quantization.load(source, prepared)
+            graphs = quantization.convert(prepared)
+        for scale in net.description.scales:
+            yield (
+                graphs.at_scale(scale),
+                Facts(
+                    system=name,
+                    model=metadata["model"],
+                    variant=variant,
+                    scale=scale,
+                    colour=net.description.colour,
+                    lr=metadata["downscaler"]["model"],
+                    parameters=parameters(net.at_scale(scale)),
+                    mult_adds=mult_adds(net.at_scale(scale), scale),
+                    float_layers=[] if variant == "fp32" else float_layers,
+                    validation=validation[variant],
+                    weights={source.name: sha256(source)},
+                ),
+            )
 
 
 if __name__ == "__main__":

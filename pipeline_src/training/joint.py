@@ -1,13 +1,21 @@
 """An upscaler and a learned downscaler as one net: HR images in, and through small 8-bit ones out again."""
 
 import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
-from pipeline_src.data.images import through_jpeg
-from pipeline_src.params import Downscaler
+from pipeline_src import downscaling
+from pipeline_src.config import Downscaler
+from pipeline_src.datasets import hdf5
+from pipeline_src.datasets.hdf5 import ImagePairs
+from pipeline_src.imaging.images import through_jpeg
+from pipeline_src.imaging.imresize import modcrop
+from pipeline_src.weights import build_downscaler, load_into, save_net
 
 
 class Joint(nn.Module):
@@ -51,6 +59,38 @@ class _ThroughLR(nn.Module):
         given = self.upscaler(lr)
         sr, of_upscaler = given if isinstance(given, tuple) else (given, 0.0)
         return sr, penalty + of_upscaler
+
+
+def untrained_downscaler(spec: Downscaler, scales: list[int], where: str) -> Any:
+    """Return the downscaler that ``spec`` describes, with its start weights if it has some; None if it learns nothing.
+
+    Raises:
+        UserError: which names ``where`` in params.yaml, if it cannot be built.
+    """
+    if not spec.learns:
+        return None
+    downscaler = build_downscaler(spec.model, scales, spec.net, where)
+    if spec.start:
+        load_into(downscaler, spec.start)
+    return downscaler
+
+
+def save_downscaler(
+    downscaler: Any, spec: Downscaler, scales: list[int], images: Iterable[ImagePairs], folder: Path
+) -> None:
+    """Write a trained downscaler, and ``lr.h5``, the LR images that it makes of all images of train.h5.
+
+    Later stages train and calibrate on these LR images.
+    """
+    save_net(folder / "weights.safetensors", downscaler, {"downscaler": spec.model, "scales": scales, "net": spec.net})
+    downscaler.eval()
+    scale = scales[0]
+    named = [(pairs, name) for pairs in images for name in pairs.names]
+    lr_images = (
+        (pairs.split, name, {scale: downscaling.downscale(spec.model, downscaler, modcrop(pairs.hr(name), scale))})
+        for pairs, name in tqdm(named, "downscale", unit="image")
+    )
+    hdf5.write_learned(folder / "lr.h5", lr_images)
 
 
 def round_soft(lr: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a recipe says, as torch has it: the loss, the optimiser, its rate at each step, the clipping of gradients."""
+"""A recipe in torch: the loss, the optimiser, its learning rate at each step, the clipping of gradients."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline_src.config import Recipe
 from pipeline_src.models.layers import Y_OF_RGB
-from pipeline_src.params import Recipe
 
-# Of images in 0..1, as the papers have them, so that their rates and their clipping mean what they meant there.
+# On images in 0..1, as in the papers, so that their learning rates and clipping thresholds carry over.
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l1": functional.l1_loss,
     "smooth_l1": functional.smooth_l1_loss,
@@ -21,7 +21,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def loss_between(sr: Tensor, hr: Tensor, loss: str, colour: str) -> Tensor:
-    """The loss of SR against HR, float N×3×H×W in 0..255, on RGB or on Y alone, as a scalar for images in 0..1."""
+    """Return the loss of SR against HR, float N×3×H×W in 0..255, on RGB or Y alone, as a scalar for images in 0..1."""
     sr, hr = sr.float() / 255, hr / 255
     if colour == "Y":
         weights = sr.new_tensor(Y_OF_RGB).view(1, 3, 1, 1)
@@ -29,17 +29,17 @@ def loss_between(sr: Tensor, hr: Tensor, loss: str, colour: str) -> Tensor:
     return LOSSES[loss](sr, hr)
 
 
-def optimiser_of(net: nn.Module, recipe: Recipe, rates: Mapping[str, float]) -> torch.optim.Optimizer:
-    """Adam, or SGD with momentum; a weight decay is part of the gradient in both, as in the papers' code.
+def optimiser_of(net: nn.Module, recipe: Recipe, lr_factors: Mapping[str, float]) -> torch.optim.Optimizer:
+    """Return Adam, or SGD with momentum; weight decay is added to the gradient in both, as in the papers' code.
 
-    A group of parameters for each of the children of ``net`` that ``rates`` names, and one of all others; ``factor`` of
-    a group is what the rate of a step is to be multiplied with.
+    Each child of ``net`` that ``lr_factors`` names has a group of parameters of its own; ``factor`` of a group is what
+    the learning rate of a step is multiplied with.
     """
-    groups: list[dict[str, Any]] = [{"params": [], "factor": factor} for factor in (1.0, *rates.values())]
-    places = {child: place for place, child in enumerate(rates, 1)}
+    groups: list[dict[str, Any]] = [{"params": [], "factor": factor} for factor in (1.0, *lr_factors.values())]
+    group_of = {child: index for index, child in enumerate(lr_factors, 1)}
     for name, parameter in net.named_parameters():
         if parameter.requires_grad:
-            groups[places.get(name.split(".")[0], 0)]["params"].append(parameter)
+            groups[group_of.get(name.split(".")[0], 0)]["params"].append(parameter)
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     return torch.optim.Adam(
@@ -47,22 +47,22 @@ def optimiser_of(net: nn.Module, recipe: Recipe, rates: Mapping[str, float]) -> 
     )
 
 
-def rate_at(step: int, recipe: Recipe) -> float:
-    """Learning rate of a step: linear warm-up from 0, then a decay in steps or along half a cosine to 0."""
-    warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
+def lr_at(step: int, recipe: Recipe) -> float:
+    """Return the learning rate of a step: linear warm-up from 0, then a decay in steps or along half a cosine to 0."""
+    warmup = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
     if recipe.decay == "cosine":
-        return warm * recipe.lr * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
-    return warm * recipe.lr * recipe.decay ** (step // recipe.decay_every if recipe.decay_every else 0)
+        return warmup * recipe.lr * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
+    return warmup * recipe.lr * recipe.decay ** (step // recipe.decay_every if recipe.decay_every else 0)
 
 
-def clip_gradients(parameters: Sequence[nn.Parameter], recipe: Recipe, rate: float) -> None:
-    """Limit gradients in place: their global norm to ``clip``, or each element to ±clip/rate (VDSR's adjustable form).
+def clip_gradients(parameters: Sequence[nn.Parameter], recipe: Recipe, lr: float) -> None:
+    """Limit gradients in place: their global norm to ``clip``, or each element to ±clip/lr (VDSR's adjustable form).
 
-    The adjustable form bounds what a step can change, so the limit widens as the rate falls.
+    The adjustable form bounds what a step can change, so the limit widens as the learning rate falls.
     """
     if recipe.clip is None:
         return
     if recipe.clip_by == "norm":
         nn.utils.clip_grad_norm_(parameters, recipe.clip)
     else:
-        nn.utils.clip_grad_value_(parameters, recipe.clip / rate)
+        nn.utils.clip_grad_value_(parameters, recipe.clip / lr)

@@ -11,7 +11,7 @@ from torch import nn
 from torchao.quantization.pt2e import disable_fake_quant
 
 from pipeline_src.compression.calibration import SAMPLES, calibrate
-from pipeline_src.compression.folding import fold
+from pipeline_src.graph.folding import fold
 
 
 def sr_of(net: Any, scale: int) -> torch.Tensor:

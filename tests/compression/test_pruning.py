@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from pipeline_src import models
 from pipeline_src.compression import channels, pruning
 from pipeline_src.compression.calibration import calibrate
+from pipeline_src.config import Pruning
 from pipeline_src.errors import UserError
 from pipeline_src.models.layers import ScaleBatchNorm
-from pipeline_src.params import Pruning
-from pipeline_src.training.weights import load_net, save_net
+from pipeline_src.weights import load_net, save_net
 
 WAYS: dict[str, dict[str, Any]] = {
     "half": {"pruner": "l1", "sparsity": 0.5},
@@ -95,7 +95,7 @@ def test_half_of_every_layer_goes_but_of_those_that_make_the_image(name: str) ->
     assert all(layer.after == layer.before - layer.before // 2 for layer in layers if layer.layer not in whole_ones)
     last = {"vdsr": "body.6"} | dict.fromkeys(("abpn", "abpn_nearest", "abpn_bilinear"), "body.8")
     last |= dict.fromkeys(("abpn, nearest", "abpn, feature"), "body.12")
-    assert whole_ones == {last.get(name, "exit")}, layers
+    assert whole_ones == {last.get(name, "tail")}, layers
 
 
 @pytest.mark.parametrize(("sparsity", "width", "count"), [(0.2, 52, 438_984), (0.5, 32, 166_464)])
@@ -113,7 +113,7 @@ def test_the_filters_that_go_are_those_that_nni_takes_of_the_net_itself() -> Non
 
     net = models.build("vdsr", [2], {"channels": 12, "depth": 4})
     ours = copy.deepcopy(net)
-    pruning.prune(ours, Pruning(pruner="l1", sparsity=0.4, judge="weights"), {})
+    pruning.prune(ours, Pruning(pruner="l1", sparsity=0.4, criterion="weights"), {})
     pruner = L1NormPruner(net.body, [{"op_types": ["Conv2d"], "sparse_ratio": 0.4}])
     _, masks = pruner.compress()
     reads = torch.tensor([True])
@@ -147,7 +147,7 @@ def test_level_zeroes_the_smallest_weights_and_they_stay_so() -> None:
     net = models.build("abpn", [2], {"channels": 12, "depth": 2})
     nn.init.normal_(net.body[-1].weight)
     before = copy.deepcopy(net.state_dict())
-    spec = Pruning(pruner="level", sparsity=0.75, judge="weights", exclude=["body.4"])
+    spec = Pruning(pruner="level", sparsity=0.75, criterion="weights", exclude=["body.4"])
     first, *_, last = pruning.prune(net, spec, {})
     assert (first.layer, first.before, first.after) == ("body.0", 12 * 27, 12 * 27 // 4)
     assert last.layer == "body.8"
@@ -189,12 +189,12 @@ def test_random_weights_have_the_widths_but_not_the_values_of_the_surviving_ones
         nets[weights] = models.build("ecdn", [2], {"mobile": True})
         for of_scale in nets[weights].body.blocks[0].layers[0].norm.statistics.values():
             of_scale.mean.fill_(1)
-        spec = Pruning.model_validate({"pruner": "l1", "sparsity": 0.5, "weights": weights})
+        spec = Pruning.model_validate({"pruner": "l1", "sparsity": 0.5, "initialise": weights})
         pruning.prune(nets[weights], spec, EXAMPLES)
     surviving, random = (net.state_dict() for net in nets.values())
     assert {name: tensor.shape for name, tensor in surviving.items()} == {n: t.shape for n, t in random.items()}
-    assert not torch.equal(surviving["entry.weight"], random["entry.weight"])
-    assert torch.equal(surviving["shift.0.weight"], random["shift.0.weight"])  # no weight, but the mean of DIV2K
+    assert not torch.equal(surviving["head.weight"], random["head.weight"])
+    assert torch.equal(surviving["sub_mean.0.weight"], random["sub_mean.0.weight"])  # no weight, but the mean of DIV2K
     assert not random["body.blocks.0.layers.0.norm.statistics.2.mean"].any()
 
 
@@ -240,7 +240,7 @@ def test_what_a_filter_contributes_does_not_depend_on_the_scales_of_channels() -
     twin.body[0].bias.data *= factors
     twin.body[2].weight.data /= factors[:, None, None]
     by_contributions = Pruning(pruner="l1", sparsity=0.5)
-    by_weights = by_contributions.model_copy(update={"judge": "weights"})
+    by_weights = by_contributions.model_copy(update={"criterion": "weights"})
     assert gone(net, by_contributions) == gone(twin, by_contributions)
     assert gone(net, by_weights) != gone(twin, by_weights)
     assert channels.read(net).convolutions["body.0.weight"].filters[5] in gone(net, by_contributions)
@@ -248,4 +248,4 @@ def test_what_a_filter_contributes_does_not_depend_on_the_scales_of_channels() -
 
 def gone(net: Any, spec: Pruning) -> set[int]:
     of_net = channels.read(net)
-    return pruning.channels_to_go(of_net, pruning.judged(net, of_net, spec, EXAMPLES), spec)
+    return pruning.channels_to_go(of_net, pruning.pruner_input(net, of_net, spec, EXAMPLES), spec)

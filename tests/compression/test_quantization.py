@@ -12,9 +12,9 @@ from torch import nn
 
 from pipeline_src.compression import quantization
 from pipeline_src.compression.calibration import calibrate
-from pipeline_src.compression.folding import constant
-from pipeline_src.compression.ranges import fits
 from pipeline_src.errors import UserError
+from pipeline_src.graph.folding import constant
+from pipeline_src.graph.saturation import fits
 from pipeline_src.models import build
 
 QUANTIZE = "quantized_decomposed.quantize_per_tensor.default"
@@ -116,9 +116,9 @@ def test_pixels_enter_and_leave_a_net_of_0_to_1_exactly() -> None:
     assert (sr_of(calibrated(net), image, 1) - tensor(image)).abs().max() < 1e-3
 
 
-def test_in_training_steps_follow_weights_that_grow_and_activations_keep_their_ranges() -> None:
+def test_in_training_steps_begin_qat_that_grow_and_activations_keep_their_ranges() -> None:
     graphs = copy.deepcopy(calibrated(trained_net()))
-    quantization.follow_weights(graphs)
+    quantization.begin_qat(graphs)
     batch = torch.cat([tensor(image) for image in images()])
 
     def moved(factor: float) -> set[int]:
@@ -142,8 +142,8 @@ def test_no_pair_of_weights_can_saturate_after_calibration_or_after_training(nam
     torch.manual_seed(0)
     for parameter in graphs.parameters():
         parameter.data += 0.3 * parameter.abs().mean() * torch.randn_like(parameter)
-    quantization.follow_weights(graphs)
-    quantization.settle_weights(graphs)
+    quantization.begin_qat(graphs)
+    quantization.end_qat(graphs)
     assert_fit(graphs)
     flags = {key: value for key, value in graphs.state_dict().items() if key.endswith("observer_enabled")}
     assert not any(flag.any() for flag in flags.values())

@@ -9,10 +9,12 @@ from torchao.quantization.pt2e import FakeQuantize
 
 from pipeline_src.compression import quantization
 from pipeline_src.compression.calibration import calibrate
-from pipeline_src.compression.folding import GraphNet, fold
-from pipeline_src.compression.ranges import fits, smallest_step
+from pipeline_src.compression.ranges import smallest_step
 from pipeline_src.compression.rounding import round_rows
-from pipeline_src.deployment import reading
+from pipeline_src.graph import reading
+from pipeline_src.graph.folding import GraphNet, fold
+from pipeline_src.graph.operations import Convolution
+from pipeline_src.graph.saturation import fits
 
 
 def rows_and_inputs(correlation: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -72,15 +74,16 @@ def test_biases_are_on_the_steps_of_each_use_of_the_weights(name: str) -> None:
     assert_on_steps(graphs)
     for parameter in graphs.parameters():
         parameter.data *= 1.01
-    quantization.follow_weights(graphs)
-    quantization.settle_weights(graphs)
+    quantization.begin_qat(graphs)
+    quantization.end_qat(graphs)
     assert_on_steps(graphs)
 
 
 def assert_on_steps(graphs: GraphNet) -> None:
     for scale in graphs.description.scales:
         net = reading.read(quantization.convert(graphs).at_scale(scale))
-        layers = [(step.weights, step.inputs[0]) for step in net.steps if step.weights]
+        convolutions = [operation for operation in net.operations if isinstance(operation, Convolution)]
+        layers = [(convolution.weights, convolution.inputs[0]) for convolution in convolutions]
         assert len(layers) >= 5
         for weights, x in layers:
             whole, steps = weights.int32_bias(x)

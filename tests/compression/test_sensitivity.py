@@ -11,9 +11,9 @@ from small_net import NETS, calibrated, images, trained
 
 from pipeline_src.compression import quantization, sensitivity
 from pipeline_src.compression.calibration import calibrate
-from pipeline_src.compression.folding import fold
-from pipeline_src.data.imresize import imresize
 from pipeline_src.errors import UserError
+from pipeline_src.graph.folding import fold
+from pipeline_src.imaging.imresize import imresize
 
 
 def pair(scale: int) -> sensitivity.Pair:
@@ -59,10 +59,10 @@ def test_the_layers_to_keep_are_the_worst_or_those_that_are_named() -> None:
     rows = [{"scale": 2, "layer": "a.0", "lost_db": 0.1}, {"scale": 2, "layer": "a.1", "lost_db": -0.2}]
     rows += [{"scale": 3, "layer": "b", "lost_db": 0.3}, {"scale": 3, "layer": "a.1", "lost_db": 0.2}]
     names = ["a.0", "a.1", "b"]
-    assert sensitivity.to_keep(2, rows, names) == ["b", "a.1"]
-    assert sensitivity.to_keep(["a.*"], [], names) == ["a.0", "a.1"]
+    assert sensitivity.layers_to_keep(2, rows, names) == ["b", "a.1"]
+    assert sensitivity.layers_to_keep(["a.*"], [], names) == ["a.0", "a.1"]
     with pytest.raises(UserError, match=r"float_layers names 'body\.9', but the layers are a\.0, a\.1, b; correct it"):
-        sensitivity.to_keep(["a.0", "body.9"], [], names)
+        sensitivity.layers_to_keep(["a.0", "body.9"], [], names)
 
 
 def test_a_layer_is_tried_with_its_own_scale_and_no_other_layer_is() -> None:

@@ -1,12 +1,16 @@
-"""Every kind of net in files, written once."""
+"""Files of small nets, each written once for all tests."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from exported import SIZE, export
-from small_net import NETS
+from small_net import NETS, calibrated, trained_net
 
-from pipeline_src.deployment import openvino
+from pipeline_src.compression import quantization
+from pipeline_src.deployment import formats
+from pipeline_src.weights import save_net
 
 
 @pytest.fixture(scope="session", params=[name for name in NETS if name != "abpn"])  # which has tests of its own
@@ -14,5 +18,26 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """A net's name, and the folder of its files."""
     folder = tmp_path_factory.mktemp(request.param)
     export(request.param, folder, SIZE)
-    assert openvino.try_compile(folder) == {}
+    assert formats.try_out(folder.rglob("*.xml")) == {}
     return request.param, folder
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """fp32 and ptq of the small ABPN, as the stage export writes them (one size: 360×640), and the weights."""
+    folder, net = tmp_path_factory.mktemp("export"), trained_net()
+    export("abpn", folder, (360, 640))
+    save_net(folder / "weights.safetensors", net, {"model": "abpn", "scales": [3], "net": {"channels": 12, "depth": 2}})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def converted() -> Any:
+    """The int8 graph of the small ABPN."""
+    return quantization.convert(calibrated(trained_net())).at_scale(3)
+
+
+@pytest.fixture
+def apart(folder: Path, tmp_path: Path) -> Path:
+    """A copy of the folder to damage."""
+    return Path(shutil.copytree(folder, tmp_path / "export"))

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from exported import FACTS, SIZE, export, lr_images
+from exported import SIZE, export, facts, lr_images
 from small_net import images, prepared, trained
 
 from pipeline_src.compression import calibration, quantization, quantizer
-from pipeline_src.compression.ranges import LARGEST_SUM, LARGEST_WEIGHT, largest_pair
-from pipeline_src.deployment import cards, exporting, onnx, openvino, reference, runtimes
-from pipeline_src.deployment.tflite import parse
+from pipeline_src.deployment import cards, exporting, reference, runtimes
+from pipeline_src.deployment.formats import onnx, openvino
+from pipeline_src.deployment.tflite_model import parse
+from pipeline_src.graph.saturation import LARGEST_SUM, LARGEST_WEIGHT, largest_pair
 
 # oneDNN, with which OpenVINO computes, takes the CPU for one without AVX-512 and VNNI.
 WITHOUT_VNNI = """
@@ -113,14 +114,14 @@ def test_without_vnni_openvino_gives_the_image_that_it_gives_here_and_that_of_tf
 
 
 @pytest.fixture
-def saturating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+def saturating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Path:
     """EDSR in steps that use all of −127..127, as in most int8 nets: its files saturate without VNNI."""
     monkeypatch.setattr(quantizer, "smallest_step", lambda weights: weights.flatten(1).abs().amax(1) / LARGEST_WEIGHT)
     monkeypatch.setattr(calibration, "round_weights", lambda graph, images: None)
     graphs = prepared(trained("edsr"))
     calibration.calibrate(graphs, {2: images()})
-    exporting.export(quantization.convert(graphs).at_scale(2), tmp_path, "ptq_x2", SIZE, **FACTS | {"scale": 2})
-    assert "ptq_x2: its int8 weights saturate on CPUs without VNNI; quantise it again" in capsys.readouterr().err
+    exporting.export(quantization.convert(graphs).at_scale(2), tmp_path, "ptq_x2", SIZE, facts(scale=2))
+    assert "ptq_x2: its int8 weights saturate on CPUs without VNNI; quantise it again" in caplog.text
     return tmp_path / "ptq_x2.onnx"
 
 

@@ -11,8 +11,9 @@ import yaml
 from shared import ROOT
 from torch import Tensor, nn
 
-from pipeline_src.evaluation import complexity
-from pipeline_src.models.once_for_all import build, dimension
+from pipeline_src.metrics import complexity
+from pipeline_src.models.once_for_all import build
+from pipeline_src.models.once_for_all.supernet import dimension
 from pipeline_src.searching import costs
 
 SPACES: dict[str, dict[str, Any]] = {
@@ -36,13 +37,13 @@ def whole_of(space: str, scales: list[int] = SCALES) -> Any:
 
 def subnets_of(whole: Any, count: int = 2) -> list[dict[str, int]]:
     chance = random.Random(1)
-    drawn = [whole.draw(chance, scale) for scale in SCALES for _ in range(count)]
+    drawn = [whole.sample_subnet(chance, scale) for scale in SCALES for _ in range(count)]
     return drawn + [end(scale) for scale in SCALES for end in (whole.smallest, whole.largest)]
 
 
 def cut_out(whole: Any, space: str, subnet: dict[str, int]) -> Any:
     net = build(SCALES, **SPACES[space], subnet=subnet)
-    net.load_state_dict(whole.weights(subnet))
+    net.load_state_dict(whole.subnet_weights(subnet))
     return net.eval()
 
 
@@ -56,7 +57,7 @@ def test_a_part_computes_what_the_net_that_is_cut_out_does(space: str) -> None:
     whole, lr = whole_of(space), pixels(2, 3, 9, 13)
     made = []
     for subnet in subnets_of(whole):
-        part, net = whole.part(subnet), cut_out(whole, space, subnet)
+        part, net = whole.subnet_module(subnet), cut_out(whole, space, subnet)
         assert torch.equal(part.train()(lr), net.train()(lr))
         made.append(part.eval()(lr))
         assert torch.equal(made[-1], net.eval()(lr))
@@ -73,7 +74,7 @@ def test_a_part_computes_what_the_net_that_is_cut_out_does(space: str) -> None:
 def test_a_part_trains_what_it_shares_and_nothing_else(space: str) -> None:
     whole, lr = whole_of(space), pixels(1, 3, 8, 8)
     subnet = whole.smallest(2)
-    before = whole.part(subnet).train()(lr)
+    before = whole.subnet_module(subnet).train()(lr)
     before.square().mean().backward()
     gradients = {name: parameter.grad for name, parameter in whole.named_parameters() if parameter.grad is not None}
     everything = {name for name, _ in whole.named_parameters()}
@@ -88,7 +89,7 @@ def test_a_part_trains_what_it_shares_and_nothing_else(space: str) -> None:
     assert head.abs().sum() > 0
     assert inner.abs().sum() == pytest.approx(head.abs().sum().item()), "channels beyond the subnet's have none"
     torch.optim.SGD(whole.parameters(), 1e-6).step()
-    assert not torch.equal(whole.part(subnet).train()(lr), before)
+    assert not torch.equal(whole.subnet_module(subnet).train()(lr), before)
 
 
 @every_space
@@ -119,18 +120,18 @@ def test_a_smaller_kernel_is_the_centre_of_the_larger_one_until_it_is_trained() 
     transforms = whole.transforms["1_1"]
     assert sum(parameter.numel() for parameter in transforms.parameters()) == 706
     name = "stages.0.0.depthwise.weight"
-    large = whole.weights(whole.largest(2))[name]
+    large = whole.subnet_weights(whole.largest(2))[name]
     assert large.shape[-1] == 7
     for kernel in (5, 3):
         cut = (7 - kernel) // 2
         subnet = whole.largest(2) | {"kernel1_1": kernel}
-        assert torch.equal(whole.weights(subnet)[name], large[..., cut:-cut, cut:-cut])
+        assert torch.equal(whole.subnet_weights(subnet)[name], large[..., cut:-cut, cut:-cut])
     with torch.no_grad():
         transforms["5"].mul_(2)
         transforms["3"].copy_(transforms["3"].roll(1, 0))  # each output is the input before it
-    assert torch.equal(whole.weights(whole.largest(2))[name], large)
-    assert torch.equal(whole.weights(whole.largest(2) | {"kernel1_1": 5})[name], 2 * large[..., 1:-1, 1:-1])
-    centre = whole.weights(whole.largest(2) | {"kernel1_1": 3})[name].flatten(1)
+    assert torch.equal(whole.subnet_weights(whole.largest(2))[name], large)
+    assert torch.equal(whole.subnet_weights(whole.largest(2) | {"kernel1_1": 5})[name], 2 * large[..., 1:-1, 1:-1])
+    centre = whole.subnet_weights(whole.largest(2) | {"kernel1_1": 3})[name].flatten(1)
     assert torch.equal(centre, 2 * large[..., 2:-2, 2:-2].flatten(1).roll(1, 1))
 
 
@@ -140,13 +141,13 @@ def test_sorting_puts_the_important_channels_first_and_changes_no_net_of_all_cha
     whole, lr = whole_of(space), pixels(1, 3, 12, 10)
     full = {"scale": SCALES, "depth": whole.choices()["depth"], "kernel": whole.choices().get("kernel", ())}
     chance = random.Random(2)
-    nets = [whole.draw(chance, scale, full) for scale in SCALES for _ in range(4)]
-    before = [whole.part(subnet).eval()(lr) for subnet in nets]
-    smallest = whole.part(whole.smallest(2)).eval()(lr)
+    nets = [whole.sample_subnet(chance, scale, full) for scale in SCALES for _ in range(4)]
+    before = [whole.subnet_module(subnet).eval()(lr) for subnet in nets]
+    smallest = whole.subnet_module(whole.smallest(2)).eval()(lr)
     whole.sort_channels(max(whole.choices()["width"]))
     for subnet, was in zip(nets, before, strict=True):
-        assert torch.allclose(whole.part(subnet).eval()(lr), was, atol=1e-3), subnet
-    assert not torch.allclose(whole.part(whole.smallest(2)).eval()(lr), smallest, atol=1e-3)
+        assert torch.allclose(whole.subnet_module(subnet).eval()(lr), was, atol=1e-3), subnet
+    assert not torch.allclose(whole.subnet_module(whole.smallest(2)).eval()(lr), smallest, atol=1e-3)
     for importance in importances(whole, space):
         assert torch.equal(importance, importance.sort(descending=True).values)
         assert importance[0] > importance[-1]
@@ -212,7 +213,7 @@ def test_a_space_that_is_not_there_or_has_not_the_scale_is_refused() -> None:
     with pytest.raises(ValueError, match="this net upscales ×2, ×4, not ×3"):
         whole_of("plain").at_scale(3)
     with pytest.raises(ValueError, match="this net upscales ×4, not ×2"):
-        whole_of("plain").part(whole_of("plain").largest(4)).at_scale(2)
+        whole_of("plain").subnet_module(whole_of("plain").largest(4)).at_scale(2)
     assert whole_of("plain", [3]).at_scale(3).eval()(pixels(1, 3, 8, 8)).shape[-1] == 24
 
 
@@ -243,7 +244,7 @@ def test_count_is_that_of_all_there_are(net: dict[str, Any]) -> None:
     whole: Any = build([2], **net)
     every = itertools.product(*whole.genes.values())
     found = {tuple(whole.subnet(dict(zip(whole.genes, genes, strict=True))).values()) for genes in every}
-    assert whole.count(2) == len(found)
+    assert whole.count_subnets(2) == len(found)
 
 
 @every_space
@@ -252,7 +253,7 @@ def test_a_draw_is_of_its_seed_and_of_the_choices(space: str) -> None:
 
     def drawn(seed: int, choices: Any = None) -> list[dict[str, int]]:
         chance = random.Random(seed)
-        return [whole.draw(chance, 4, choices) for _ in range(100)]
+        return [whole.sample_subnet(chance, 4, choices) for _ in range(100)]
 
     assert drawn(1) == drawn(1) != drawn(2)
     assert {subnet["scale"] for subnet in drawn(1)} == {4}

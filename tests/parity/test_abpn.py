@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline_src.evaluation.complexity import mult_adds, parameters
+from pipeline_src.metrics.complexity import mult_adds, parameters
 from pipeline_src.models import build
 from pipeline_src.models.abpn import RESIDUALS
 from pipeline_src.models.layers import depth_to_space, space_to_depth

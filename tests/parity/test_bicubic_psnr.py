@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from skimage import data, io
 
-from pipeline_src.data.images import list_images, read_image
-from pipeline_src.evaluation.bicubic import reference_psnr_y
+from pipeline_src.imaging.images import list_images, read_image
+from pipeline_src.metrics.bicubic import reference_psnr_y
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = {  # mean Y PSNR in dB at ×2, ×3, ×4
@@ -46,7 +46,7 @@ def test_the_table_of_the_protocol_is_the_published_one():
 def test_the_command_prints_a_row_per_folder(tmp_path):
     io.imsave(tmp_path / "astronaut.png", data.astronaut()[:150, :151])
     io.imsave(tmp_path / "camera.png", data.camera()[:150, :151])
-    command = [sys.executable, "-m", "pipeline_src.evaluation.bicubic"]
+    command = [sys.executable, "-m", "pipeline_src.metrics.bicubic"]
     done = subprocess.run([*command, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True)
     images = [read_image(file) for file in list_images(tmp_path)]
     means = [f"{statistics.fmean(reference_psnr_y(image, scale) for image in images):.2f}" for scale in (2, 3, 4)]

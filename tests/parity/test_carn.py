@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline_src.evaluation.complexity import mult_adds, parameters
+from pipeline_src.metrics.complexity import mult_adds, parameters
 from pipeline_src.models import build
 from pipeline_src.models.carn import ResidualUnit
 from pipeline_src.models.layers import DIV2K_MEAN, Upscale
@@ -63,12 +63,12 @@ def test_a_cascade_gives_each_block_all_that_came_before() -> None:
         b2 = unit2(fuse(fusion1, x, b1))
         return fuse(fusion3, x, b1, b2, unit3(fuse(fusion2, x, b1, b2)))
 
-    c0 = net.entry(lr / 255 - torch.tensor(DIV2K_MEAN)[:, None, None])
+    c0 = net.head(lr / 255 - torch.tensor(DIV2K_MEAN)[:, None, None])
     (block1, block2, block3), (fusion1, fusion2, fusion3) = net.body.blocks, net.body.fusions
     b1 = block(block1, c0)
     b2 = block(block2, fuse(fusion1, c0, b1))
     b3 = block(block3, fuse(fusion2, c0, b1, b2))
-    exit = net.exit(net.upscale(fuse(fusion3, c0, b1, b2, b3)))
+    exit = net.tail(net.upscale(fuse(fusion3, c0, b1, b2, b3)))
     expected = 255 * (exit + torch.tensor(DIV2K_MEAN)[:, None, None])
     assert torch.allclose(net(lr), expected, atol=1e-3)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline_src.evaluation.complexity import mult_adds, parameters
+from pipeline_src.metrics.complexity import mult_adds, parameters
 from pipeline_src.models import build, ecdn
 from pipeline_src.models.layers import ScaleBatchNorm, fold_batch_norm, upsampler
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline_src.evaluation.complexity import mult_adds, parameters
+from pipeline_src.metrics.complexity import mult_adds, parameters
 from pipeline_src.models import build
 from pipeline_src.models.edsr import ResidualBlock
 from pipeline_src.models.layers import DIV2K_MEAN
@@ -53,5 +53,5 @@ def test_a_skip_goes_over_all_blocks() -> None:
     torch.nn.init.zeros_(net.body[-1].weight)
     torch.nn.init.zeros_(net.body[-1].bias)
     lr, mean = torch.rand(1, 3, 8, 9) * 255, torch.tensor(DIV2K_MEAN)[:, None, None]
-    expected = 255 * (net.exit(net.upscale(net.entry(lr / 255 - mean))) + mean)
+    expected = 255 * (net.tail(net.upscale(net.head(lr / 255 - mean))) + mean)
     assert torch.allclose(net(lr), expected, atol=1e-3)

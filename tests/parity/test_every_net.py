@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from pipeline_src.evaluation.complexity import parameters
+from pipeline_src.metrics.complexity import parameters
 from pipeline_src.models import build
 
 UNUSED = ("width4", "width5", "width6")
@@ -144,7 +144,7 @@ def test_no_parameter_is_dead(name: str) -> None:
             assert parameter.grad is not None, key
             assert parameter.grad.any(), key
     frozen = sum(parameter.numel() for parameter in net.parameters() if not parameter.requires_grad)
-    assert frozen == (24 if hasattr(net, "shift") else 0)
+    assert frozen == (24 if hasattr(net, "sub_mean") else 0)
 
 
 @every_net

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline_src.data.colour import FROM_RGB, UNIT, rgb_to_y_float
-from pipeline_src.data.imresize import imresize_float
-from pipeline_src.evaluation.complexity import mult_adds, parameters
+from pipeline_src.imaging.colour import FROM_RGB, UNIT, rgb_to_y_float
+from pipeline_src.imaging.imresize import imresize_float
+from pipeline_src.metrics.complexity import mult_adds, parameters
 from pipeline_src.models import build
 from pipeline_src.models.layers import BicubicUpscale, mirror_pad
 

@@ -7,77 +7,67 @@ train every system anew. The values in params.yaml are compared by DVC itself.
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 from typing import get_args, get_origin
 
+import code_deps
 import grimp
 import pytest
 from test_dag import ROOT, stages
 
-from pipeline_src import params as settings
+from pipeline_src import config
 
-EVERY_STAGE_GOES_THROUGH = {f"pipeline_src.{name}" for name in ("command", "errors", "files", "params", "tracking")}
 STAGES = {stage.name: stage for stage in stages(ROOT, compare=False)}
-MODELS = settings.load(ROOT / "params.yaml").systems
 
 Key = tuple[str, ...]  # of params.yaml; () is the whole file
 
 
 @pytest.fixture(scope="module")
 def graph() -> grimp.ImportGraph:
-    return grimp.build_graph("pipeline_src", exclude_type_checking_imports=True, cache_dir=None)
+    return code_deps.import_graph()
 
 
-def file_of(module: str) -> Path:
-    path = Path(*module.split("."))
-    return path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py")
+def test_the_code_in_dvc_yaml_is_what_the_stages_import(graph: grimp.ImportGraph) -> None:
+    text = (ROOT / "dvc.yaml").read_text()
+    assert code_deps.with_code_deps(text, graph) == text
 
 
 def imported_by(stage: str, graph: grimp.ImportGraph) -> set[str]:
-    """Modules that a stage's script runs, those that Python runs for their packages among them."""
+    """Modules that a stage's script runs, the net and the downscaler that params.yaml names among them."""
     verb, _, item = stage.partition("@")
-    script = f"pipeline_src.stages.{verb}"
-    modules = graph.find_upstream_modules(script) | {script}
-    if "pipeline_src.models" in modules:  # it imports the net that params.yaml names
-        net = f"pipeline_src.models.{MODELS[item].model}"
-        modules |= graph.find_upstream_modules(net) | {net}
-    if "pipeline_src.downscaling" in modules and verb in ("train", "benchmark"):  # which run it
-        downscaler = f"pipeline_src.downscaling.{MODELS[item].downscaler.model}"
-        modules |= graph.find_upstream_modules(downscaler) | graph.find_descendants(downscaler) | {downscaler}
-    parts = [module.split(".") for module in modules]
-    packages = {".".join(names[:depth]) for names in parts for depth in range(1, len(names))}
-    return {module for module in modules | packages if (ROOT / file_of(module)).read_text().strip()}
+    modules = code_deps.modules_of(verb, graph)
+    system = config.load(ROOT / "params.yaml").systems.get(item)
+    if system and verb in code_deps.NETS:
+        net = f"pipeline_src.models.{system.model}"
+        modules |= graph.find_descendants(net) | {net}
+    if system and verb in code_deps.DOWNSCALERS:
+        downscaler = f"pipeline_src.downscaling.{system.downscaler.model}"
+        modules |= graph.find_descendants(downscaler) | {downscaler}
+    return modules
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_what_a_stage_imports_is_among_its_deps(name: str, graph: grimp.ImportGraph) -> None:
-    needed = {file_of(module).as_posix() for module in imported_by(name, graph) - EVERY_STAGE_GOES_THROUGH}
+    needed = {code_deps.file_of(module).as_posix() for module in imported_by(name, graph)}
     assert f"pipeline_src/stages/{name.partition('@')[0]}.py" in needed
     assert sorted(needed - set(STAGES[name].inputs)) == []
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_the_data_files_a_stage_reads_are_among_its_deps(name: str, graph: grimp.ImportGraph) -> None:
-    modules = [file_of(module) for module in imported_by(name, graph)]
-    shipped = [
-        p.relative_to(ROOT)
-        for p in (ROOT / "pipeline_src").rglob("*.*")
-        if p.suffix in {".csv", ".html", ".css", ".js"}
-    ]
-    read = {
-        file.as_posix()
-        for file in shipped
-        for module in modules
-        if module.parent == file.parent and f'"{file.name}"' in (ROOT / module).read_text()
-    }
-    assert sorted(read - set(STAGES[name].inputs)) == []
+def test_a_net_reads_no_code_that_its_stages_do_not_declare(graph: grimp.ImportGraph) -> None:
+    for package in graph.find_children("pipeline_src.models") - {"pipeline_src.models.layers"}:
+        upstream = {
+            m for inside in graph.find_descendants(package) | {package} for m in graph.find_upstream_modules(inside)
+        }
+        assert {m for m in upstream if not m.startswith(package)} <= {
+            "pipeline_src.models",
+            "pipeline_src.models.layers",
+        }
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_the_params_a_stage_reads_are_among_its_params(name: str) -> None:
     verb, _, item = name.partition("@")
     read = {".".join(key) for key in reads((ROOT / "pipeline_src" / "stages" / f"{verb}.py").read_text(), item)}
-    everything = set(settings.Params.model_fields)
+    everything = set(config.Params.model_fields)
     read = everything | read if "" in read else read
     declared = STAGES[name].params
     assert sorted(r for r in read - {""} if not any(f"{r}.".startswith(f"{d}.") for d in declared)) == []
@@ -85,13 +75,13 @@ def test_the_params_a_stage_reads_are_among_its_params(name: str) -> None:
 
 def test_only_stages_read_params(graph: grimp.ImportGraph) -> None:
     """What the library needs of params.yaml it is given, so that the stage's script shows all that is read."""
-    for module in set().union(*(imported_by(name, graph) for name in STAGES)) - EVERY_STAGE_GOES_THROUGH:
+    for module in set().union(*(imported_by(name, graph) for name in STAGES)):
         if not module.startswith("pipeline_src.stages"):
-            assert not list(reads((ROOT / file_of(module)).read_text(), "")), module
+            assert not list(reads((ROOT / code_deps.file_of(module)).read_text(), "")), module
 
 
 def reads(source: str, item: str) -> Iterator[Key]:
-    """The keys of params.yaml that a script reads after ``settings.load()``, followed through names it gives them.
+    """The keys of params.yaml that a script reads after ``config.load()``, followed through names it gives them.
 
     A value that is handed on as a whole is read as a whole. What is only compared or said in an error is not read.
     """
@@ -108,7 +98,7 @@ def _reads_of(function: ast.FunctionDef, item: str) -> Iterator[Key]:
         match node:
             case ast.Name(id=name):
                 return named.get(name)
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="settings"), attr="load")):
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="config"), attr="load")):
                 return ()
             case ast.Call(func=ast.Attribute(value=value, attr="system")) if key_of(value) == ():
                 return ("systems", item)
@@ -124,7 +114,7 @@ def _reads_of(function: ast.FunctionDef, item: str) -> Iterator[Key]:
                 yield from assign(target, value)
             case ast.Raise() | ast.Compare(ops=[ast.In() | ast.NotIn()]):
                 return
-            case ast.Attribute(value=ast.Name(id="settings"), attr="PARAMS"):
+            case ast.Attribute(value=ast.Name(id="paths"), attr="PARAMS"):
                 yield ()
             case ast.Attribute(value=value, attr="sets_for") if key_of(value) == ():
                 yield ("sets",)
@@ -151,7 +141,7 @@ def _reads_of(function: ast.FunctionDef, item: str) -> Iterator[Key]:
 
 def fields(key: Key) -> set[str]:
     """The named parts of a key of params.yaml; none for a plain value, or for what is looked up by a name in it."""
-    section: object = settings.Params
+    section: object = config.Params
     for name in key:
         if get_origin(section) is dict:
             section = get_args(section)[1]
@@ -163,11 +153,11 @@ def fields(key: Key) -> set[str]:
 def test_reads_follows_names_and_parts() -> None:
     script = """
 def train(system):
-    params = settings.load()
+    params = config.load()
     spec, threads = params.system(system), params.threads
     recipe = spec.train
     if system not in params.systems:
-        raise UserError(f"{settings.PARAMS} has {params.report}")
+        raise UserError(f"{paths.PARAMS} has {params.report}")
     fit(recipe.steps, spec.net, threads, params.sets_for("training"), **params.quantize.model_dump())
     one = params.sets[system]
     use(one.role)
@@ -180,5 +170,5 @@ def train(system):
         ("quantize",),
         ("sets", "abpn_x3", "role"),
     }
-    assert list(reads("def f():\n    log(settings.load().model_dump())", "")) == [()]
-    assert list(reads("def f():\n    settings.PARAMS.read_text()", "")) == [()]
+    assert list(reads("def f():\n    log(config.load().model_dump())", "")) == [()]
+    assert list(reads("def f():\n    paths.PARAMS.read_text()", "")) == [()]

@@ -21,7 +21,6 @@ COPIED = [
     "pyproject.toml",
     "pipeline_src",
     "profiles",
-    "results/search/.gitkeep",
     "workflow",
 ]
 RECIPE = "{steps: 4, batch: 2, patch: 16}"
@@ -30,10 +29,11 @@ TINY = f"""
 train: {{checkpoint_every: 2, validate_every: 2, validation_crop: 16}}
 quantize: {{calibration_images: 2, calibration_crop: 32}}
 benchmark: {{warmup: 1, runs: 3, min_seconds: 0.0, crops: 1, crop_size: 16}}
-nodes: {{size: [8, 12], channels: 8, warmup: 1, runs: 2}}
+operators: {{size: [8, 12], channels: 8, warmup: 1, runs: 2}}
 search: {{ofa_sr: ~}}
+prune: {{abpn_x3: {{finetune: {RECIPE}}}}}
 systems:
-  abpn_x3: {{timing_size: [24, 32], train: {RECIPE}, prune: {{finetune: {RECIPE}}}, qat: {RECIPE}}}
+  abpn_x3: {{benchmark_size: [24, 32], train: {RECIPE}, qat: {RECIPE}}}
   {"".join(f"{name}: ~{chr(10)}  " for name in OTHERS)}
 """
 STAGES = 10
@@ -56,7 +56,7 @@ class Copy:
                 shutil.copy(ROOT / name, folder / name)
         (folder / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
         (folder / "tiny.yaml").write_text(TINY)
-        self.ran("python", "-m", "pipeline_src.params", "tiny.yaml")
+        self.ran("python", "-m", "pipeline_src.cli.preset", "add", "tiny.yaml")
         self.ran("git", "init", "--quiet")
         self.commit()
 

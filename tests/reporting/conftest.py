@@ -1,188 +1,38 @@
-"""Benchmark folders as the benchmark stage leaves them: the report's input. Photographs are real, timings invented."""
+"""Fixtures of the report's tests: working folders with results, finished reports, and a browser."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from made_results import (
+    GAINS,
+    MANY,
+    MANY_SETS,
+    MEASURED,
+    PARAMS,
+    PRUNED,
+    SETS,
+    SYSTEMS,
+    benchmark_rows,
+    enter,
+    many_rows,
+    pruned_rows,
+    write_benchmark,
+    write_crops,
+    write_root,
+)
 
-ROOT = Path(__file__).parents[2]
-SETS = ("samples_heldout", "Set5")
-BICUBIC = {"samples_heldout": 27.31, "Set5": 30.40}
-GAINS = {"abpn_x3": {"fp32": 0.95, "ptq": 0.71, "qat": 0.89}, "small_x3": {"fp32": 0.31, "ptq": -0.12, "qat": 0.0}}
-MS = {
-    "fp32": {"tflite": 78.2, "onnx": 61.0, "openvino": 58.4, "torch": 95.0},
-    "ptq": {"tflite": 25.1, "onnx": 59.5, "openvino": 24.0, "torch": 180.0},
-    "qat": {"tflite": 24.9, "onnx": 72.0, "openvino": 31.0, "torch": 181.0},
-}
-KIB = {"fp32": 172, "ptq": 54, "qat": 55}
-PARAMS = {
-    "abpn_x3": {"channels": 28, "depth": 4},
-    "small_x3": {"channels": 12, "depth": 2},
-}
+from pipeline_src.reporting import tables
 
-# a full house: system → scales, gain of fp32 at ×2 in dB, ms per output megapixel at ×2, params
-MANY_SETS = {"samples_heldout": 30.1, "Set5": 33.6}  # and bicubic at ×2
-MANY = {
-    "abpn_x2": ([2], 3.1, 24, 33_464), "abpn_x3": ([3], 3.0, 26, 42_539), "abpn_x4": ([4], 2.9, 30, 62_048),
-    "vdsr": ([2, 3, 4], 3.5, 2900, 664_704), "carn": ([2, 3, 4], 4.1, 1050, 1_591_963),
-    "carn_m": ([2, 3, 4], 3.8, 420, 414_811), "ecdn": ([2, 3, 4], 3.8, 590, 694_555),
-    "ecdn_m": ([2, 3, 4], 3.7, 380, 396_955), "edsr_baseline_x2": ([2], 4.2, 1500, 1_369_859),
-    "edsr_baseline_x3": ([3], 4.2, 1550, 1_554_499), "edsr_baseline_x4": ([4], 4.2, 1600, 1_517_571),
-}  # fmt: skip
-
-
-PRUNED = {  # of vdsr: how, dB lost at ×2 per level of sparsity, and how many times faster and smaller
-    "l1_25": ({"pruner": "l1", "sparsity": 0.25}, 0.1, 1.7), "l1_50": ({"pruner": "l1", "sparsity": 0.5}, 0.3, 3.6),
-    "l1_90": ({"pruner": "l1", "sparsity": 0.9}, 1.9, 30), "fpgm_50": ({"pruner": "fpgm", "sparsity": 0.5}, 0.4, 3.6),
-    "level_50": ({"pruner": "level", "sparsity": 0.5, "exclude": ["body.0"]}, 0.05, 1),
-}  # fmt: skip
-
-
-def pruned_rows(name: str) -> list[dict[str, Any]]:
-    """``many_rows`` of vdsr/<name>."""
-    _, lost, times = PRUNED[name]
-    rows = [row | {"system": f"vdsr/{name}"} for row in many_rows("vdsr")]
-    for row in rows:
-        if row["variant"] != "bicubic":
-            row |= {key: row[key] / times for key in ("p50_ms", "p90_ms", "iqr_ms")}
-            row |= {key: round(row[key] / times) for key in ("file_bytes", "mult_adds", "params")}
-            row["psnr_y"] -= lost
-    return rows
-
-
-def many_rows(system: str) -> list[dict[str, Any]]:
-    """As many rows as the full pipeline measures; slow systems are timed at a quarter of the size."""
-    scales, gain, ms, params = MANY[system]
-    rows = []
-    for scale in scales:
-        height, width = (360, 640) if ms < 1000 else (180, 320)
-        megapixels = height * width * scale**2 / 1e6
-        for name, bicubic in MANY_SETS.items():
-            psnr = bicubic - 3.2 * (scale - 2) + 0.5 * (scale - 2) ** 2
-            place = {"system": system, "scale": scale, "set": name, "images": 5}
-            rows.append(place | {"variant": "bicubic", "psnr_y": psnr, "ssim_y": 0.93 - 0.07 * (scale - 2)})
-            times = 2 + params % 7 / 5
-            for variant, loss, faster in (("fp32", 0, 1), ("ptq", 0.13 * gain / 4, times), ("qat", 0.05, times)):
-                won = gain * (4 / scale - 0.6) / 1.4 * (0.8 if name == "Set5" else 1) - loss
-                won = -0.2 if (system, scale, variant) == ("ecdn_m", 3, "ptq") else won
-                for runtime, slower in (("onnx", 1.3 * faster**1.2), ("tflite", 1), ("openvino", 0.8)):
-                    p50 = ms * (2 / scale) ** 1.6 * megapixels * slower / faster
-                    rows.append(
-                        place
-                        | {"variant": variant, "runtime": runtime, "lr_height": height, "lr_width": width, "threads": 2}
-                        | {"psnr_y": psnr + won, "ssim_y": 0.93 - 0.07 * (scale - 2) + won / 120, "p50_ms": p50}
-                        | {"p90_ms": 1.1 * p50, "iqr_ms": 0.04 * p50, "file_bytes": params * (4 if loss == 0 else 1)}
-                        | {"peak_memory_mb": 90 + ms / 4, "params": params, "mult_adds": int(params * 4e5 / scale**2)}
-                        | {"off_levels": 1, "off_share": 0.0, "off_psnr": 58.2, "disagrees": ""}
-                    )
-    return rows
-
-
-def benchmark_rows(system: str) -> list[dict[str, object]]:
-    rows = []
-    for name in SETS:
-        place = {"system": system, "scale": 3, "set": name, "images": 5}
-        psnr = BICUBIC[name]
-        rows.append(place | {"variant": "bicubic", "psnr_y": psnr, "ssim_y": 0.81, "psnr_rgb": psnr - 1.7})
-        for variant, gain in GAINS[system].items():
-            for runtime, ms in MS[variant].items():
-                speed = 1 if system == "abpn_x3" else 0.4
-                rows.append(
-                    place
-                    | {"variant": variant, "runtime": runtime, "lr_height": 360, "lr_width": 640, "threads": 2}
-                    | {"psnr_y": psnr + gain, "ssim_y": 0.81 + gain / 50, "psnr_rgb": psnr - 1.7 + gain, "runs": 50}
-                    | {"p50_ms": speed * ms, "p90_ms": speed * ms * 1.08, "iqr_ms": speed * ms * 0.03}
-                    | {"file": f"{variant}_x3.{runtime}", "file_bytes": 1024 * KIB[variant], "peak_memory_mb": 141.2}
-                    | {"params": 42539, "mult_adds": 4343750656}
-                    | {"off_levels": 2, "off_share": 0.0, "off_psnr": 55.1, "disagrees": ""}
-                )
-    return rows
-
-
-def write_crops(folder: Path, scale: int = 3, sets: tuple[str, ...] = SETS) -> None:
-    from skimage import data
-
-    photographs = {
-        ("samples_heldout", "chelsea"): (data.chelsea(), 40, 110),
-        ("samples_heldout", "coffee"): (data.coffee(), 60, 160),
-        ("Set5", "astronaut"): (data.astronaut(), 80, 120),
-        ("Set5", "rocket"): (data.rocket(), 60, 200),
-    }
-    side = 64 * scale
-    for (name, image), (photograph, top, left) in photographs.items():
-        if name not in sets:
-            continue
-        hr = Image.fromarray(photograph[top : top + side, left : left + side])
-        bicubic = hr.resize((64, 64), Image.Resampling.BICUBIC).resize(hr.size, Image.Resampling.BICUBIC)
-        fp32 = Image.blend(bicubic, hr, 0.5)
-        int8 = Image.fromarray((np.asarray(fp32) // 4 * 4).astype(np.uint8))
-        place = folder / f"{name}_{image}_x{scale}"
-        place.mkdir(parents=True)
-        for variant, pixels in {"hr": hr, "bicubic": bicubic, "fp32": fp32, "ptq": int8, "qat": int8}.items():
-            pixels.save(place / f"{variant}.png")
-
-
-def write_nodes(folder: Path) -> None:
-    """As the stage nodes measures them; OpenVINO crashes on one."""
-    rows = []
-    for number, node in enumerate(("3×3 convolution", "ReLU", "bilinear resize ×3")):
-        place = {"node": node, "channels": 28, "height": 360, "width": 640, "threads": 2}
-        for runtime, slower in (("tflite", 1.0), ("openvino", 0.7)):
-            for precision, ms in (("float32", 20.5 / (1 + number)), ("int8", 6.25 / (1 + number))):
-                rows.append(place | {"precision": precision, "runtime": runtime, "p50_ms": slower * ms, "fails": ""})
-    rows[-1] |= {"p50_ms": np.nan, "fails": "OpenVINO crashes on it (signal 11)"}
-    folder.mkdir(parents=True)
-    pd.DataFrame(rows).to_csv(folder / "nodes.csv", index=False)
-
-
-def write_sensitivity(folder: Path) -> None:
-    """Of one system, as the stage quantize measures it on one image."""
-    rows = [{"scale": 3, "layer": f"body.{2 * i}", "lost_db": 0.01 * i - 0.005} for i in range(5)]
-    folder.mkdir(parents=True)
-    pd.DataFrame(rows).to_csv(folder / "sensitivity.csv", index=False)
-
-
-def write_root(root: Path, systems: dict[str, dict[str, object]], sets: tuple[str, ...]) -> None:
-    """params.yaml, with ``systems`` (what of abpn_x3's entry each changes) and evaluation ``sets``."""
-    import yaml
-
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["sets"] = {"samples": {"role": "training"}} | {name: {"role": "evaluation"} for name in sets}
-    params["systems"] = {
-        name: params["systems"]["abpn_x3"] | {"prune": {}} | changes for name, changes in systems.items()
-    }
-    params["search"] = {}
-    params["report"] = {"title": "Super-resolution <at> the edge", "crops": 4}
-    for name in systems:
-        write_sensitivity(root / "results/quantize" / name)
-    write_nodes(root / "results/nodes")
-    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-
-
-def write_benchmark(root: Path, system: str, rows: list[dict[str, object]]) -> Path:
-    machine = {
-        "cpu": "Model <9> & Co @ 2.10GHz",
-        "cores": 2,
-        "memory_gib": 7.8,
-        "versions": {"onnxruntime": "1.23.0", "ai-edge-litert": "2.0.3"},
-        "measured": "2026-01-02T03:04:05+00:00",
-    }
-    folder = root / "results" / "benchmark" / system
-    folder.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows).to_csv(folder / "benchmark.csv", index=False)
-    (folder / "machine.json").write_text(json.dumps(machine))
-    return folder
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="session")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with params.yaml and the benchmarks of two systems, and of a third that params no longer has."""
+    """A folder with params.yaml, the benchmarks of two systems, and that of a system that params.yaml no longer has."""
     root = tmp_path_factory.mktemp("original")
     write_root(root, {name: {"net": net} for name, net in PARAMS.items()}, SETS)
     for system in GAINS:
@@ -194,13 +44,12 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def full_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same of as many systems, scales and sets as the pipeline can have."""
+    """The same with many systems, scales and sets."""
     root = tmp_path_factory.mktemp("full")
     systems: dict[str, dict[str, object]] = {name: {"scales": scales} for name, (scales, *_) in MANY.items()}
-    recipe = {"steps": 10, "batch": 1, "patch": 16, "augment": [], "loss": "l1", "lr": 1e-3, "warmup": 0}
-    nets = {name: cut for name, (cut, *_) in PRUNED.items()}
-    systems["vdsr"]["prune"] = {"nets": nets, "finetune": recipe | {"decay": "cosine"}}
-    write_root(root, systems, tuple(MANY_SETS))
+    recipe = {"steps": 10, "batch": 1, "patch": 16, "augment": [], "lr": 1e-3, "warmup": 0}
+    nets = {name: spec for name, (spec, *_) in PRUNED.items()}
+    write_root(root, systems, tuple(MANY_SETS), {"vdsr": {"nets": nets, "finetune": recipe}})
     for name in PRUNED:
         write_benchmark(root, f"vdsr/{name}", pruned_rows(name))
     for system, (scales, *_) in MANY.items():
@@ -210,21 +59,15 @@ def full_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def enter(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(root)
-    monkeypatch.setenv("SR_TRACKING", "off")
-    return root
-
-
 @pytest.fixture
 def repository(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of ``original`` to change, as the working folder."""
+    """A copy of ``original`` that a test may change, as the working folder."""
     return enter(shutil.copytree(original, tmp_path / "repository"), monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def site(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The finished report of a copy of ``original``, which is the working folder meanwhile."""
+    """The finished report of a copy of ``original``, which is the working folder in the meantime."""
     from pipeline_src.stages.report import report
 
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -233,7 +76,52 @@ def site(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         yield root / "results" / "report"
 
 
-def section_of(page: str, name: str) -> str:
-    """The HTML of one section of the page."""
-    section = page[page.index(f'<section id="{name}">') :]
-    return section[: section.index("</section>")]
+@pytest.fixture
+def table(repository: Path) -> pd.DataFrame:
+    """Every measured row of ``repository``."""
+    return tables.read(MEASURED, SYSTEMS, list(SETS))
+
+
+@pytest.fixture
+def crowd(full_house: Path) -> pd.DataFrame:
+    """The rows of many systems at the scales 2, 3 and 4 on one set."""
+    return tables.read(full_house / "results/benchmark", list(MANY), list(MANY_SETS)).query("set == 'Set5'")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, headless; the test is skipped where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed (on Debian: apt install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(site: Path, browser: Any) -> Iterator[Any]:
+    """The page on a desktop; the test fails if the page logged anything, raised, or asked for anything outside."""
+    tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    problems: list[str] = []
+    tab.on("console", lambda message: problems.append(f"console: {message.text}"))
+    tab.on("pageerror", lambda error: problems.append(f"error: {error}"))
+    tab.on(
+        "request", lambda request: None if request.url.startswith(("file:", "data:")) else problems.append(request.url)
+    )
+    tab.goto((site / "index.html").as_uri())
+    yield tab
+    tab.close()
+    assert problems == []
+
+
+@pytest.fixture(scope="session")
+def crowded(full_house: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of ``full_house``."""
+    from pipeline_src.stages.report import report
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        root = enter(shutil.copytree(full_house, tmp_path_factory.mktemp("crowded") / "repository"), monkeypatch)
+        report()
+    return root / "results" / "report" / "index.html"

@@ -15,23 +15,24 @@ import pytest
 import torch
 from small_net import calibrated
 
-from pipeline_src.compression.folding import fold
+from pipeline_src.benchmarking import machine
 from pipeline_src.compression.quantization import convert
-from pipeline_src.data.hdf5 import ImagePairs
-from pipeline_src.deployment import reading
-from pipeline_src.deployment.blocks import chain
-from pipeline_src.deployment.operations import Operations
+from pipeline_src.config import Budget, LatencyTable, PinnedFile, Search
+from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
-from pipeline_src.evaluation import machine
 from pipeline_src.files import sha256
-from pipeline_src.models.once_for_all import Block, build
-from pipeline_src.params import Budget, Latency, Search, Start
+from pipeline_src.graph import reading
+from pipeline_src.graph.folding import fold
+from pipeline_src.graph.operations import Clamp, Convolution, OperationGraph
+from pipeline_src.metrics.validation import validator
+from pipeline_src.models.once_for_all import build
+from pipeline_src.models.once_for_all.blocks import Block
 from pipeline_src.searching import costs, latency
-from pipeline_src.searching.evolution import evolve, front, hypervolume, spread
+from pipeline_src.searching.blocks import chain
+from pipeline_src.searching.evolution import evolve, hypervolume, pareto_front, spread
 from pipeline_src.searching.predictor import Predictor, rank_correlation
-from pipeline_src.searching.quality import Judge, cut_out
+from pipeline_src.searching.quality import Judge, extract_subnet
 from pipeline_src.searching.search import latency_table
-from pipeline_src.training.setup import validator
 
 PLAIN = {"space": "plain", "widths": [4, 6], "depths": [1, 2]}
 MOBILE = {"space": "mobile", "widths": [1, 2], "depths": [1, 2], "kernels": [3, 5], "channels": 4, "hr_channels": 3}
@@ -50,16 +51,16 @@ ROWS = pd.DataFrame(
 )  # fmt: skip
 
 
-def spec(**changes: Any) -> Latency:
+def spec(**changes: Any) -> LatencyTable:
     how = {"size": [24, 32], "runtimes": ["tflite"], "precisions": ["int8"], "threads": 1, "warmup": 1, "runs": 2}
-    return Latency.model_validate(how | {"max_seconds": 0.2, "check": 1} | changes)
+    return LatencyTable.model_validate(how | {"max_seconds": 0.2, "check": 1} | changes)
 
 
 def test_the_front_is_what_no_other_point_beats() -> None:
-    assert front(POINTS) == [0, 1, 3]
-    assert front(POINTS[::-1]) == [5, 1, 2], "of equal points one"
-    assert front([(1.0, 2.0), (1.0, 3.0)]) == [1]
-    assert front([]) == []
+    assert pareto_front(POINTS) == [0, 1, 3]
+    assert pareto_front(POINTS[::-1]) == [5, 1, 2], "of equal points one"
+    assert pareto_front([(1.0, 2.0), (1.0, 3.0)]) == [1]
+    assert pareto_front([]) == []
 
 
 def test_hypervolume_is_the_area_below_the_front() -> None:
@@ -105,13 +106,13 @@ class Problem:
 
     def drawn(self, count: int) -> list[dict[str, int]]:
         chance = random.Random(1)
-        return [self.whole.draw(chance, 2) for _ in range(count)]
+        return [self.whole.sample_subnet(chance, 2) for _ in range(count)]
 
 
 def test_the_evolution_finds_the_front_that_random_draws_do_not() -> None:
     small, wide, candidates = Problem(PLAIN), Problem(), 1000
     points, every = small.points(small.evolved(200)), small.points(small.every())
-    assert {points[i] for i in front(points)} == {every[i] for i in front(every)}
+    assert {points[i] for i in pareto_front(points)} == {every[i] for i in pareto_front(every)}
     most = wide.cost(wide.whole.largest(2))
     best, found, by_chance = (
         hypervolume(wide.points(subnets), most)
@@ -234,8 +235,8 @@ def test_the_table_adds_up_blocks_of_its_device() -> None:
         table.ms([ANCHOR], ("tflite", "float32"))
 
 
-def start(path: Path) -> Start:
-    return Start(file=str(path), sha256=sha256(path)[:12])
+def start(path: Path) -> PinnedFile:
+    return PinnedFile(file=str(path), sha256=sha256(path)[:12])
 
 
 def test_a_table_of_other_hardware_is_read_and_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,7 +268,7 @@ def test_what_is_no_table_is_one_sentence(tmp_path: Path, content: str | None, s
     if content is not None:
         path.write_text(content)
     with pytest.raises(UserError, match=said) as error:
-        latency.read(start(path) if path.exists() else Start(file=str(path), sha256="0" * 8), spec())
+        latency.read(start(path) if path.exists() else PinnedFile(file=str(path), sha256="0" * 8), spec())
     assert str(path) in str(error.value)
 
 
@@ -291,7 +292,7 @@ def cores() -> Iterator[None]:
 @pytest.mark.usefixtures("cores")
 def test_a_search_that_was_stopped_goes_on_with_the_table_that_it_measured(tmp_path: Path) -> None:
     whole: Any = build([4], **PLAIN)
-    numbers: dict[str, Any] = dict.fromkeys(("images", "samples", "candidates", "front"), 1) | {"crop": 16}
+    numbers: dict[str, Any] = dict.fromkeys(("images", "samples", "candidates", "promising"), 1) | {"crop": 16}
     budgets = {"scales": [4], "seeds": [1], "nets": {"light": {"scale": 4, "parameters": 1e3}}}
     how = Search.model_validate(numbers | budgets | {"latency": spec().model_dump()})
     first, second, anew = (latency_table(whole, how, tmp_path / name) for name in ("kept", "kept", "other"))
@@ -329,14 +330,21 @@ def test_every_block_is_measured_and_whole_nets_beside_them(tmp_path: Path, net:
         assert check["error"] == pytest.approx(check["by_table"] / check["ms"] - 1)
 
 
-def operations(net: Operations) -> Counter[Any]:
-    """Of a net's operations the kinds, channels and shapes of weights, but for the clamp, which int8 needs none of."""
+def operations(net: OperationGraph) -> Counter[Any]:
+    """Count a net's operations by class, channels and fields, without the clamp, which int8 does not need."""
     return Counter(
-        (step.kind, tuple(x.channels for x in step.inputs), step.output.channels, step.number, step.relu, step.weights
-         and (step.weights.values.shape, step.weights.values.dtype, step.weights.groups, step.weights.padding))
-        for step in net.steps
-        if step.kind != "clamp"
-    )  # fmt: skip
+        (type(operation), *described(operation)) for operation in net.operations if not isinstance(operation, Clamp)
+    )
+
+
+def described(operation: Any) -> Iterator[Any]:
+    fields = dict(vars(operation))
+    for end in ("inputs", "outputs"):
+        yield tuple(x.channels for x in fields.pop(end))
+    if isinstance(operation, Convolution):
+        weights = fields.pop("weights")
+        yield weights.values.shape, weights.values.dtype, weights.groups, weights.padding
+    yield tuple(fields.items())
 
 
 @pytest.mark.parametrize("scale", [2, 4])
@@ -346,8 +354,8 @@ def test_the_operations_of_the_blocks_are_those_of_the_net(net: dict[str, Any], 
     whole: Any = build([2, 4], **net)
     for parameter in whole.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    subnet = whole.draw(random.Random(1), scale)
-    real = cut_out(whole, subnet)
+    subnet = whole.sample_subnet(random.Random(1), scale)
+    real = extract_subnet(whole, subnet)
     for int8, graphs in ((False, fold(real)), (True, convert(calibrated(real)))):
         made = chain(whole.blocks(subnet), int8)
         assert [*made.inputs, *made.outputs] == ["lr", "sr"]
@@ -375,6 +383,6 @@ def test_a_judge_measures_as_the_validation_does(train_h5: Path) -> None:
     subnets = [whole.smallest(4), whole.largest(4), whole.smallest(4)]
     found = Judge(whole, validation, 4, 6, 32, 2).over_bicubic(subnets, "subnets")
     validate = validator(validation, [4], 32, torch.device("cpu"))
-    expected = [validate(whole.part(subnet))["over_bicubic"] for subnet in subnets]
+    expected = [validate(whole.subnet_module(subnet))["over_bicubic"] for subnet in subnets]
     assert found == pytest.approx(expected, abs=1e-9)
     assert found[0] == found[2] != found[1]

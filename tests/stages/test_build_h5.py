@@ -10,8 +10,8 @@ import yaml
 from PIL import Image
 from shared import photograph
 
-from pipeline_src.data.hdf5 import ImagePairs
-from pipeline_src.data.imresize import imresize, modcrop
+from pipeline_src.datasets.hdf5 import ImagePairs
+from pipeline_src.imaging.imresize import imresize, modcrop
 
 Make = Callable[..., Path]
 Stage = Callable[..., subprocess.CompletedProcess[str]]
@@ -20,7 +20,7 @@ Stage = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def fetched(workspace: Make, stage: Stage) -> Path:
     """A workspace that has fetched four photographs to train on, and one to evaluate on."""
-    folder = workspace({"build_h5": {"validation_every": 3, "shrink": [1.0, 0.5]}})
+    folder = workspace({"build_h5": {"validation_every": 3, "resize_factors": [1.0, 0.5]}})
     params = yaml.safe_load((folder / "params.yaml").read_text())
     params["sets"] = {
         "holiday": {"role": "training", "folder": "holiday"},

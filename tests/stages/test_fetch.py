@@ -1,17 +1,33 @@
-"""The command that a user runs: its results, its words, its exit status, and nothing half-written."""
+"""The stage fetch as a user runs it: results, messages, exit status, and nothing half-written."""
 
 import csv
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from shared import ROOT
 
-ROOT = Path(__file__).parents[2]
+from pipeline_src.datasets import catalogue
+from pipeline_src.datasets.known_sets import SETS, KnownSet
+from pipeline_src.datasets.manifests import read_manifest
+from pipeline_src.errors import UserError
+from pipeline_src.stages import fetch as fetch_stage
+
+Make = Callable[..., Path]
+Stage = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def photographs(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True)
+    for seed in range(count):
+        pixels = np.random.default_rng(seed).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{seed}.png")
 
 
 @pytest.fixture
@@ -26,10 +42,7 @@ def project(tmp_path: Path) -> Path:
         "Set5": {"role": "training"},
     }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    (tmp_path / "photos").mkdir()
-    for seed in range(2):
-        pixels = np.random.default_rng(seed).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"photos/{seed}.png")
+    photographs(tmp_path / "photos", 2)
     return tmp_path
 
 
@@ -113,3 +126,41 @@ def test_help_imports_nothing_heavy(project: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_a_users_own_set_is_one_entry_of_params(workspace: Make, stage: Stage) -> None:
+    """A folder of photographs, and its name and role under `sets`."""
+    project = workspace({"sets": {"Manga": {"role": "evaluation", "folder": "manga"}}})
+    photographs(project / "manga", 3)
+    done = stage(project, "fetch", "Manga")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Manga: 3 images; your own, recorded as they are\n"
+    assert len(read_manifest(project / "results/fetch/evaluation/Manga")) == 3
+
+
+def test_a_published_set_is_one_entry_of_the_table_of_sets(
+    workspace: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the rows that the catalogue's command prints, its pixels are compared with the catalogue's too."""
+    project = workspace({"sets": {"Manga": {"role": "evaluation"}}})
+    photographs(project / "mirror/Manga/HR", 3)
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("SR_TRACKING", "off")
+    monkeypatch.setenv("SR_DATA_MIRROR", "mirror")
+    monkeypatch.setitem(SETS, "Manga", KnownSet(3, "Somebody, 2030", evaluation_only=True))
+    fetch_stage.fetch("Manga")
+    assert capsys.readouterr().out == (
+        "Manga: 3 images; no published hashes to compare with, so the pixels are recorded as first seen\n"
+    )
+
+    catalogue.print_rows("Manga", Path("mirror/Manga/HR"))
+    extended = project / "catalogue.csv"
+    extended.write_text(catalogue.CATALOGUE.read_text() + capsys.readouterr().out)
+    monkeypatch.setattr(catalogue, "CATALOGUE", extended)
+    fetch_stage.fetch("Manga")
+    assert capsys.readouterr().out == "Manga: 3 images; the pixels are those of the catalogue\n"
+
+    pixels = np.asarray(Image.open("mirror/Manga/HR/0.png"))
+    Image.fromarray(pixels ^ 1).save("mirror/Manga/HR/0.png")
+    with pytest.raises(UserError, match=r"lacks 1 of the 3 images of Manga: the first, 0\.png, has other pixels"):
+        fetch_stage.fetch("Manga")

@@ -16,10 +16,10 @@ from PIL import Image
 from safetensors.numpy import load_file
 from shared import TINY, photograph, stage_environment
 
-from pipeline_src.compression.ranges import LARGEST_SUM
-from pipeline_src.data.hdf5 import ImagePairs
+from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.deployment import cards
 from pipeline_src.files import sha256
+from pipeline_src.graph.saturation import LARGEST_SUM
 
 Make = Callable[..., Path]
 Stage = Callable[..., subprocess.CompletedProcess[str]]
@@ -31,13 +31,11 @@ SMALL = {
     "scales": [2, 3],
     "net": {"channels": 6, "depth": 3},
     "downscaler": {"model": "bicubic"},
-    "timing_size": [24, 32],
+    "benchmark_size": [24, 32],
     "train": FROM_NOTHING,
-    "subnets": "prune",
-    "prune": {"nets": {"half": {"pruner": "l1", "sparsity": 0.5}}, "finetune": FROM_NOTHING},
-    "float_layers": 0,
     "qat": RECIPE,
 }
+PRUNE = {"small": {"nets": {"half": {"pruner": "l1", "sparsity": 0.5}}, "finetune": FROM_NOTHING}}
 NETS = ("small", "small/half")
 VARIANTS = ("fp32", "ptq", "qat")
 
@@ -48,6 +46,7 @@ def trained(workspace: Make, train_h5: Path, stage: Stage) -> Path:
     folder = workspace(
         {
             "systems": {"small": SMALL},
+            "prune": PRUNE,
             "quantize": {"calibration_images": 2, "calibration_crop": 32},
             "benchmark": {
                 "threads": 1,
@@ -82,7 +81,7 @@ def test_prune_quantize_export_benchmark_and_upscale_at_two_scales(trained: Path
     for name in ("prune", "quantize", "export"):
         done = stage(trained, name, "small")
         assert done.returncode == 0, done.stderr
-    assert_pruned(trained / "results/prune/small")
+    assert_pruned(trained / "results/nets/small/prune")
     assert_quantized(trained / "results/quantize/small", trained / "results/build_h5/train.h5")
     assert_exported(exported, trained / "results/quantize/small")
     for card in exported.rglob("*.json"):  # two kinds of files are enough to measure
@@ -186,7 +185,15 @@ def assert_swept(out: Path) -> None:
 
 def assert_upscaled(folder: Path, heldout: Path) -> None:
     def upscale(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pipeline_src.upscale", str(heldout / "grey.png"), "-o", "sr.png", "--model"]
+        command = [
+            sys.executable,
+            "-m",
+            "pipeline_src.cli.upscale",
+            str(heldout / "grey.png"),
+            "-o",
+            "sr.png",
+            "--model",
+        ]
         return subprocess.run(
             [*command, "small", *arguments], cwd=folder, env=stage_environment(), capture_output=True, text=True
         )

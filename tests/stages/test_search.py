@@ -18,7 +18,8 @@ from shared import TINY, photograph, stage_environment
 
 from pipeline_src.deployment import cards
 from pipeline_src.files import sha256
-from pipeline_src.training.weights import load_net
+from pipeline_src.models import build
+from pipeline_src.weights import load_net, save_net
 
 Make = Callable[..., Path]
 Stage = Callable[..., subprocess.CompletedProcess[str]]
@@ -29,7 +30,7 @@ OFA = {
     "scales": [2, 4],
     "net": {"space": "plain", "widths": [4, 6, 8], "depths": [1, 2]},
     "downscaler": {"model": "bicubic"},
-    "timing_size": [24, 32],
+    "benchmark_size": [24, 32],
     "train": RECIPE
     | {"steps": 40, "lr": 3e-3, "distil": 0.5}
     | {
@@ -39,9 +40,6 @@ OFA = {
             {"dimension": "scale", "choices": [2, 4], "steps": 20, "lr": 1e-3, "subnets": 2},
         ]
     },
-    "subnets": "search",
-    "prune": {},
-    "float_layers": 0,
     "qat": RECIPE,
 }
 LATENCY = {
@@ -60,14 +58,14 @@ SEARCH: dict[str, Any] = {
     "crop": 24,
     "samples": 10,
     "candidates": 40,
-    "front": 4,
+    "promising": 4,
     "seeds": [1],
     "latency": LATENCY,
     "nets": {"light": {"scale": 4, "parameters": 3000.0}, "twice": {"scale": 2, "mult_adds": 2.5e8, "memory_mb": 1.0}},
     "finetune": RECIPE,
 }
 NETS = ("tiny/light", "tiny/twice")
-WEIGHTS = Path("results/train/tiny/weights.safetensors")
+WEIGHTS = Path("results/nets/tiny/weights.safetensors")
 
 
 @pytest.fixture
@@ -112,7 +110,7 @@ def test_from_one_training_to_the_files_of_its_subnets(ready: Path, stage: Stage
         done = stage(ready, name, "tiny")
         assert done.returncode == 0, done.stderr
     assert_trained(ready / "results/train/tiny")
-    assert_searched(ready / "results/search/tiny")
+    assert_searched(ready / "results/nets/tiny/search")
     assert not [*(ready / ".cache/train").iterdir()], "what a search or a training keeps to go on is gone in the end"
     assert_exported(ready)
     assert_upscaled(ready, heldout / "a.png")
@@ -158,7 +156,8 @@ def test_subnets_of_a_learned_downscaler(ready: Path, stage: Stage) -> None:
         done = stage(ready, name, "tiny")
         assert done.returncode == 0, done.stderr
     searched, quantised = (
-        json.loads((ready / f"results/{name}/tiny/metrics.json").read_text()) for name in ("search", "quantize")
+        json.loads((ready / f"results/{name}/metrics.json").read_text())
+        for name in ("nets/tiny/search", "quantize/tiny")
     )
     with h5py.File(ready / "results/train/tiny/downscaler/lr.h5") as lr:
         assert {*lr["validation"]} == {"X4"}
@@ -177,14 +176,14 @@ def assert_trained(out: Path) -> None:
     assert steps == sorted({*steps})
     assert steps[-1] == 40 + 10 + 20 + 20
     assert json.loads((out / "metrics.json").read_text())["smallest"] == float(curve[-1]["smallest"])
-    whole, metadata = load_net(out / "weights.safetensors", [2, 4])
+    whole, metadata = load_net(out.parents[1] / "nets/tiny/weights.safetensors", [2, 4])
     assert whole.choices() == {"scale": (2, 4), "depth": (1, 2), "width": (4, 6, 8)}
     assert len(metadata["recipe"]["shrink"]) == 3
 
 
 def assert_searched(out: Path) -> None:
     latency = rows_of(out / "latency.csv")
-    whole, _ = load_net(out.parents[1] / "train/tiny/weights.safetensors")
+    whole, _ = load_net(out.parent / "weights.safetensors")
     assert len(latency) == 2 * len(whole.all_blocks())
     checks = rows_of(out / "latency_check.csv")
     assert [row["runtime"] for row in checks] == ["tflite"] * 4 + ["openvino"] * 4
@@ -237,7 +236,7 @@ def assert_exported(folder: Path) -> None:
         (net, variant, scale) for net, scale in zip(NETS, (4, 2), strict=True) for variant in ("fp32", "ptq", "qat")
     }
     metrics = json.loads((folder / "results/quantize/tiny/metrics.json").read_text())
-    picked = json.loads((folder / "results/search/tiny/metrics.json").read_text())
+    picked = json.loads((folder / "results/nets/tiny/search/metrics.json").read_text())
     assert {*metrics} == {*NETS}
     for net, of_net in metrics.items():
         validation = picked[net.partition("/")[2]]["validation"]
@@ -249,7 +248,7 @@ def assert_exported(folder: Path) -> None:
 
 def upscale(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pipeline_src.upscale", *map(str, arguments)],
+        [sys.executable, "-m", "pipeline_src.cli.upscale", *map(str, arguments)],
         cwd=folder, env=stage_environment(), capture_output=True, text=True,
     )  # fmt: skip
 
@@ -266,7 +265,7 @@ def assert_upscaled(folder: Path, image: Path) -> None:
 
 def assert_the_same_search_finds_the_same(folder: Path, stage: Stage) -> None:
     """With the table of the first search, since times differ from run to run; and here nothing is fine-tuned."""
-    out = folder / "results/search/tiny"
+    out = folder / "results/nets/tiny/search"
     before, picked = (out / "subnets.csv").read_text(), json.loads((out / "metrics.json").read_text())
     shutil.copy(out / "latency.csv", folder / "table.csv")
     change(
@@ -284,7 +283,7 @@ def assert_the_same_search_finds_the_same(folder: Path, stage: Stage) -> None:
         assert metrics[name]["validation"]["step"] == 0
         alone, _ = load_net(out / "nets" / f"{name}.safetensors")
         with torch.no_grad():
-            assert torch.equal(alone(lr), whole.part(metrics[name]["subnet"]).eval()(lr))
+            assert torch.equal(alone(lr), whole.subnet_module(metrics[name]["subnet"]).eval()(lr))
 
 
 def assert_impossible_budgets_are_told(folder: Path, stage: Stage) -> None:
@@ -304,10 +303,14 @@ def test_what_is_not_searched_is_one_sentence(ready: Path, stage: Stage) -> None
     done = stage(ready, "search", "tiny")
     assert said_by(done) == f"error: {WEIGHTS} does not exist; run the stage that makes it first"
     said = said_by(stage(ready, "quantize", "tiny"))
-    assert said.startswith("error: results/search/tiny/nets holds no net; run the stage search first")
+    assert said == f"error: {WEIGHTS} does not exist; run the stage train first"
+    supernet = build("once_for_all", [2, 4], OFA["net"])
+    save_net(ready / WEIGHTS, supernet, {key: OFA[key] for key in ("model", "scales", "net")})
+    said = said_by(stage(ready, "quantize", "tiny"))
+    assert said.startswith("error: results/nets/tiny/search/nets holds no net; run the stage search first")
     Image.new("RGB", (20, 20)).save(ready / "a.png")
     for model in ("tiny", "tiny/half"):
         said = said_by(upscale(ready, "a.png", "-o", "b.png", "--model", model))
-        assert said == f"error: {model} is none of the subnets of tiny; name tiny/light, tiny/twice"
+        assert said == f"error: {model} is not a net of tiny; name tiny/light, tiny/twice"
     said = said_by(upscale(ready, "a.png", "-o", "b.png", "--model", "tiny/light"))
     assert "results/export/tiny/light/fp32_x4.onnx does not exist" in said

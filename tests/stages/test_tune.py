@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from shared import TINY
 
-from pipeline_src import params as settings
+from pipeline_src import config
+from pipeline_src.config import presets
 from pipeline_src.errors import UserError
 
 Make = Callable[..., Path]
@@ -21,13 +22,11 @@ SMALL = {
     "scales": [2],
     "net": {"channels": 6, "depth": 3},
     "downscaler": {"model": "bicubic"},
-    "timing_size": [24, 32],
+    "benchmark_size": [24, 32],
     "train": RECIPE,
-    "subnets": "prune",
-    "prune": {"nets": {"half": {"pruner": "l1", "sparsity": 0.5}}, "finetune": RECIPE},
-    "float_layers": 0,
     "qat": RECIPE,
 }
+PRUNE = {"small": {"nets": {"half": {"pruner": "l1", "sparsity": 0.5}}, "finetune": RECIPE}}
 SPACE = {"lr": {"loguniform": [1e-4, 1e-2]}, "batch": {"choice": [2, 4]}, "momentum": {"uniform": [0.5, 0.95]}}
 SEARCH = {"system": "small", "trials": 4, "steps": 6, "space": SPACE}
 
@@ -37,7 +36,7 @@ def trained(workspace: Make, train_h5: Path, stage: Stage) -> Callable[[dict[str
     """A workspace whose stage train is done, with what is to be tuned."""
 
     def make(tune: dict[str, Any]) -> Path:
-        folder = workspace({"systems": {"small": SMALL}, "tune": tune})
+        folder = workspace({"systems": {"small": SMALL}, "prune": PRUNE, "tune": tune})
         (folder / "results/build_h5").mkdir(parents=True)
         (folder / "results/build_h5/train.h5").symlink_to(train_h5)
         done = stage(folder, "train", "small")
@@ -65,9 +64,8 @@ def test_the_best_trial_is_a_preset_and_the_same_search_finds_it_again(
     assert len(rows) == 4
     assert len({row["psnr_y"] for row in rows}) == 4
     best = max(rows, key=lambda row: float(row["psnr_y"]))
-    settings.merge(folder / "results/tune/pruned/best.yaml", folder / "params.yaml")
-    recipe = settings.load(folder / "params.yaml").system("small").prune.finetune
-    assert recipe
+    presets.add([str(folder / "results/tune/pruned/best.yaml")], folder / "params.yaml")
+    recipe = config.load(folder / "params.yaml").prune["small"].finetune
     assert recipe.lr == pytest.approx(float(best["lr"]))
     assert recipe.batch == int(best["batch"])
     assert recipe.steps == TINY["steps"], "the steps of a trial are not those of the training"
@@ -89,8 +87,8 @@ def test_a_trial_that_diverges_is_told_and_does_not_win(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"system": "none"}, "tune.a.system is none, which is no system; name one of systems"),
-        ({"net": "none"}, "tune.a.net is none, which is not in systems.small.prune.nets"),
+        ({"system": "none"}, "tune.a.system is none, which is not a system; name one of systems"),
+        ({"net": "none"}, "tune.a.net is none, which is not in prune.small.nets"),
         ({"space": {}}, "tune.a.space: Dictionary should have at least 1 item after validation, not 0"),
         ({"space": {"steps": {"choice": [1]}}}, "tune.a.space.steps"),
         ({"space": {"lr": {"choice": [1.0], "uniform": [0.0, 1.0]}}}, "name one of choice, uniform and loguniform"),
@@ -98,7 +96,7 @@ def test_a_trial_that_diverges_is_told_and_does_not_win(
     ],
 )
 def test_a_search_that_cannot_be_is_refused_at_once(workspace: Make, change: dict[str, Any], message: str) -> None:
-    folder = workspace({"systems": {"small": SMALL}, "tune": {"a": SEARCH | change}})
+    folder = workspace({"systems": {"small": SMALL}, "prune": PRUNE, "tune": {"a": SEARCH | change}})
     with pytest.raises(UserError) as error:
-        settings.load(folder / "params.yaml")
+        config.load(folder / "params.yaml")
     assert message in str(error.value)

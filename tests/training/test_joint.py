@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from pipeline_src import downscaling
-from pipeline_src.data.hdf5 import ImagePairs
-from pipeline_src.data.images import through_jpeg
+from pipeline_src.config import Downscaler, Recipe
+from pipeline_src.datasets.hdf5 import ImagePairs
+from pipeline_src.imaging.images import through_jpeg
+from pipeline_src.metrics.validation import validator
 from pipeline_src.models import build
-from pipeline_src.params import Downscaler, Recipe
 from pipeline_src.training import joint
-from pipeline_src.training.loop import fit
-from pipeline_src.training.setup import patches_of, validator
+from pipeline_src.training.loop import TrainingRun, fit
+from pipeline_src.training.session import patches_of
 
 SLIM = {"entry": 4, "features": 8, "head": 8, "blocks": 1}
 RECIPE = {"steps": 8, "batch": 2, "patch": 10, "augment": ["hflip"], "loss": "l1", "lr": 1e-3, "warmup": 0}
@@ -43,10 +44,7 @@ def train(train_h5: Path, tmp_path: Path) -> Callable[..., Any]:
             if step == stop_at:
                 raise Stopped
 
-        curve = fit(
-            net,
-            patches_of(ImagePairs(train_h5, "training"), [4], recipe, seed=1),
-            recipe,
+        training = TrainingRun(
             name="a training",
             device=torch.device("cpu"),
             precision=torch.float32,
@@ -56,8 +54,9 @@ def train(train_h5: Path, tmp_path: Path) -> Callable[..., Any]:
             validate=validator(ImagePairs(train_h5, "validation"), [4], 24, torch.device("cpu")),
             validate_every=4,
             before_step=stop,
-            rates={"downscaler": net.spec.rate},
+            lr_factors={"downscaler": net.spec.lr_factor},
         )
+        curve = fit(net, patches_of(ImagePairs(train_h5, "training"), [4], recipe, seed=1), recipe, training)
         (tmp_path / "checkpoint.safetensors").unlink()
         return net, curve
 
@@ -65,7 +64,7 @@ def train(train_h5: Path, tmp_path: Path) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"jpeg": [30, 90, 100], "rounding": "straight", "rate": 0.1}], ids=["soft", "jpeg"]
+    "changes", [{}, {"jpeg": [30, 90, 100], "rounding": "straight", "lr_factor": 0.1}], ids=["soft", "jpeg"]
 )
 def test_a_training_that_was_stopped_ends_at_the_same_weights(train: Callable[..., Any], changes: Any) -> None:
     straight, curve = train(**changes)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline_src.params import Recipe
-from pipeline_src.training.optimisation import clip_gradients, loss_between, optimiser_of, rate_at
+from pipeline_src.config import Recipe
+from pipeline_src.training.optimisation import clip_gradients, loss_between, lr_at, optimiser_of
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -26,11 +26,11 @@ def recipe(**changes: Any) -> Recipe:
 
 def test_the_rate_falls_in_steps() -> None:
     stepped = recipe(decay=0.5, decay_every=40, warmup=10)
-    assert [rate_at(step, stepped) for step in (0, 9, 39, 40, 80)] == pytest.approx([0.01, 0.1, 0.1, 0.05, 0.025])
+    assert [lr_at(step, stepped) for step in (0, 9, 39, 40, 80)] == pytest.approx([0.01, 0.1, 0.1, 0.05, 0.025])
 
 
 def test_the_rate_falls_along_half_a_cosine() -> None:
-    assert [rate_at(step, recipe()) for step in (0, 50, 100)] == pytest.approx([0.1, 0.05, 0.0])
+    assert [lr_at(step, recipe()) for step in (0, 50, 100)] == pytest.approx([0.1, 0.05, 0.0])
 
 
 def parameter_with_gradient(*gradient: float) -> nn.Parameter:
@@ -41,7 +41,7 @@ def parameter_with_gradient(*gradient: float) -> nn.Parameter:
 
 def test_the_norm_is_over_all_gradients() -> None:
     one, other = parameter_with_gradient(3.0), parameter_with_gradient(0.0, 4.0)
-    clip_gradients([one, other], recipe(clip=1.0), rate=0.1)
+    clip_gradients([one, other], recipe(clip=1.0), lr=0.1)
     assert torch.cat([one.grad, other.grad]).tolist() == pytest.approx([0.6, 0.0, 0.8], abs=1e-5)
 
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from pipeline_src import downscaling
-from pipeline_src.data.hdf5 import ImagePairs
+from pipeline_src.config import Downscaler, Recipe, ShrinkPhase, Training
+from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
+from pipeline_src.metrics.validation import validator
 from pipeline_src.models import build
-from pipeline_src.params import Downscaler, Recipe, Shrink, Training
 from pipeline_src.training.joint import Joint
-from pipeline_src.training.loop import fit
-from pipeline_src.training.setup import patches_of, validator
+from pipeline_src.training.loop import TrainingRun, fit
+from pipeline_src.training.session import patches_of
 from pipeline_src.training.shrinking import Shrinking, check, shrink, with_smallest
 
 PLAIN = {"space": "plain", "widths": [4, 6, 8], "depths": [1, 2]}
@@ -57,8 +58,8 @@ def recipe_of(phases: list[dict[str, Any]]) -> Training:
     return Training.model_validate(RECIPE | {"shrink": [phase.model_dump() for phase in phases_of(phases)]})
 
 
-def phases_of(phases: list[dict[str, Any]]) -> list[Shrink]:
-    return [Shrink.model_validate({"lr": 1e-3} | phase) for phase in phases]
+def phases_of(phases: list[dict[str, Any]]) -> list[ShrinkPhase]:
+    return [ShrinkPhase.model_validate({"lr": 1e-3} | phase) for phase in phases]
 
 
 def pixels(*shape: int) -> torch.Tensor:
@@ -83,15 +84,17 @@ def train(train_h5: Path, tmp_path: Path) -> Callable[..., Any]:
                 trained,
                 patches_of(images, scales, recipe, seed=1 + phase),
                 recipe,
-                name=f"phase {phase}",
-                device=torch.device("cpu"),
-                precision=torch.float32,
-                compiled=False,
-                checkpoint=tmp_path / f"{phase}.safetensors",
-                checkpoint_every=2,
-                validate=with_smallest(validate) if phase else validate,
-                validate_every=2,
-                before_step=stop,
+                TrainingRun(
+                    name=f"phase {phase}",
+                    device=torch.device("cpu"),
+                    precision=torch.float32,
+                    compiled=False,
+                    checkpoint=tmp_path / f"{phase}.safetensors",
+                    checkpoint_every=2,
+                    validate=with_smallest(validate) if phase else validate,
+                    validate_every=2,
+                    before_step=stop,
+                ),
             )
             seen.append((phase, scales, recipe, trained))
             return curve
@@ -210,7 +213,7 @@ def test_the_penalty_is_the_distance_to_what_the_largest_net_makes() -> None:
     with torch.no_grad():
         same = shrinking()
         sr, penalty = same.at_scale(4).train()(lr)
-        teacher = same.whole.at_scale(4).train()(lr)
+        teacher = same.supernet.at_scale(4).train()(lr)
         assert torch.equal(sr, teacher)
         assert penalty == 0
         for distil in (0.5, 2.0):
@@ -230,15 +233,15 @@ def test_each_pass_takes_the_next_subnet_of_the_seed_and_eval_the_largest() -> N
             module = net.at_scale(4).train()
             drawn.append([module(lr)[0] for _ in range(6)])
             assert net.drawn == 6
-            assert torch.equal(module.eval()(lr), net.whole.at_scale(4).eval()(lr))
+            assert torch.equal(module.eval()(lr), net.supernet.at_scale(4).eval()(lr))
             assert net.drawn == 6
         assert all(torch.equal(one, other) for one, other in zip(*drawn, strict=True))
         assert len({sr.sum().item() for sr in drawn[0]}) >= 4
-        smallest = net.whole.part(net.whole.smallest(4)).eval()(lr)
+        smallest = net.supernet.subnet_module(net.supernet.smallest(4)).eval()(lr)
         assert torch.equal(net.smallest().at_scale(4).eval()(lr), smallest)
         first = {"scale": 4, "depth": 2} | {f"width{i + 1}": 6 for i in range(4)}
         early = shrinking(width=(6, 8)).smallest().at_scale(4).eval()(lr)
-        assert torch.equal(early, net.whole.part(first).eval()(lr)), "the smallest that was drawn so far"
+        assert torch.equal(early, net.supernet.subnet_module(first).eval()(lr)), "the smallest that was drawn so far"
 
 
 def test_a_downscaler_is_trained_with_all_subnets() -> None:

@@ -32,8 +32,8 @@ def downscale(net: Any, hr: "np.ndarray") -> "np.ndarray":
     import numpy as np
     import torch
 
-    from pipeline_src.data.colour import as_rgb, to_grey
-    from pipeline_src.data.tiles import spans
+    from pipeline_src.imaging.colour import as_rgb, to_grey
+    from pipeline_src.imaging.tiles import spans
 
     scale = net.scale
     device = next(net.parameters()).device

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline_src.data.bands import in_bands
+from pipeline_src.imaging.bands import in_bands
 
 HALF, ZERO, NO, FOUR = np.float32(0.5), np.float32(0), np.int32(0), np.int32(4)
 PIXEL = np.uint64(4)  # unsigned, because numba looks whether a signed index counts from the end

@@ -73,8 +73,8 @@ class Downscaler(nn.Module):
     def __init__(self, scale: int, entry: int, features: int, head: int, blocks: int, offsets: bool) -> None:
         super().__init__()
         self.scale, self.offsets = scale, offsets
-        self.shift = FullPrecision(subtract_mean())
-        self.entry = nn.Sequential(
+        self.sub_mean = FullPrecision(subtract_mean())
+        self.stem = nn.Sequential(
             conv(3, entry, 5),
             nn.LeakyReLU(0.2),
             nn.PixelUnshuffle(2),
@@ -98,7 +98,7 @@ class Downscaler(nn.Module):
 
     def sampling(self, hr: Tensor) -> Sampling:
         """How the LR pixels are sampled of HR, N×3×H×W in 0..255, H and W multiples of 8."""
-        x = self.entry(self.shift(hr))
+        x = self.stem(self.sub_mean(hr))
         x = self.squeeze(x + self.blocks(x))
         kernels = in_full_precision(_normalised, self.kernels(self.kernel_trunk(x)))
         if not self.offsets:

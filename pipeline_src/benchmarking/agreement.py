@@ -1,0 +1,43 @@
+"""Comparison of the image that an exported file gives on this machine with the one its net gave in torch at export."""
+
+import logging
+from pathlib import Path
+
+from pipeline_src.benchmarking.keys import FileKey, Row
+from pipeline_src.deployment import reference, runtimes
+from pipeline_src.deployment.cards import Card
+from pipeline_src.imaging.images import read_image
+
+log = logging.getLogger(__name__)
+
+
+def agreement_row(file: Path, runner: runtimes.Runner, files: dict[Path, Card], threads: int) -> Row:
+    """Compare the image that a file gives here with the reference image beside it.
+
+    A file of fixed size with the same key is compared with this one, on an image of that size, and the row has the
+    worse figures of the two. Logs a warning where they are those of another net.
+
+    Args:
+        file: an exported file that takes images of any size.
+        runner: that file, opened.
+        files: all exported files with their cards.
+        threads: for opening the file of fixed size.
+
+    Returns:
+        The key of the file, and ``off_levels``, the largest difference in levels of 0..255; ``off_share``, the share of
+        values that differ by more than one level; ``off_psnr``, the PSNR in dB; ``disagrees``, a sentence where the two
+        are not the same net, else "".
+    """
+    key = FileKey.of(files[file])
+    lr, expected = read_image(file.with_name(reference.LR_FILE)), read_image(file.with_name(files[file].reference))
+    agreements = [reference.compare(runner(lr), expected)]
+    for fixed, card in files.items():
+        if card.size and FileKey.of(card) == key:
+            lr = reference.lr_image(*card.size)
+            agreements.append(reference.compare(runtimes.load(fixed, threads)(lr), runner(lr)))
+    worst = reference.worst(agreements)
+    disagrees = "" if worst.agrees else f"gives another image here than at export: {worst.in_words}"
+    if disagrees:
+        log.warning("%s %s", key, disagrees)
+    off = {"off_levels": worst.levels, "off_share": 1 - worst.within_one, "off_psnr": worst.psnr}
+    return key.columns() | off | {"disagrees": disagrees}

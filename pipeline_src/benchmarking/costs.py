@@ -1,0 +1,132 @@
+"""Costs of exported files: latency at one LR size, file size, peak memory."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from pipeline_src import config
+from pipeline_src.benchmarking.keys import KEY_COLUMNS, FileKey, Row
+from pipeline_src.benchmarking.latency import Latency, in_turns
+from pipeline_src.benchmarking.memory import peak_memory_mb
+from pipeline_src.deployment import runtimes
+from pipeline_src.deployment.cards import Card
+
+SWEEP_COLUMNS = [*KEY_COLUMNS, "lr_height", "lr_width", "threads", "p50_ms"]  # of threads.csv
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The columns of ``benchmark.csv`` that :func:`measure_costs` fills, in their order.
+
+    Latencies are in milliseconds per image, from uint8 image to uint8 image; ``infer_`` is the runtime's share of them.
+    ``file_bytes`` counts all parts of the file, ``peak_memory_mb`` is in MiB, and ``mult_adds`` are for a 1280×720 HR
+    image.
+    """
+
+    lr_height: int
+    lr_width: int
+    threads: int
+    runs: int
+    p50_ms: float
+    p90_ms: float
+    iqr_ms: float
+    infer_p50_ms: float
+    infer_p90_ms: float
+    infer_iqr_ms: float
+    file: str
+    file_bytes: int
+    peak_memory_mb: float
+    params: int
+    mult_adds: int
+
+
+def measure_costs(files: dict[Path, Card], spec: config.Benchmark) -> Iterator[Row]:
+    """Yield one row per net, variant, format and scale: its key and its :class:`Costs`.
+
+    Where a format has a file of fixed size, that is the file measured here; quality is measured on the one that takes
+    any size. All files of one scale take turns at the same LR size; those of another scale are not in memory then.
+    """
+    for timed, (height, width) in _timed_files(files):
+        latency = in_turns(
+            {str(file): upscaling_call(file, height, width, spec.threads) for file in timed}, **_limits(spec)
+        )
+        memory = peak_memory_mb(timed, height, width, spec.threads)
+        for file, card in timed.items():
+            costs = _costs(file, card, latency[str(file)], (height, width), spec.threads, memory[file])
+            yield FileKey.of(card).columns() | asdict(costs)
+
+
+def sweep_threads(files: dict[Path, Card], spec: config.Benchmark) -> Iterator[Row]:
+    """Yield one row of :data:`SWEEP_COLUMNS` per file and number of threads in ``spec.sweep``."""
+    if not spec.sweep:
+        return
+    for timed, (height, width) in _timed_files(files):
+        settings = [(file, threads) for file in timed for threads in spec.sweep]
+        calls = {f"{file} {threads}": upscaling_call(file, height, width, threads) for file, threads in settings}
+        latency = in_turns(calls, **_limits(spec))
+        for file, threads in settings:
+            p50_ms = latency[f"{file} {threads}"]["total"].p50_ms
+            size = {"lr_height": height, "lr_width": width}
+            yield FileKey.of(timed[file]).columns() | size | {"threads": threads, "p50_ms": p50_ms}
+
+
+def upscaling_call(file: Path, height: int, width: int, threads: int) -> Callable[[], dict[str, float]]:
+    """Open a file and return a call, for :func:`in_turns`, that upscales one random LR image.
+
+    Returns:
+        A function that returns milliseconds: ``total`` from image to image, and ``infer``, the runtime's part of it.
+    """
+    runner = runtimes.load(file, threads)
+    lr = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+    def call() -> dict[str, float]:
+        start = perf_counter()
+        tensor = runner.to_input(lr)
+        before = perf_counter()
+        result = runner.infer(tensor)
+        after = perf_counter()
+        runner.to_output(result)
+        return {"total": 1e3 * (perf_counter() - start), "infer": 1e3 * (after - before)}
+
+    return call
+
+
+def _timed_files(files: dict[Path, Card]) -> Iterator[tuple[dict[Path, Card], tuple[int, int]]]:
+    """For each scale the files to time, and the LR height and width to time them at: that of the fixed-size files."""
+    fixed = {FileKey.of(card) for card in files.values() if card.size}
+    for scale in sorted({card.scale for card in files.values()}):
+        of_scale = {file: card for file, card in files.items() if card.scale == scale}
+        height, width = next(card.size for card in of_scale.values() if card.size)
+        timed = {file: card for file, card in of_scale.items() if card.size or FileKey.of(card) not in fixed}
+        yield timed, (height, width)
+
+
+def _limits(spec: config.Benchmark) -> dict[str, Any]:
+    return spec.model_dump(include={"warmup", "runs", "min_seconds", "max_seconds"})
+
+
+def _costs(
+    file: Path, card: Card, latency: dict[str, Latency], lr_size: tuple[int, int], threads: int, memory_mb: float
+) -> Costs:
+    total, infer = latency["total"], latency["infer"]
+    return Costs(
+        lr_height=lr_size[0],
+        lr_width=lr_size[1],
+        threads=threads,
+        runs=total.runs,
+        p50_ms=total.p50_ms,
+        p90_ms=total.p90_ms,
+        iqr_ms=total.iqr_ms,
+        infer_p50_ms=infer.p50_ms,
+        infer_p90_ms=infer.p90_ms,
+        infer_iqr_ms=infer.iqr_ms,
+        file=file.name,
+        file_bytes=sum(file.with_name(part).stat().st_size for part in card.files),
+        peak_memory_mb=memory_mb,
+        params=card.parameters,
+        mult_adds=card.mult_adds,
+    )

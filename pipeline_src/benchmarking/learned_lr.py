@@ -1,0 +1,79 @@
+"""The LR images of a learned downscaler: made once for the benchmark, kept, and compared with bicubic's."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline_src import downscaling
+from pipeline_src.benchmarking.keys import Row
+from pipeline_src.deployment import runtimes
+from pipeline_src.deployment.cards import Card
+from pipeline_src.imaging.colour import as_rgb
+from pipeline_src.imaging.images import write_png
+from pipeline_src.imaging.imresize import imresize
+from pipeline_src.metrics.downscaled import RoundTrip, fidelity, jpeg_curve
+from pipeline_src.metrics.protocol import EvaluationImage, load_evaluation_image
+
+
+class LearnedLR:
+    """The LR images that a trained downscaler makes of the evaluation images, rounded to 8 bits, each made once.
+
+    Args:
+        weights: ``downscaler/weights.safetensors`` of a system.
+        threads: of torch.
+    """
+
+    def __init__(self, weights: Path, threads: int) -> None:
+        import torch
+
+        from pipeline_src.weights import load_downscaler
+
+        torch.set_num_threads(threads)
+        self._net, self._model = load_downscaler(weights)
+        self._images: dict[tuple[Path, int], np.ndarray] = {}
+
+    def image(self, file: Path, image: EvaluationImage) -> np.ndarray:
+        """Return the LR image, uint8 h×w×3 or grey h×w, of the evaluation image that was read from ``file``."""
+        key = file, image.scale
+        if key not in self._images:
+            self._images[key] = downscaling.downscale(self._model, self._net, image.hr)
+        return self._images[key]
+
+
+def write_comparison(
+    learned_lr: LearnedLR, files: dict[Path, Card], sets: dict[str, list[Path]], threads: int, folder: Path
+) -> None:
+    """Write what the report says of learned LR images.
+
+    ``lr/<set>/<image>_x<scale>.png`` are the images themselves. ``lr.csv`` compares them and bicubic's with the
+    protocol's LR (:func:`~pipeline_src.metrics.downscaled.fidelity`). ``jpeg.csv`` has the quality of SR when LR is
+    stored as JPEG, by the fp32 net from learned LR and by bicubic from bicubic LR.
+
+    Args:
+        learned_lr: the images.
+        files: the exported files of the one net that upscales them, with their cards.
+        sets: the image files of each evaluation set.
+        threads: of the runtime and of bicubic.
+        folder: where they go.
+    """
+    (fp32,) = (file for file, card in files.items() if (card.variant, card.format) == ("fp32", "onnx"))
+    runner, scale = runtimes.load(fp32, threads), files[fp32].scale
+    lr_rows: list[Row] = []
+    jpeg_rows: list[Row] = []
+    for set_name, image_files in sets.items():
+        for file in image_files:
+            image = load_evaluation_image(file, scale, threads)
+            learned, key = learned_lr.image(file, image), {"set": set_name, "image": image.name, "scale": scale}
+            write_png(folder / "lr" / set_name / f"{image.name}_x{scale}.png", learned)
+            for kind, lr in (("learned", learned), ("bicubic", image.lr)):
+                lr_rows.append(key | {"lr": kind} | asdict(fidelity(image, lr)))
+            round_trips = {
+                "learned": RoundTrip(as_rgb(learned), runner),
+                "bicubic": RoundTrip(as_rgb(image.lr), lambda lr: imresize(lr, scale, "uint8", threads)),
+            }
+            for kind, round_trip in round_trips.items():
+                jpeg_rows += (key | {"lr": kind} | asdict(scores) for scores in jpeg_curve(image, round_trip))
+    pd.DataFrame(lr_rows).to_csv(folder / "lr.csv", index=False)
+    pd.DataFrame(jpeg_rows).to_csv(folder / "jpeg.csv", index=False)

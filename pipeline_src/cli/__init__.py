@@ -1,0 +1,1 @@
+"""Commands for users: the console script ``superres`` and its subcommands."""

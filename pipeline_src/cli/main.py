@@ -1,0 +1,68 @@
+"""The console script ``superres``: one subcommand for each module that ``COMMANDS`` names.
+
+A subcommand is a module of this package with ``add_arguments(parser)`` and ``run(args)``; its docstring is its help. It
+is imported only when it is called, so that ``superres --help`` answers at once.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from pipeline_src.command import exit_status
+
+DISTRIBUTION = "super-resolution-pipeline"
+COMMANDS = {  # the module, and what it does in a few words
+    "upscale": "upscale photographs with an exported model",
+    "downscale": "make small images from which an upscaler rebuilds the large ones",
+    "preset": "check params.yaml, layer presets over it, or take them off again",
+}
+
+
+class Version(argparse.Action):
+    """Print the version of the installed package, which is looked up only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Print the version and exit."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"superres {version(DISTRIBUTION)}")
+        except PackageNotFoundError:
+            parser.exit(1, f"error: {DISTRIBUTION} is not installed; run `pip install -e .` in the repository\n")
+        parser.exit()
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run ``superres`` and exit: with 0, with 1 after a user's mistake, or with 2 after a wrong option.
+
+    Args:
+        arguments: The subcommand and its arguments; those of the process by default.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in COMMANDS:
+        command = importlib.import_module(f"pipeline_src.cli.{arguments[0]}")
+        run_command(arguments[0], command.__doc__, command.add_arguments, command.run, arguments[1:])
+    parser = argparse.ArgumentParser(prog="superres", description="Train, measure and use super-resolution networks.")
+    parser.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="command")
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary)
+    parser.parse_args(arguments)
+    raise AssertionError("argparse accepted an unknown command")
+
+
+def run_command(
+    name: str,
+    description: str | None,
+    add_arguments: Callable[[argparse.ArgumentParser], None],
+    run: Callable[[argparse.Namespace], None],
+    arguments: Sequence[str] | None = None,
+) -> NoReturn:
+    """Parse the arguments of one subcommand, run it, and exit; those of the process by default."""
+    parser = argparse.ArgumentParser(
+        prog=f"superres {name}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser)
+    sys.exit(exit_status(run, parser.parse_args(arguments)))

@@ -1,0 +1,27 @@
+"""Types and base class that the sections of ``params.yaml`` share."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # DVC splits a key at its dots, a command at its spaces
+Count = Annotated[int, Field(ge=1)]
+Scale = Annotated[int, Field(ge=2, le=4)]
+Size = Annotated[list[Count], Field(min_length=2, max_length=2)]  # height and width
+Role = Literal["training", "evaluation"]
+ROLES: tuple[Role, ...] = ("training", "evaluation")
+
+
+class Section(BaseModel):
+    """A part of ``params.yaml``: an unknown or ill-typed key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PinnedFile(Section):
+    """A file named together with its content, so that other content under the same name is never used unnoticed."""
+
+    file: str = Field(description="Path of the file, relative to the root of the repository.")
+    sha256: str = Field(
+        pattern="^[0-9a-f]{8,64}$", description="The first 8 or more hexadecimal digits of the file's SHA-256."
+    )

@@ -1,0 +1,31 @@
+"""Sections ``benchmark`` and ``operators``: measurements of exported files, and of single operators."""
+
+from pydantic import Field
+
+from pipeline_src.config.base import Count, Section, Size
+
+
+class Benchmark(Section):
+    """How the exported files of each system are timed, and which images the report shows."""
+
+    threads: Count = Field(description="Threads of a runtime; nothing else runs beside a measurement of time.")
+    sweep: list[Count] = Field(
+        default=[], description="Other thread counts to time the files at too, to `threads.csv`."
+    )
+    warmup: Count = Field(description="Runs before the measurement.")
+    runs: Count = Field(description="Measured runs per file.")
+    min_seconds: float = Field(ge=0, description="Seconds to measure a file at least, if the runs end sooner.")
+    max_seconds: float = Field(gt=0, description="Seconds to measure a file at most, if the runs last longer.")
+    crops: int = Field(ge=0, description="Images of each evaluation set that are cropped for the report.")
+    crop_size: int = Field(ge=16, description="LR pixels along each side of such a crop.")
+
+
+class Operators(Section):
+    """How single operators are timed on this machine."""
+
+    size: Size = Field(description="Height and width of the images, in pixels.")
+    channels: int = Field(ge=4, multiple_of=4, description="Channels of the images.")
+    threads: Count = Field(description="Threads of a runtime.")
+    warmup: Count = Field(description="Runs before the measurement.")
+    runs: Count = Field(description="Measured runs per operator.")
+    max_seconds: float = Field(gt=0, description="Seconds to measure an operator at most, if the runs last longer.")

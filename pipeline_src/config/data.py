@@ -1,0 +1,35 @@
+"""Sections ``sets`` and ``build_h5``: which images there are, and how they become ``train.h5``."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline_src.config.base import Role, Scale, Section
+
+
+class ImageSet(Section):
+    """An image set: one of the catalogue, by its name, or the user's own photographs."""
+
+    role: Role = Field(
+        description="Whether the images train and validate the nets, or measure them. No image may do both."
+    )
+    folder: str | None = Field(
+        default=None,
+        description="Folder of your own photographs; without it, the set of this name in the catalogue is fetched.",
+    )
+
+
+class BuildH5(Section):
+    """How the training images and their LR versions are stored in ``train.h5``."""
+
+    scales: list[Scale] = Field(min_length=1, description="Scales for which LR images are stored.")
+    matlab: Literal["uint8", "double"] = Field(
+        default="uint8",
+        description="Whose rounding bicubic follows: MATLAB's imresize on uint8 images, or on im2double of them.",
+    )
+    validation_every: int = Field(ge=2, description="Every n-th training image validates instead.")
+    resize_factors: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        default=[1.0],
+        min_length=1,
+        description="Each training image is stored once at each of these sizes: smaller copies are sharper, and more.",
+    )

@@ -1,0 +1,44 @@
+"""Section ``systems``: the super-resolution systems."""
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from pipeline_src.config.base import Scale, Section, Size
+from pipeline_src.config.models import check_arguments, model_arguments
+from pipeline_src.config.quantization import Qat
+from pipeline_src.config.training import Downscaler, Training
+
+
+class System(Section):
+    """A super-resolution system: a net, its arguments, the downscaler that makes its LR images, and its training."""
+
+    model: str = Field(description="A package of `pipeline_src/models`.")
+    scales: list[Scale] = Field(min_length=1, description="Scales by which the net upscales, each named once.")
+    net: dict[str, Any] = Field(description="Arguments of the model's `build`; `{}` takes its defaults.")
+    downscaler: Downscaler = Field(description="What makes the LR images.")
+    benchmark_size: Size = Field(
+        description="Height and width in pixels of the LR image that is timed, and of TFLite files of fixed size."
+    )
+    train: Training = Field(description="Recipe of the training.")
+    qat: Qat = Field(description="Recipe of quantisation-aware training.")
+
+    @property
+    def once_for_all(self) -> bool:
+        """Whether the net is a supernet, whose subnets the stage search extracts."""
+        return "subnet" in model_arguments(self.model) and "subnet" not in self.net
+
+    @model_validator(mode="after")
+    def _check_combinations(self) -> "System":
+        if self.once_for_all and isinstance(self.qat.float_layers, int) and self.qat.float_layers:
+            raise ValueError("qat.float_layers must be names, or 0: each subnet of a search has layers of its own")
+        if not self.train.steps and self.downscaler.learns and not self.downscaler.start:
+            raise ValueError("with train.steps: 0 the downscaler stays untrained; give downscaler.start")
+        if len({*self.scales}) < len(self.scales):
+            raise ValueError(f"scales is {self.scales}; name each once")
+        return self
+
+    @model_validator(mode="after")
+    def _check_arguments(self) -> "System":
+        check_arguments(self.net, model_arguments(self.model), f"the model {self.model}")
+        return self

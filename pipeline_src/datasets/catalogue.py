@@ -1,0 +1,52 @@
+"""``catalogue.csv``: the pixels that the images of published sets must have, and the command that makes its rows.
+
+Example: python -m pipeline_src.datasets.catalogue Manga109 ~/Manga109/HR >> pipeline_src/datasets/catalogue.csv
+"""
+
+import argparse
+import csv
+import sys
+from dataclasses import astuple
+from pathlib import Path
+
+from pipeline_src import command
+from pipeline_src.errors import UserError
+from pipeline_src.imaging.images import Description, describe, list_images
+
+CATALOGUE = Path(__file__).parent / "catalogue.csv"
+COLUMNS = ["set", "file", "width", "height", "mode", "sha256_pixels"]
+
+
+def read_catalogue() -> dict[str, dict[str, Description]]:
+    """Return set → file → what its decoded pixels must be."""
+    sets: dict[str, dict[str, Description]] = {}
+    with CATALOGUE.open(newline="") as file:
+        for row in csv.DictReader(file):
+            sets.setdefault(row["set"], {})[row["file"]] = Description(
+                int(row["width"]), int(row["height"]), row["mode"], row["sha256_pixels"]
+            )
+    return sets
+
+
+def print_rows(set_name: str, folder: Path) -> None:
+    """Print the rows of ``catalogue.csv`` for the images of a folder, sorted by file name.
+
+    Raises:
+        UserError: if the catalogue has the set already, or the folder has no images or a broken one.
+    """
+    if set_name in read_catalogue():
+        raise UserError(f"{CATALOGUE.name} has the image set {set_name} already; choose another name")
+    images = list_images(folder)
+    if not images:
+        raise UserError(f"the folder {folder} has no images; name the folder with the HR images of the set")
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    for image in images:
+        table.writerow([set_name, image.name, *astuple(describe(image))])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("set", help="the name that params.yaml will use")
+    parser.add_argument("folder", type=Path, help="the folder with the original HR images")
+    arguments = parser.parse_args()
+    sys.exit(command.exit_status(print_rows, arguments.set, arguments.folder))

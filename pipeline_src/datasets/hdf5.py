@@ -1,0 +1,149 @@
+"""``train.h5``: every training image once as HR and once per scale as LR, stored so that a patch is one small read.
+
+The groups ``training`` and ``validation`` hold ``HR``, ``X2``, ``X3`` and ``X4``; each of those holds one contiguous,
+uncompressed uint8 H×W×3 dataset per image, named ``<set>/<file>``. HR has its full size; the LR of scale s is made from
+HR cropped to a multiple of s, so LR pixel (y, x) covers the HR pixels from (s·y, s·x).
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline_src.errors import UserError
+from pipeline_src.files import whole_file
+
+Split = Literal["training", "validation"]
+ImageRecord = tuple[Split, str, np.ndarray, dict[int, np.ndarray]]  # split, <set>/<file>, HR, LR of each scale
+
+
+class ImagePairs:
+    """The images of the training or the validation split as memory maps: nothing is read before it is indexed.
+
+    Args:
+        path: ``train.h5``.
+        split: which of the two.
+        learned: a file of LR images that a trained downscaler made of the same HR images, to use instead of bicubic's.
+
+    Raises:
+        UserError: if a file is missing or damaged, or the two do not hold the same images.
+    """
+
+    def __init__(self, path: Path, split: Split, learned: Path | None = None) -> None:
+        self.path, self.split = path, split
+        self._maps = _map_images(path, split, "build_h5")
+        self._learned = _map_images(learned, split, "train") if learned else None
+        for name, images in (self._learned or {}).items():
+            if images.keys() != self._maps.get("HR", {}).keys():
+                raise UserError(f"{learned} holds other images than {path} at {split}/{name}; train the system again")
+
+    @property
+    def names(self) -> list[str]:
+        """The image names, ``<set>/<file>``, sorted."""
+        return sorted(self._maps.get("HR", {}))
+
+    def lr(self, name: str, scale: int, *, bicubic: bool = False) -> np.ndarray:
+        """Return an LR image, uint8 h×w×3, as a read-only memory map.
+
+        Args:
+            name: of the image.
+            scale: of the LR image.
+            bicubic: return bicubic's LR even if there is a learned one.
+
+        Raises:
+            UserError: if the file was built without this scale.
+        """
+        group = f"X{scale}"
+        if group not in self._maps:
+            raise UserError(f"{self.path} has no scale ×{scale}; add {scale} to build_h5.scales and build it again")
+        if bicubic or self._learned is None:
+            return self._maps[group][name]
+        if group not in self._learned:
+            raise UserError(f"the learned downscaler has made no LR image at ×{scale}; train the system again")
+        return self._learned[group][name]
+
+    def hr(self, name: str) -> np.ndarray:
+        """Return an HR image, uint8 H×W×3, as a read-only memory map."""
+        return self._maps["HR"][name]
+
+    def middle(self, name: str, scale: int, crop: int, *, bicubic: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Return the middle ``crop``×``crop`` LR pixels of an image, or as many as there are, and their HR pixels."""
+        lr, hr = self.lr(name, scale, bicubic=bicubic), self.hr(name)
+        y, x = (max(0, side - crop) // 2 for side in lr.shape[:2])
+        lr = lr[y : y + crop, x : x + crop]
+        height, width = lr.shape[:2]
+        return lr, hr[y * scale : (y + height) * scale, x * scale : (x + width) * scale]
+
+    def middles(self, scale: int, count: int, crop: int) -> dict[str, np.ndarray]:
+        """Return the LR crops of :meth:`middle` for ``count`` images spread evenly over all, by name."""
+        return {name: self.middle(name, scale, crop)[0] for name in self.spread(count)}
+
+    def spread(self, count: int) -> list[str]:
+        """Return the names of ``count`` images spread evenly over all, or of all if there are fewer."""
+        count = min(count, len(self.names))
+        return [self.names[i * len(self.names) // count] for i in range(count)]
+
+
+def _map_images(path: Path, split: Split, stage: str) -> dict[str, dict[str, np.ndarray]]:
+    """Return group → name → memory map; an error names the ``stage`` that makes the file."""
+    import h5py
+
+    try:
+        content = np.memmap(path, np.uint8, "r")  # one for all images, because each needs a file descriptor
+        with h5py.File(path, "r") as file:
+            groups = file.get(split, {}).items()
+            maps = {name: {image: _view(content, data) for image, data in _datasets(group)} for name, group in groups}
+        for name, images in maps.items():
+            if images.keys() != next(iter(maps.values())).keys():
+                raise ValueError(f"{split}/{name} has other images than {split}/{next(iter(maps))}")
+        return maps
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run the stage {stage} first") from None
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"{path} is not a complete training file ({error}); delete it and run {stage} again") from None
+
+
+def _datasets(group: Any) -> Iterator[tuple[str, Any]]:
+    for image_set, images in group.items():
+        for file, data in images.items():
+            yield f"{image_set}/{file}", data
+
+
+def _view(content: np.ndarray, data: Any) -> np.ndarray:
+    offset = data.id.get_offset()
+    if offset is None or data.chunks or data.dtype != np.uint8:
+        raise ValueError(f"{data.name} is not contiguous uint8")
+    return content[offset : offset + data.size].reshape(data.shape)
+
+
+@contextmanager
+def _writer(path: Path) -> Iterator[Any]:
+    import h5py
+
+    # With track_times=False and images in a fixed order, equal content makes an equal file, byte for byte.
+    with whole_file(path) as aside, h5py.File(aside, "w", libver="latest") as file:
+        yield file
+
+
+def write(path: Path, images: Iterable[ImageRecord]) -> None:
+    """Write ``train.h5`` from (split, ``<set>/<file>``, HR uint8 H×W×3, LR per scale), in the order given."""
+    _write(path, ((split, name, {"HR": hr} | _by_group(lr)) for split, name, hr, lr in images))
+
+
+def write_learned(path: Path, images: Iterable[tuple[Split, str, dict[int, np.ndarray]]]) -> None:
+    """Write the file of learned LR images from (split, ``<set>/<file>``, LR uint8 per scale), in the order given."""
+    _write(path, ((split, name, _by_group(lr)) for split, name, lr in images))
+
+
+def _by_group(lr: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"X{scale}": image for scale, image in lr.items()}
+
+
+def _write(path: Path, images: Iterable[tuple[Split, str, dict[str, np.ndarray]]]) -> None:
+    with _writer(path) as file:
+        for split, name, groups in images:
+            for group, image in groups.items():
+                parent = file.require_group(f"{split}/{group}/{Path(name).parent}")
+                parent.create_dataset(Path(name).name, data=np.ascontiguousarray(image), track_times=False)

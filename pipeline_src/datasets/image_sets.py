@@ -1,0 +1,150 @@
+"""Getting the images of a set: from the user's own folder, else the mirror, else its authors' archive.
+
+The mirror is a folder that ``SR_DATA_MIRROR`` names, with a set in ``<set>/HR``. The sample sets are part of the
+scikit-image package. All images are verified, see :mod:`pipeline_src.datasets.verification`.
+"""
+
+import hashlib
+import importlib.util
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+from pipeline_src.config import ImageSet
+from pipeline_src.datasets.archives import extract
+from pipeline_src.datasets.catalogue import read_catalogue
+from pipeline_src.datasets.download import download
+from pipeline_src.datasets.known_sets import SETS, KnownSet
+from pipeline_src.datasets.manifests import Entry, write_manifest
+from pipeline_src.datasets.verification import Candidates, refuse_evaluation_images, verify
+from pipeline_src.errors import UserError
+from pipeline_src.imaging.images import SUFFIXES, list_images
+from pipeline_src.paths import SCRATCH
+
+MIRROR = "SR_DATA_MIRROR"
+DOWNLOADS = SCRATCH / "downloads"
+
+
+def obtain(name: str, spec: ImageSet, folder: Path) -> list[Entry]:
+    """Get the image set ``name``, verify every image, copy them into ``folder`` as they are, and write the manifest.
+
+    The images of a catalogued set get the names of the catalogue.
+
+    Args:
+        name: of the set in params.yaml.
+        spec: its entry there.
+        folder: an empty folder.
+
+    Returns:
+        The entries of the manifest.
+
+    Raises:
+        UserError: if the set is not available, lacks images or has other ones than it should, or is for evaluation only
+            and ``spec`` wants to train on it.
+    """
+    if not re.fullmatch(r"[\w-]+", name, re.ASCII):
+        raise UserError(f"the image set {name!r} of params.yaml needs a name of letters, digits, _ and -")
+    if spec.role == "training" and name in SETS and SETS[name].evaluation_only:
+        raise UserError(f"the image set {name} is for evaluation only; give it the role evaluation in params.yaml")
+    with _available(name, spec.folder) as images:
+        entries = list(images)
+        if spec.role == "training":
+            refuse_evaluation_images(name, entries)
+        for entry, path in images.items():
+            (folder / entry.file).write_bytes(path.read_bytes())
+    write_manifest(folder, entries)
+    return entries
+
+
+@contextmanager
+def _available(name: str, own_folder: str | None) -> Iterator[dict[Entry, Path]]:
+    """Yield the verified images of a set from the first place that has them; archives are unpacked for the block."""
+    known = SETS.get(name)
+    unhashed = "first use" if known else "no"  # how far images are verified that the catalogue does not have
+    mirror = _mirror()
+    if own_folder:
+        yield verify(name, _in_folder(Path(own_folder).expanduser(), own_folder, unhashed))
+    elif known and known.in_scikit_image:
+        yield verify(name, _in_scikit_image(name))
+    elif mirror and (mirror / name).is_dir():
+        yield verify(name, _in_folder(mirror / name, f"{MIRROR}/{name}", unhashed))
+    elif known and known.archives:
+        DOWNLOADS.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=DOWNLOADS, prefix=f"{name}.") as unpacked:
+            yield _from_archives(name, known, Path(unpacked))
+    else:
+        raise UserError(_how_to_provide(name))
+
+
+def _mirror() -> Path | None:
+    named = os.environ.get(MIRROR)
+    if not named:
+        return None
+    mirror = Path(named).expanduser()
+    if not mirror.is_dir():
+        raise UserError(f"{MIRROR} names {named}, which is not a folder; correct it or unset it")
+    return mirror
+
+
+def _how_to_provide(name: str) -> str:
+    known = SETS.get(name)
+    if not known:
+        return (
+            f"the image set {name} of params.yaml is not in the catalogue ({', '.join(SETS)}); give it a "
+            f"`folder:` in params.yaml, or set {MIRROR} to a folder that holds {name}/HR"
+        )
+    return (
+        f"the image set {name} ({known.cite}) is not at hand"
+        + ("" if known.archives else " and has no permanent address to download it from")
+        + f"; put its {known.images} HR images into {name}/HR of a folder and set {MIRROR} to that folder, or name the "
+        f"folder with the images in params.yaml (sets: {name}: folder:)"
+    )
+
+
+def _in_folder(folder: Path, source: str, verified: str) -> Candidates:
+    """Return the images of a folder or, if it has none itself, of its ``HR``, as the folders of a mirror have it."""
+    images = list_images(folder)
+    if not images and (folder / "HR").is_dir():
+        folder, source = folder / "HR", f"{source}/HR"
+        images = list_images(folder)
+    sources = {path: f"{source}/{path.name}" for path in images}
+    return Candidates(str(folder), sources, verified, "put the original images there, in any lossless format")
+
+
+def _in_scikit_image(name: str) -> Candidates:
+    spec = importlib.util.find_spec("skimage")
+    if not spec or not spec.submodule_search_locations:
+        raise UserError(f"the image set {name} is part of scikit-image, which is not installed; install it with pip")
+    folder = Path(spec.submodule_search_locations[0]) / "data"
+    package = f"scikit-image {metadata.version('scikit-image')}"
+    images = [folder / file for file in read_catalogue()[name] if (folder / file).is_file()]
+    sources = {path: f"{package}/data/{path.name}" for path in images}
+    return Candidates(str(folder), sources, "no", "install the version of scikit-image that requirements.lock names")
+
+
+def _from_archives(name: str, known: KnownSet, unpacked: Path) -> dict[Entry, Path]:
+    """Return the verified images of the first archive that can be downloaded and holds the set.
+
+    Archives are kept in the scratch folder, since one may hold several sets.
+    """
+    reasons = []
+    for number, archive in enumerate(known.archives):
+        path, folder = DOWNLOADS / _download_name(archive.url), unpacked / str(number)
+        try:
+            download(archive.url, path, archive.sha256)
+            images = [image for image in extract(path, folder, archive.members) if image.suffix.lower() in SUFFIXES]
+            sources = {image: f"{archive.url}#{image.relative_to(folder).as_posix()}" for image in images}
+            verified = "archive" if archive.sha256 else "first use"
+            return verify(name, Candidates(archive.url, sources, verified, "get the original images elsewhere"))
+        except UserError as error:
+            reasons.append(str(error))
+    raise UserError(f"{_how_to_provide(name)}; no download succeeded: {'; '.join(reasons)}")
+
+
+def _download_name(url: str) -> str:
+    """Return a file name that no other address shares, since many archives are called master.tar.gz."""
+    return f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{url.rpartition('/')[2]}"

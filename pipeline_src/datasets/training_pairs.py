@@ -1,0 +1,57 @@
+"""The HR and LR images of ``train.h5``, made from the images of the training sets."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from pipeline_src.config import BuildH5
+from pipeline_src.datasets.hdf5 import ImageRecord, Split
+from pipeline_src.errors import UserError
+from pipeline_src.imaging.colour import as_rgb
+from pipeline_src.imaging.images import read_image
+from pipeline_src.imaging.imresize import imresize, modcrop
+
+SMALLEST = 32  # HR pixels a side: what SSIM needs of a validation image at every scale, and a few more
+
+
+def training_pairs(files: Sequence[Path], spec: BuildH5, threads: int) -> Iterator[ImageRecord]:
+    """Yield the images in the order of ``files``, which are decoded ahead of use.
+
+    There is a copy of a training image for each of ``spec.resize_factors`` that leaves ``SMALLEST`` pixels, named
+    ``<set>/<file>@<factor>`` if it is smaller. Validation images keep their size.
+
+    Args:
+        files: ``<set>/<file>``, in folders of the stage fetch.
+        spec: scales, resize factors, and which images are for validation.
+        threads: for decoding, and as many for resizing.
+
+    Raises:
+        UserError: if an image is broken or has fewer than ``SMALLEST`` pixels a side.
+    """
+    for index, (file, image) in enumerate(_decoded(files, threads)):
+        hr = as_rgb(image)
+        if min(hr.shape[:2]) < SMALLEST:
+            raise UserError(f"{file} is smaller than {SMALLEST} pixels; remove it from its set")
+        split: Split = "validation" if index % spec.validation_every == spec.validation_every - 1 else "training"
+        name = f"{file.parent.name}/{file.name}"
+        for factor in spec.resize_factors if split == "training" else [1.0]:
+            resized = hr if factor == 1 else imresize(hr, factor, spec.matlab, threads)
+            if min(resized.shape[:2]) >= SMALLEST:
+                lr = {s: imresize(modcrop(resized, s), 1 / s, spec.matlab, threads) for s in spec.scales}
+                yield split, name if factor == 1 else f"{name}@{factor:g}", resized, lr
+
+
+def _decoded(files: Sequence[Path], threads: int) -> Iterator[tuple[Path, np.ndarray]]:
+    from tqdm import tqdm
+
+    ahead = 2 * threads
+    with ThreadPoolExecutor(threads) as decoders, tqdm(total=len(files), desc="build_h5", unit="image") as progress:
+        decoding = [decoders.submit(read_image, file) for file in files[:ahead]]
+        for index, file in enumerate(files):
+            image = decoding.pop(0).result()
+            if index + ahead < len(files):
+                decoding.append(decoders.submit(read_image, files[index + ahead]))
+            yield file, image
+            progress.update()

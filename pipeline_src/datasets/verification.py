@@ -1,0 +1,166 @@
+"""Verification that the images of a set are the ones they should be.
+
+A set of ``catalogue.csv`` is compared pixel by pixel. Of another published set (DIV2K, Urban100) number, names and size
+are checked, and the hashes are recorded as first seen. A user's own images only have to be readable.
+"""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipeline_src.datasets.catalogue import read_catalogue
+from pipeline_src.datasets.known_sets import SETS, KnownSet
+from pipeline_src.datasets.manifests import Entry
+from pipeline_src.errors import UserError
+from pipeline_src.imaging.images import SUFFIXES, Description, describe, read_image
+
+WORKERS = min(4, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Image files that may be those of a set.
+
+    Attributes:
+        location: the folder or address they come from, for error messages.
+        sources: each file and its ``source`` in the manifest.
+        verified: ``verified`` in the manifest, for images that the catalogue does not have.
+        remedy: the end of error messages: what the user can do.
+    """
+
+    location: str
+    sources: dict[Path, str]
+    verified: str
+    remedy: str
+
+
+def verify(name: str, candidates: Candidates) -> dict[Entry, Path]:
+    """Find the images of the set ``name`` among ``candidates``.
+
+    Returns:
+        The entries of the manifest, sorted by file, and where each image lies now.
+
+    Raises:
+        UserError: if images are missing, differ from what they should be, or cannot be read.
+    """
+    if not candidates.sources:
+        raise UserError(f"{candidates.location} holds no images of {name} ({' '.join(SUFFIXES)}); {candidates.remedy}")
+    catalogued = read_catalogue().get(name)
+    descriptions = _describe_all(name, candidates.sources)
+    if catalogued:
+        files = _match_catalogue(name, candidates, descriptions, catalogued)
+    else:
+        _refuse_equal_names(candidates, descriptions)
+        if name in SETS:
+            _check_known_set(name, SETS[name], candidates, descriptions)
+        files = {path.name: path for path in descriptions}
+    verified = "catalogue" if catalogued else candidates.verified
+    return {
+        Entry(file, **asdict(descriptions[path]), source=candidates.sources[path], verified=verified): path
+        for file, path in sorted(files.items())
+    }
+
+
+def refuse_evaluation_images(name: str, entries: Iterable[Entry]) -> None:
+    """Check that no image of a training set is one of the catalogue that is for evaluation only.
+
+    Raises:
+        UserError: naming the image and what it is.
+    """
+    held_out = {
+        image.sha256_pixels: f"{set_name}/{file}"
+        for set_name, images in read_catalogue().items()
+        if set_name in SETS and SETS[set_name].evaluation_only
+        for file, image in images.items()
+    }
+    for entry in entries:
+        if entry.sha256_pixels in held_out:
+            raise UserError(
+                f"the image {entry.file} of the training set {name} is {held_out[entry.sha256_pixels]}, which is for "
+                "evaluation only; remove it from the training set"
+            )
+
+
+def _describe_all(name: str, files: Iterable[Path]) -> dict[Path, Description]:
+    from tqdm import tqdm
+
+    files = list(files)
+
+    def check_and_describe(path: Path) -> Description:
+        if name not in SETS:
+            read_image(path)  # a photograph may decode and still be of a kind that the pipeline cannot use
+        return describe(path)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        descriptions = tqdm(pool.map(check_and_describe, files), f"verify {name}", total=len(files), unit="image")
+        return dict(zip(files, descriptions, strict=True))
+
+
+def _match_catalogue(
+    name: str, candidates: Candidates, descriptions: dict[Path, Description], catalogued: dict[str, Description]
+) -> dict[str, Path]:
+    """Return file → path of every image of the catalogue, found by its pixels, under whatever name."""
+    unmatched = dict(descriptions)
+    files: dict[str, Path] = {}
+    missing: list[str] = []
+    for file, expected in catalogued.items():
+        stem = Path(file).stem
+        matches = [path for path, image in unmatched.items() if image == expected]
+        if matches:
+            path = max(matches, key=lambda path: path.stem == stem)
+            files[stem + path.suffix.lower()] = path
+            del unmatched[path]
+        else:
+            missing.append(file)
+    if missing:
+        first = missing[0]
+        namesakes = [image for path, image in descriptions.items() if path.stem == Path(first).stem]
+        problem = _difference(namesakes[0], catalogued[first]) if namesakes else "is missing"
+        raise UserError(
+            f"{candidates.location} lacks {len(missing)} of the {len(catalogued)} images of {name}: the first, "
+            f"{first}, {problem}; {candidates.remedy}"
+        )
+    return files
+
+
+def _difference(image: Description, expected: Description) -> str:
+    if (image.width, image.height, image.mode) == (expected.width, expected.height, expected.mode):
+        return "has other pixels than the original"
+    return (
+        f"is {image.width}×{image.height} {image.mode}, the original {expected.width}×{expected.height} {expected.mode}"
+    )
+
+
+def _refuse_equal_names(candidates: Candidates, files: Iterable[Path]) -> None:
+    stems: dict[str, Path] = {}
+    for path in files:
+        if path.stem in stems:
+            raise UserError(
+                f"{candidates.location} has two images of one name, {stems[path.stem].name} and {path.name}, which "
+                "tables could not tell apart; rename or remove one"
+            )
+        stems[path.stem] = path
+
+
+def _check_known_set(name: str, known: KnownSet, candidates: Candidates, descriptions: dict[Path, Description]) -> None:
+    """Make the checks of a published set that are possible without hashes."""
+    stems = {path.stem for path in descriptions}
+    missing = [f"{number:04}" for number in known.numbers or () if f"{number:04}" not in stems]
+    if missing:
+        raise UserError(
+            f"{candidates.location} lacks {len(missing)} of the {known.images} images of {name}, the first is "
+            f"{missing[0]}.png; {candidates.remedy}"
+        )
+    if len(descriptions) != known.images:
+        raise UserError(
+            f"{candidates.location} holds {len(descriptions)} images, but {name} has {known.images}; "
+            f"{candidates.remedy}"
+        )
+    for path, image in descriptions.items():
+        if known.side and known.side not in (image.width, image.height):
+            raise UserError(
+                f"the image {path} is {image.width}×{image.height}, but every image of {name} has a side of "
+                f"{known.side} pixels; {candidates.remedy}"
+            )

@@ -1,0 +1,208 @@
+"""OpenVINO: IR files (``.xml`` and ``.bin``), made from ONNX, and the runtime for Intel's and other CPUs."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from pipeline_src.deployment import examples
+from pipeline_src.deployment.cards import Card, TensorSpec
+from pipeline_src.deployment.formats import onnx
+from pipeline_src.deployment.interface import TRIAL_SIZE, ModelFile, Operator, Runner, Size, cannot_open
+from pipeline_src.graph.operations import OperationGraph
+
+LABEL = "OpenVINO"
+SUFFIX = ".xml"
+LIBRARIES: tuple[str, ...] = ("torch", "torchao", "onnx", "openvino")
+RUNTIME = "openvino"
+
+# The program that tries files in a process of its own: height, width, and the files.
+TRIAL = [
+    sys.executable,
+    "-c",
+    "import sys; from pipeline_src.deployment.formats import openvino; openvino.run_each(*sys.argv[1:])",
+]
+
+EXAMPLE = """import openvino
+
+model = openvino.compile_model("{file}", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
+sr = model({lr}.transpose(2, 0, 1)[None])[0][0].transpose(1, 2, 0)"""
+
+
+def library() -> Any:
+    """Return the module openvino, without its telemetry: that reports usage to a server, from a forked process."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as if it were not installed
+    import openvino
+
+    return openvino
+
+
+# --- writing
+
+
+def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[ModelFile]:
+    """Write ``<stem>.xml`` and ``.bin``, which take images of any size."""
+    file = folder / f"{stem}{SUFFIX}"
+    write(net, file)
+    return [ModelFile(file, tensor_spec(net))]
+
+
+def tensor_spec(net: OperationGraph) -> TensorSpec:
+    """Return the image at either end of a net's file, as in its ONNX file."""
+    return onnx.tensor_spec(net)
+
+
+def write(net: OperationGraph, file: Path, size: Size | None = None) -> None:
+    """Write a net that takes any size; ``size`` is ignored."""
+    write_ir(net, file)
+
+
+def write_ir(net: OperationGraph, file: Path, *, halves: bool = False) -> None:
+    """Write the IR of a net: ``file`` and the ``.bin`` beside it, weights as they are, or stored in 16 bits."""
+    with TemporaryDirectory() as scratch:
+        onnx_file = Path(scratch) / "net.onnx"
+        onnx.write(net, onnx_file)
+        from_onnx(onnx_file, file, halves=halves)
+
+
+def from_onnx(onnx_file: Path, file: Path, *, halves: bool = False) -> None:
+    """Convert an ONNX file to IR: ``file`` and the ``.bin`` beside it, weights as they are, or stored in 16 bits."""
+    openvino = library()
+    openvino.save_model(openvino.Core().read_model(onnx_file), file, compress_to_fp16=halves)
+
+
+def parts(file: Path) -> list[Path]:
+    """Return the ``.xml`` with the graph and the ``.bin`` with the weights."""
+    return [file, file.with_suffix(".bin")]
+
+
+# --- running
+
+
+def import_runtime() -> None:
+    """Import OpenVINO."""
+    library()
+
+
+def compile_model(file: Path, threads: int, size: Size | None = None) -> Any:
+    """Compile a model for the CPU, for latency, in true float32 (recent CPUs would compute in bfloat16).
+
+    Args:
+        file: the ``.xml``.
+        threads: how many it may use.
+        size: height and width of the input to fix; a fixed shape runs up to 1.3 times as fast as an open one.
+    """
+    core = library().Core()
+    model = core.read_model(file)
+    if size:
+        model.reshape({end: [*[*end.partial_shape][:2], *size] for end in model.inputs})
+    config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+    return core.compile_model(model, "CPU", config)
+
+
+def load(file: Path, card: Card, threads: int) -> Runner:
+    """Open a net; it is compiled for the size of an image, which takes 0.1 to 2 s at each change of size.
+
+    ``try_out`` has run each file in a child process at export, because the compiler has been seen to crash.
+
+    Raises:
+        UserError: if OpenVINO refuses the file.
+    """
+    from pipeline_src.deployment import pixels
+
+    requests: dict[Size, Any] = {}
+
+    def request_for(size: Size) -> Any:
+        if size not in requests:
+            requests.clear()
+            try:
+                requests[size] = compile_model(file, threads, size).create_infer_request()
+            except RuntimeError as error:
+                raise cannot_open(file, "OpenVINO", error) from None
+        return requests[size]
+
+    def infer(lr: np.ndarray) -> np.ndarray:
+        request = request_for((lr.shape[2], lr.shape[3]))
+        request.infer([lr], share_inputs=True, share_outputs=True)
+        sr: np.ndarray = request.get_output_tensor().data
+        return sr
+
+    try:
+        library().Core().read_model(file)
+    except RuntimeError as error:
+        raise cannot_open(file, "OpenVINO", error) from None
+    return Runner(card.scale, lambda image: pixels.to_nchw(image, card.input.dtype), infer, pixels.from_nchw)
+
+
+def raw_call(file: Path, size: Size, threads: int) -> Callable[[], object]:
+    """Return OpenVINO's own call of a file with any inputs, random tensors at them."""
+    random = np.random.default_rng(0)
+    model = compile_model(file, threads, size)
+    request = model.create_infer_request()
+    for end in model.inputs:
+        request.get_tensor(end).data[:] = random.integers(0, 100, end.shape)
+    call: Callable[[], object] = request.infer
+    return call
+
+
+# --- trying out
+
+
+def try_out(files: Sequence[Path], size: Size = TRIAL_SIZE) -> dict[Path, str]:
+    """Compile and run files in a child process; return those that cannot be run, and why.
+
+    OpenVINO has been seen to die of a segmentation fault while compiling a quantised graph. Costs a second, and little
+    more for each file; a crash costs a second more.
+    """
+    left, failed = sorted(files), {}
+    while left:
+        command = [*TRIAL, *map(str, (*size, *left))]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not done.returncode:
+            break
+        tried = len(done.stdout.splitlines())
+        if not tried:
+            raise RuntimeError(done.stderr)
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        crashed = f"OpenVINO crashes on it (signal {-done.returncode})"
+        failed[left[tried - 1]] = crashed if done.returncode < 0 else f"OpenVINO cannot run it: {reason}"
+        left = left[tried:]
+    return failed
+
+
+def run_each(height: str, width: str, *files: str) -> None:
+    """Run files one after the other, printing the name of each before it runs: the child process of ``try_out``.
+
+    The last name printed is that of the file that crashed.
+    """
+    for file in files:
+        print(file, flush=True)
+        model = compile_model(Path(file), threads=1, size=(int(height), int(width)))
+        model([np.zeros(end.shape, end.element_type.to_dtype()) for end in model.inputs])
+
+
+# --- describing
+
+
+def operators(file: Path) -> Iterator[Operator]:
+    """Yield the operators of an IR file in the order they run."""
+    for op in library().Core().read_model(file).get_ordered_ops():
+        if op.get_type_name() in ("Parameter", "Constant", "Result"):
+            continue
+        sources = [port.get_source_output() for port in op.inputs()]
+        constant = [source for source in sources if source.get_node().get_type_name() == "Constant"]
+        computed = [source for source in sources if source.get_node().get_type_name() != "Constant"]
+        yield Operator.of(
+            op.get_type_name(),
+            (output.get_element_type().to_dtype().name for output in [*computed, *op.outputs()]),
+            (output.get_element_type().to_dtype().name for output in constant),
+        )
+
+
+def example(model: ModelFile, largest_sum: int) -> str:
+    """Return a Python program that upscales ``photo.png`` with the file."""
+    return examples.program(EXAMPLE, model)

@@ -1,0 +1,54 @@
+"""Upscaling of images of any size in overlapping tiles, so that memory does not grow with the image."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline_src.imaging.tiles import spans
+
+Upscale = Callable[[np.ndarray], np.ndarray]  # from uint8 H×W×3 to uint8 sH×sW×3
+
+
+def upscale_tiled(
+    upscale: Upscale,
+    lr: np.ndarray,
+    scale: int,
+    tile: int,
+    overlap: int,
+    progress: Callable[[], object] = lambda: None,
+) -> np.ndarray:
+    """Upscale an image tile by tile.
+
+    Tiles have at most ``tile`` LR pixels a side, are all of one size, and share ``overlap`` pixels with their
+    neighbours; each keeps the half of these that is farther from its own border. If half of ``overlap`` covers the
+    net's receptive field, the result is that of the image in one piece.
+
+    Args:
+        upscale: Upscales one tile, uint8 H×W×3, to uint8 sH×sW×3.
+        lr: The LR image, uint8 H×W×3.
+        scale: The upscaler's scale s.
+        tile: LR pixels a side of a tile.
+        overlap: LR pixels that neighbouring tiles share, fewer than ``tile``.
+        progress: Called after each tile.
+
+    Returns:
+        The SR image, uint8 sH×sW×3.
+    """
+    sr = np.empty((lr.shape[0] * scale, lr.shape[1] * scale, 3), np.uint8)
+    for top, keep_rows in spans(lr.shape[0], tile, overlap):
+        for left, keep_columns in spans(lr.shape[1], tile, overlap):
+            out = upscale(np.ascontiguousarray(lr[top : top + tile, left : left + tile]))
+            rows, columns = _scaled(keep_rows, scale), _scaled(keep_columns, scale)
+            y, x = top * scale, left * scale
+            sr[rows, columns] = out[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
+            progress()
+    return sr
+
+
+def tile_count(height: int, width: int, tile: int, overlap: int) -> int:
+    """Return how many tiles :func:`upscale_tiled` makes of an image of this size."""
+    return len(list(spans(height, tile, overlap))) * len(list(spans(width, tile, overlap)))
+
+
+def _scaled(span: slice, scale: int) -> slice:
+    return slice(span.start * scale, span.stop * scale)

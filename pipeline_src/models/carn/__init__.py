@@ -1,0 +1,68 @@
+"""CARN and CARN-M, cascading residual nets (Ahn et al., ECCV 2018, arXiv 1803.08664)."""
+
+import torch
+from torch import Tensor, nn
+
+from pipeline_src.models import Description
+from pipeline_src.models.layers import (
+    ByScale,
+    Cascade,
+    ClampPixels,
+    FullPrecision,
+    add_mean,
+    one_scale,
+    subtract_mean,
+    upsampler,
+)
+
+CHANNELS = 64
+STEPS = 3  # of a cascade: blocks in the net, and residual units in a block
+
+
+class ResidualUnit(nn.Module):
+    """Two 3×3 convolutions and a skip; with ``mobile`` they are grouped, and a 1×1 convolution mixes the groups."""
+
+    def __init__(self, mobile: bool, groups: int) -> None:
+        super().__init__()
+        groups = groups if mobile else 1
+        first, second = (nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, groups=groups) for _ in range(2))
+        mixing = [nn.ReLU(), nn.Conv2d(CHANNELS, CHANNELS, 1)] if mobile else []
+        self.body = nn.Sequential(first, nn.ReLU(), second, *mixing)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + x)
+
+
+class CARN(nn.Module):
+    """A cascade of cascades at the size of the LR image, then an upsampler for each scale.
+
+    CARN-M (``mobile``) has one residual unit to a block, used three times, with grouped convolutions.
+    """
+
+    def __init__(self, scales: list[int], mobile: bool, groups: int) -> None:
+        super().__init__()
+        self.description = Description(tuple(scales))
+        self.sub_mean = FullPrecision(subtract_mean())
+        self.head = nn.Conv2d(3, CHANNELS, 3, padding=1)
+        blocks = [
+            Cascade([ResidualUnit(mobile, groups) for _ in range(1 if mobile else STEPS)], STEPS, CHANNELS)
+            for _ in range(STEPS)
+        ]
+        self.body = Cascade(blocks, STEPS, CHANNELS)
+        self.upscale = ByScale({scale: upsampler(scale, CHANNELS, groups) for scale in scales})
+        self.tail = nn.Conv2d(CHANNELS, 3, 3, padding=1)
+        self.add_mean = FullPrecision(add_mean())
+        self.clamp = ClampPixels()
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.body(self.head(self.sub_mean(x)))
+        return self.clamp(self.add_mean(self.tail(self.upscale(features))))
+
+    def at_scale(self, scale: int) -> nn.Module:
+        """The net of one of its scales: all of it but the upsamplers of the others."""
+        return one_scale(self, scale)
+
+
+def build(scales: list[int], mobile: bool = False, groups: int = 1) -> CARN:
+    """CARN, or CARN-M if ``mobile``; ``groups`` of the upsamplers' convolutions, in CARN-M of the units' too."""
+    return CARN(scales, mobile, groups)

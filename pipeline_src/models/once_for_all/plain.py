@@ -1,0 +1,110 @@
+"""The plain space: ABPN with elastic depth and width."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline_src.models import Description
+from pipeline_src.models.layers import ClampPixels, DepthToSpace, one_scale
+from pipeline_src.models.once_for_all.blocks import Block
+from pipeline_src.models.once_for_all.supernet import Subnet, Supernet, channel_importance, importance_order
+
+
+class PlainNet(nn.Module):
+    """ABPN (``abpn.py``) without its convolution in image space, each layer as wide as it is."""
+
+    def __init__(self, scale: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.description = Description((scale,))
+        self.scale = scale
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in itertools.pairwise((3, *widths)))
+        self.last = nn.Conv2d(widths[-1], 3 * scale**2, 3, padding=1)
+        for i, conv in enumerate(self.convs):
+            nn.init.xavier_normal_(conv.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+            if i:  # near the identity, so that leaving out a layer changes little
+                conv.weight.data.mul_(0.25).add_(nn.init.dirac_(torch.empty_like(conv.weight)))  # type: ignore
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        self.upscale = DepthToSpace(scale)
+        self.clamp = ClampPixels()
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = x
+        for conv in self.convs:
+            features = functional.relu(conv(features))
+        return self.upscale(self.clamp(self.last(features) + torch.cat([x] * self.scale**2, dim=1)))
+
+    def at_scale(self, scale: int) -> nn.Module:
+        """Return the net itself; ValueError for another scale."""
+        return one_scale(self, scale)
+
+
+class Plain(Supernet):
+    """ABPN with elastic depth and width: 3×3 convolutions alone, which every NPU is fast at.
+
+    ``depth`` is ABPN's number of inner convolutions; ``width1`` … are the filters of each. The scales share all but the
+    last convolution.
+    """
+
+    def __init__(self, scales: list[int], widths: Sequence[int], depths: Sequence[int]) -> None:
+        super().__init__()
+        self.description = Description(tuple(scales))
+        self.layers = max(depths) + 2
+        widest = max(widths)
+        self.genes = {"scale": tuple(sorted(scales)), "depth": tuple(sorted(depths))}
+        self.genes |= {f"width{i + 1}": tuple(sorted(widths)) for i in range(self.layers)}
+        self.convs = PlainNet(max(scales), [widest] * self.layers).convs
+        self.tails = nn.ModuleDict({str(scale): PlainNet(scale, [widest]).last for scale in scales})
+
+    def _widths(self, subnet: Subnet) -> list[int]:
+        return [subnet[f"width{i + 1}"] for i in range(subnet["depth"] + 2)]
+
+    def kept_genes(self, subnet: Subnet) -> set[str]:
+        return {"scale", "depth", *(f"width{i + 1}" for i in range(subnet["depth"] + 2))}
+
+    def count_subnets(self, scale: int) -> int:
+        return sum(len(self.genes["width1"]) ** (depth + 2) for depth in self.genes["depth"])
+
+    def build_subnet(self, subnet: Subnet) -> nn.Module:
+        return PlainNet(subnet["scale"], self._widths(subnet))
+
+    def subnet_weights(self, subnet: Subnet) -> dict[str, Tensor]:
+        weights, inputs = {}, 3
+        convs: Any = self.convs
+        for i, width in enumerate(self._widths(subnet)):
+            weights[f"convs.{i}.weight"] = convs[i].weight[:width, :inputs]
+            weights[f"convs.{i}.bias"] = convs[i].bias[:width]
+            inputs = width
+        tail: Any = self.tails[str(subnet["scale"])]
+        return weights | {"last.weight": tail.weight[:, :inputs], "last.bias": tail.bias}
+
+    def blocks(self, subnet: Subnet) -> list[Block]:
+        widths = [3, *self._widths(subnet)]
+        convs = [Block("conv", i, o) for i, o in itertools.pairwise(widths)]
+        return [*convs, Block("anchor", widths[-1], 3, scale=subnet["scale"])]
+
+    def all_blocks(self) -> list[Block]:
+        widths = self.genes["width1"]
+        convs = [Block("conv", i, o) for i in (3, *widths) for o in widths]
+        return convs + [Block("anchor", i, 3, scale=scale) for scale in self.genes["scale"] for i in widths]
+
+    @torch.no_grad()
+    def sort_channels(self, first: int) -> None:
+        convs: Any = self.convs
+        tails: Any = list(self.tails.values())
+        shallow = self.genes["depth"][0] + 1  # from this layer on each may be the last one before the tails
+
+        groups = [([i], [convs[i + 1]]) for i in range(shallow)]
+        groups.append(([*range(shallow, self.layers)], [*convs[shallow + 1 :], *tails]))
+        for layers, consumers in groups:
+            order = importance_order(channel_importance(consumers), first)
+            for i in layers:
+                convs[i].weight.copy_(convs[i].weight[order])
+                convs[i].bias.copy_(convs[i].bias[order])
+            for consumer in consumers:
+                consumer.weight.copy_(consumer.weight[:, order])

@@ -1,0 +1,64 @@
+"""Where files of the pipeline lie, relative to the root of the repository."""
+
+from pathlib import Path
+
+from pipeline_src.errors import UserError
+
+PARAMS = Path("params.yaml")
+RESULTS = Path("results")
+SCRATCH = Path(".cache")  # resume checkpoints: outside the outs, because both launchers delete those before a run
+
+
+def results(stage: str, item: str = "") -> Path:
+    """The folder a stage writes to: ``results/<stage>`` or ``results/<stage>/<item>``."""
+    return RESULTS / stage / item
+
+
+TRAIN_H5 = results("build_h5") / "train.h5"
+
+
+def images_folder(role: str, name: str) -> Path:
+    """Where ``fetch@<name>`` puts its images and ``manifest.csv``; ``role`` is "training" or "evaluation"."""
+    return results("fetch", role) / name
+
+
+def weights(system: str) -> Path:
+    """The trained float weights of a system, as the stage train writes them."""
+    return results("nets", system) / "weights.safetensors"
+
+
+def smaller_nets(maker: str, system: str) -> Path:
+    """The folder of what ``maker``, the stage prune or search, makes of a system; its nets are in ``nets/``."""
+    return results("nets", system) / maker
+
+
+def nets(system: str) -> dict[str, Path]:
+    """Float weights of the nets of a system that are quantised, exported and measured, by name.
+
+    The system itself (``abpn_x3``) and what it is pruned to (``abpn_x3/l1_50``). Of a once-for-all system the subnets
+    that the stage search has extracted (``ofa_sr/half``), and not the supernet.
+
+    Raises:
+        UserError: if the stage train has not run.
+    """
+    if not weights(system).is_file():
+        raise UserError(f"{weights(system)} does not exist; run the stage train first")
+    searched, pruned = (
+        {f"{system}/{file.stem}": file for file in sorted(smaller_nets(maker, system).glob("nets/*.safetensors"))}
+        for maker in ("search", "prune")
+    )
+    return searched or {system: weights(system), **pruned}
+
+
+def quantized(net: str, variant: str) -> Path:
+    """The state of an int8 net of :func:`nets`; ``variant`` is "ptq" or "qat"."""
+    system, _, name = net.partition("/")
+    return results("quantize", system) / "nets" / name / f"{variant}.safetensors"
+
+
+def downscaler(system: str) -> Path:
+    """The folder of a system's learned downscaler: ``weights.safetensors`` and ``lr.h5``; empty if it learns nothing.
+
+    ``lr.h5`` holds the LR images that the downscaler makes of the HR images of ``train.h5``.
+    """
+    return results("train", system) / "downscaler"

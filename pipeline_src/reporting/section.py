@@ -1,0 +1,184 @@
+"""Building blocks of the report: a section is a title and a sequence of blocks, and :mod:`.page` renders them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pandas as pd
+
+from pipeline_src.reporting.drawing import DARK, LIGHT, Theme
+from pipeline_src.reporting.tables import Column, line
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading below that of the section."""
+
+    kind: ClassVar = "heading"
+    text: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; ``text`` is escaped unless it is a ``markupsafe.Markup``."""
+
+    kind: ClassVar = "text"
+    text: str
+    style: Literal["", "note", "warning"] = ""
+
+
+@dataclass(frozen=True)
+class Items:
+    """A bulleted list."""
+
+    kind: ClassVar = "items"
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence of the verdict, and whether it is good news."""
+
+    good: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A list of findings, each with a tick or a cross."""
+
+    kind: ClassVar = "findings"
+    findings: Sequence[Finding]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose cells are text already; numeric columns are aligned to the right.
+
+    Attributes:
+        label: names the table for screen readers, and is its title in Markdown and LaTeX.
+        columns: one per cell of each row.
+        rows: the cells as they are shown.
+        tall: scroll the rows in a box of limited height.
+    """
+
+    kind: ClassVar = "table"
+    label: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+    tall: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that is drawn twice, for a light and a dark page.
+
+    Attributes:
+        name: the PNGs are ``figures/<name>_light.png`` and ``figures/<name>_dark.png``.
+        label: what tells it from the other figures of its block, such as the image set.
+        alt: the content of the figure in words.
+        draw: write the PNG to a path in the colours of a theme.
+    """
+
+    name: str
+    label: str
+    alt: str
+    draw: Callable[[Path, Theme], Path]
+
+    def file_name(self, theme: Theme) -> str:
+        """Return the name of the PNG for one theme."""
+        return f"{self.name}_{theme.name}.png"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures of one kind; the first is visible, the others are folded away below their labels."""
+
+    kind: ClassVar = "figures"
+    figures: Sequence[Figure]
+
+
+@dataclass(frozen=True)
+class Details:
+    """Blocks that are folded away below a summary."""
+
+    kind: ClassVar = "details"
+    summary: str
+    blocks: Sequence[Text | Table]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A block with a template of its own.
+
+    Attributes:
+        path: the Jinja template, relative to ``reporting/``.
+        values: what the template reads, as ``block.values``.
+    """
+
+    kind: ClassVar = "template"
+    path: str
+    values: Mapping[str, Any]
+
+
+Block = Heading | Text | Items | Findings | Table | Figures | Details | Template
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the page.
+
+    Attributes:
+        id: anchor of the section, unique on the page.
+        title: heading of the section.
+        label: its short name in the navigation.
+        blocks: the content, from top to bottom.
+        footer: place it after the main content.
+    """
+
+    id: str
+    title: str
+    label: str
+    blocks: Sequence[Block]
+    footer: bool = False
+
+    def figures(self) -> Iterator[Figure]:
+        """Yield every figure of the section."""
+        for block in self.blocks:
+            if isinstance(block, Figures):
+                yield from block.figures
+
+    def draw(self, folder: Path) -> None:
+        """Draw every figure of the section into ``folder``, for both themes."""
+        for figure in self.figures():
+            for theme in (LIGHT, DARK):
+                figure.draw(folder / figure.file_name(theme), theme)
+
+
+def table(label: str, columns: Sequence[Column], rows: pd.DataFrame, tall: bool = False) -> Table:
+    """Return the table that shows ``columns`` of ``rows``."""
+    return Table(label, columns, [line(row, columns) for _, row in rows.iterrows()], tall)
+
+
+def figure_per_set(
+    name: str,
+    rows: pd.DataFrame,
+    draw: Callable[[pd.DataFrame, Path, Theme], Path],
+    describe: Callable[[pd.DataFrame], str],
+) -> Figures:
+    """Return a figure for each value of the column ``set``.
+
+    Args:
+        name: how the names of the figures begin; the set follows.
+        rows: the measurements, with a column ``set``.
+        draw: draw the rows of one set to a path in the colours of a theme.
+        describe: return the alt text for the rows of one set.
+    """
+
+    def figure(label: str, rows_of_set: pd.DataFrame) -> Figure:
+        return Figure(
+            f"{name}_{label}", label, describe(rows_of_set), lambda path, theme: draw(rows_of_set, path, theme)
+        )
+
+    return Figures([figure(str(label), rows_of_set) for label, rows_of_set in rows.groupby("set", sort=False)])

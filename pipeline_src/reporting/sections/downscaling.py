@@ -1,0 +1,132 @@
+"""Section "Learned downscaling": learned LR images beside bicubic ones, and how both survive JPEG."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline_src import paths
+from pipeline_src.errors import UserError
+from pipeline_src.reporting.data import ReportData
+from pipeline_src.reporting.drawing import Theme, drawing, save
+from pipeline_src.reporting.section import Block, Section, Text, figure_per_set, table
+from pipeline_src.reporting.tables import NAMED, Column
+
+COLUMNS = (
+    NAMED["system"],
+    NAMED["scale"],
+    NAMED["set"],
+    Column("lr", "LR image"),
+    Column("psnr_y", "PSNR Y against bicubic's LR (dB)", "{:.2f}"),
+    Column("ssim_y", "SSIM Y", "{:.4f}"),
+    Column("aliasing", "Aliasing (levels)", "{:.2f}"),
+    Column("tone_shift", "Tone shift (levels)", "{:+.2f}"),
+    Column("png_kib", "PNG (KiB)", "{:.0f}"),
+)
+KEY = ["system", "scale", "set", "lr"]
+
+
+def build(data: ReportData) -> Section | None:
+    """Return the section, or None if no system learns its downscaler."""
+    folder, systems = paths.results("benchmark"), data.learned_downscaling
+    images = compare(read(folder, systems, data.sets, "lr.csv"))
+    if images.empty:
+        return None
+    intro = (
+        "These systems make the LR image themselves, with a downscaler that was trained together with the net. It is "
+        "an ordinary 8-bit image, and these systems are measured on it in every table. Other systems get LR images "
+        "from bicubic, so compare the two kinds with care. Aliasing is the RMS difference in Y between the LR image "
+        "and the HR image without the frequencies that the LR image cannot represent. Tone shift is the mean of Y "
+        "minus that of the HR image."
+    )
+    jpeg = curves(read(folder, systems, data.sets, "jpeg.csv"))
+    comparison = table("Learned LR images beside bicubic ones", COLUMNS, images)
+    blocks: list[Block] = [Text(intro), comparison, figure_per_set("jpeg", jpeg, draw, describe)]
+    return Section("downscaled", "Learned downscaling", "Learned downscaling", blocks)
+
+
+def caveat(data: ReportData) -> str:
+    """Return a sentence for sections that show both kinds of systems, with a space before it; empty without a need."""
+    if not data.learned_downscaling:
+        return ""
+    names = ", ".join(data.learned_downscaling)
+    return (
+        f" The LR images of {names} come from a learned downscaler, those of all other systems from bicubic: these are "
+        "different tasks, so compare them with care."
+    )
+
+
+def read(folder: Path, systems: list[str], sets: list[str], name: str) -> pd.DataFrame:
+    """Return the rows of ``<folder>/<system>/<name>`` on the given sets, of all given systems.
+
+    Raises:
+        UserError: if a file is missing.
+    """
+    tables = []
+    for system in systems:
+        path = folder / system / name
+        if not path.is_file():
+            raise UserError(
+                f"{path} does not exist; run `python -m pipeline_src.stages.benchmark {system}`, or `dvc repro`"
+            )
+        tables.append(pd.read_csv(path).assign(system=system))
+    rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["system", "set"])
+    return rows[rows["set"].isin(sets)]
+
+
+def compare(images: pd.DataFrame) -> pd.DataFrame:
+    """Return the means of ``lr.csv`` over the images of each set, with the columns of :data:`COLUMNS`."""
+    if images.empty:
+        return pd.DataFrame(columns=[column.name for column in COLUMNS])
+    is_reference = images["lr"] == "bicubic"  # its PSNR against itself is infinite
+    images = images.assign(png_kib=images["png_bytes"] / 1024, psnr_y=images["psnr_y"].mask(is_reference))
+    return images.groupby(KEY, sort=False).mean(numeric_only=True).reset_index()
+
+
+def curves(images: pd.DataFrame) -> pd.DataFrame:
+    """Return the means of ``jpeg.csv`` over the images of each set, per LR image and JPEG quality.
+
+    ``kib`` is the size of the JPEG file.
+    """
+    if images.empty:
+        return pd.DataFrame(columns=[*KEY, "quality", "kib", "psnr_y", "ssim_y"])
+    images = images.assign(kib=images["bytes"] / 1024)
+    return images.groupby([*KEY, "quality"], sort=False)[["kib", "psnr_y", "ssim_y"]].mean().reset_index()
+
+
+def draw(rows: pd.DataFrame, path: Path, theme: Theme) -> Path:
+    """Draw PSNR Y of the SR image against the size of the LR image as JPEG, a panel per system and scale."""
+    systems = list(rows.groupby(["system", "scale"], sort=False))
+    with drawing(theme, 9.6, 0.4 + 3.4 * len(systems)) as figure:
+        panels = figure.subplots(len(systems), squeeze=False)[:, 0]
+        for axes, ((system, scale), points) in zip(panels, systems, strict=True):
+            colours = {"learned": theme.series[0], "bicubic": theme.variants["bicubic"]}
+            labels = {"learned": f"{system}, learned both ways", "bicubic": "bicubic both ways"}
+            for lr, label in labels.items():
+                curve = points[points["lr"] == lr]
+                axes.plot(curve["kib"], curve["psnr_y"], "o-", color=colours[lr], label=label, markersize=5)
+                for _, row in curve.iterrows():
+                    axes.annotate(
+                        f"{row['quality']:.0f}", (row["kib"], row["psnr_y"]), (0, 6), textcoords="offset points",
+                        ha="center", fontsize=8, color=colours[lr],
+                    )  # fmt: skip
+            axes.set(
+                title=f"{system} ×{scale} on {points['set'].iloc[0]}, LR stored as JPEG of quality 30 to 90",
+                xlabel="mean size of the LR file (KiB)",
+                ylabel="PSNR Y (dB)",
+            )
+            axes.margins(y=0.18)
+            axes.legend(fontsize=9)
+        return save(figure, path)
+
+
+def describe(rows: pd.DataFrame) -> str:
+    """Return the alt text of the figure; ``rows`` are of one set."""
+    parts = [
+        f"{system} ×{scale}, {lr} LR image: "
+        + ", ".join(
+            f"{row['psnr_y']:.2f} dB at quality {row['quality']:.0f} ({row['kib']:.1f} KiB)"
+            for _, row in curve.iterrows()
+        )
+        for (system, scale, lr), curve in rows.groupby(["system", "scale", "lr"], sort=False)
+    ]
+    return f"PSNR Y on {rows['set'].iloc[0]} of SR images made from LR images stored as JPEG. {'. '.join(parts)}."

@@ -1,0 +1,165 @@
+"""Section "Quality and latency": PSNR Y against latency of every file, with the Pareto front."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline_src.reporting.data import ReportData
+from pipeline_src.reporting.drawing import Theme, dot, drawing, legend, save, variant_dots
+from pipeline_src.reporting.labels import place_labels
+from pipeline_src.reporting.section import Block, Section, Text, figure_per_set
+from pipeline_src.reporting.sections.downscaling import caveat
+from pipeline_src.reporting.tables import COLUMNS, RUNTIMES, exported, line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+    from matplotlib.text import Annotation
+
+CROWD = 3  # with more systems than this in a panel, only the fastest file of each net is drawn
+LATENCY = "p50 latency per output megapixel (ms)"
+MARKERS = {"tflite": "o", "openvino": "D", "openvino_fp16": "d", "onnx": "s", "torch": "^"}
+
+
+def build(data: ReportData) -> Section:
+    """Return the section, with a figure per image set."""
+    intro = (
+        "Up and to the left is better. Pick a latency budget on the x axis: the highest point of the Pareto front to "
+        "the left of it is the file to deploy. Points below the dashed line are worse than bicubic. Large markers "
+        "are the fastest file of each net; small markers, drawn when there are few systems, are its files for other "
+        "runtimes. A dotted line joins the variants of one system. Latency is per megapixel of output, because "
+        "systems are timed at different image sizes."
+    )
+    blocks: list[Block] = [Text(f"{intro}{caveat(data)}"), figure_per_set("pareto", data.table, draw, describe)]
+    return Section("pareto", "Quality and latency", "Quality and latency", blocks)
+
+
+def pareto_front(points: pd.DataFrame) -> pd.DataFrame:
+    """Return the Pareto-optimal rows, fastest first.
+
+    A row is Pareto-optimal if no other one is at least as fast and better, or at least as good and faster.
+
+    Args:
+        points: rows with ``ms_per_mp`` (lower is better) and ``psnr_y`` (higher is better).
+    """
+    ordered = points.sort_values(["ms_per_mp", "psnr_y"], ascending=[True, False])
+    best = ordered["psnr_y"].cummax().shift(fill_value=float("-inf"))
+    return ordered[ordered["psnr_y"] > best]
+
+
+def draw(table: pd.DataFrame, path: Path, theme: Theme) -> Path:
+    """Draw PSNR Y against p50 per output megapixel, one panel per scale; ``table`` is of one set."""
+    scales = list(table.groupby("scale"))
+    with drawing(theme, 9.6, 0.6 + 3.9 * len(scales)) as figure:
+        panels = figure.subplots(len(scales), squeeze=False)[:, 0]
+        labels = []
+        for axes, (scale, rows) in zip(panels, scales, strict=True):
+            labels.append(draw_panel(axes, rows, theme))
+            axes.set(title=f"×{scale:.0f} on {rows['set'].iloc[0]}", ylabel="PSNR Y (dB)", xlabel=LATENCY)
+        draw_legend(figure, table, theme)
+        place_labels(figure, labels)
+        return save(figure, path)
+
+
+def describe(table: pd.DataFrame) -> str:
+    """Return the alt text of the figure; ``table`` is of one set."""
+    parts = []
+    for scale, rows in table.groupby("scale"):
+        front = pareto_front(exported(rows[rows["p50_ms"].notna()]))
+        points = [
+            " ".join(line(row, COLUMNS[:3])) + f", {row['ms_per_mp']:.1f} ms and {row['psnr_y']:.2f} dB"
+            for _, row in front.iterrows()
+        ]
+        parts.append(f"×{scale:.0f}: " + "; ".join(points))
+    name = table["set"].iloc[0]
+    return f"PSNR Y on {name} against p50 per output megapixel. Pareto front, fastest first. {'. '.join(parts)}."
+
+
+def draw_panel(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> "list[Annotation]":
+    """Draw one scale and set: a point per file, the Pareto front, and bicubic as a line.
+
+    Returns:
+        The labels of the systems, which :func:`place_labels` moves once the panels have their final size.
+    """
+    points = exported(_timed(rows))
+    _draw_bicubic(axes, rows.loc[rows["variant"] == "bicubic", "psnr_y"].iloc[0], points, theme)
+    front = pareto_front(points)
+    axes.step(front["ms_per_mp"], front["psnr_y"], where="post", color=theme.ink, linewidth=1.2, alpha=0.55, zorder=2)
+    fastest, others = _drawn(points)
+    for files, size, edge, zorder in ((fastest, 8.5, 1.0, 4), (others, 5.5, 0.5, 3)):
+        for _, row in files.iterrows():
+            axes.plot(
+                row["ms_per_mp"], row["psnr_y"], MARKERS.get(str(row["runtime"]), "v"), markersize=size,
+                color=theme.variants.get(str(row["variant"]), theme.ink), markeredgecolor=theme.paper,
+                markeredgewidth=edge, zorder=zorder,
+            )  # fmt: skip
+    labels = _draw_systems(axes, fastest, theme)
+    if not points.empty:
+        low, high = points["ms_per_mp"].min(), points["ms_per_mp"].max()
+        ratio = max(high / low, 2)
+        axes.set_xscale("log")
+        axes.set_xlim(low / ratio**0.12, high * ratio**0.12)
+        _plain_log_ticks(axes, ratio)
+    axes.margins(y=0.15)
+    return labels
+
+
+def _draw_bicubic(axes: "Axes", bicubic: float, points: pd.DataFrame, theme: Theme) -> None:
+    """Draw bicubic as a dashed line, or only write it where the line would squeeze the points into a thin strip."""
+    if points.empty or bicubic > points["psnr_y"].min() - (points["psnr_y"].max() - points["psnr_y"].min() or 1):
+        axes.axhline(bicubic, color=theme.variants["bicubic"], linestyle=(0, (5, 3)), linewidth=1.4)
+        text, height, unit = f"bicubic {bicubic:.2f} dB", bicubic, "data"
+    else:
+        text, height, unit = f"bicubic {bicubic:.2f} dB, far below", 0, "axes fraction"
+    axes.annotate(
+        text, (1, height), xycoords=("axes fraction", unit), xytext=(0, 4), textcoords="offset points", ha="right",
+        color=theme.variants["bicubic"], fontsize=9,
+    )  # fmt: skip
+
+
+def _draw_systems(axes: "Axes", fastest: pd.DataFrame, theme: Theme) -> "list[Annotation]":
+    """Join the points of each system by a dotted line and label the first of them."""
+    from matplotlib.patheffects import withStroke
+
+    labels = []
+    for system, rows in fastest.groupby("system", sort=False):
+        axes.plot(rows["ms_per_mp"], rows["psnr_y"], color=theme.ink, linewidth=1, linestyle=":", alpha=0.6, zorder=1)
+        point = float(rows["ms_per_mp"].iloc[0]), float(rows["psnr_y"].iloc[0])
+        label = axes.annotate(str(system), point, (6, 5), textcoords="offset points", fontsize=8.5, zorder=5)
+        label.set_path_effects([withStroke(linewidth=2.5, foreground=theme.paper)])
+        label.set_in_layout(False)  # labels are placed after the layout is known
+        labels.append(label)
+    return labels
+
+
+def _timed(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["ms_per_mp"].notna()]
+
+
+def _drawn(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the fastest file of each net, and the other files if ``points`` are of few systems."""
+    ordered = points.sort_values("ms_per_mp", kind="stable")
+    fastest = points.loc[sorted(ordered.drop_duplicates(["system", "variant", "scale"]).index)]
+    others = points.drop(fastest.index)
+    return fastest, others if fastest["system"].nunique() <= CROWD else others.iloc[:0]
+
+
+def _plain_log_ticks(axes: "Axes", ratio: float) -> None:
+    """Label a logarithmic axis, whose ends have this ratio, with plain numbers."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    subs = [1, 2, 5] if ratio > 6 else [1, 1.5, 2, 3, 4, 5, 6, 8]
+    axes.xaxis.set_major_locator(LogLocator(subs=subs if ratio < 2000 else [1]))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def draw_legend(figure: "FigureBase", table: pd.DataFrame, theme: Theme) -> None:
+    """Explain the colours (variants), the shapes (runtimes) and the line (Pareto front)."""
+    points = pd.concat([files for _, rows in table.groupby("scale") for files in _drawn(exported(_timed(rows)))])
+    runtimes = [runtime for runtime in MARKERS if runtime in set(points["runtime"])]
+    shapes = [dot(theme.ink, MARKERS[runtime], RUNTIMES[runtime]) for runtime in runtimes]
+    front = dot(theme.ink, "", "Pareto front")
+    front.set(linestyle="-", alpha=0.55, linewidth=1.2)
+    legend(figure, [*variant_dots(points, theme), *shapes, front])

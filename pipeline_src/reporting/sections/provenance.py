@@ -1,0 +1,69 @@
+"""Section "Where these numbers come from": machines, versions, commit and parameters."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline_src import paths, tracking
+from pipeline_src.errors import UserError
+from pipeline_src.reporting.data import ReportData
+from pipeline_src.reporting.section import Block, Section, Template
+
+LABELS = {"cpu": "CPU", "cpu_features": "CPU features", "memory_gib": "Memory (GiB)"}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine that one or more systems were measured on.
+
+    Attributes:
+        facts: text of each fact by its label.
+        measured: time of the measurement by system.
+    """
+
+    facts: dict[str, str]
+    measured: dict[str, str]
+
+
+def build(data: ReportData) -> Section:
+    """Return the section."""
+    values = {
+        "machines": read_machines(paths.results("benchmark"), data.nets),
+        "commit": tracking.git_commit(),
+        "params": data.params_text,
+        "params_sha256": hashlib.sha256(data.params_text.encode()).hexdigest(),
+        "experiment": tracking.EXPERIMENT,
+    }
+    blocks: list[Block] = [Template("sections/provenance.html", values)]
+    return Section("provenance", "Where these numbers come from", "Provenance", blocks, footer=True)
+
+
+def read_machines(folder: Path, systems: list[str]) -> list[Machine]:
+    """Read the ``machine.json`` of every system; systems that were measured on the same machine share an entry.
+
+    Raises:
+        UserError: if a file is missing or damaged.
+    """
+    machines: list[Machine] = []
+    for system in systems:
+        path = folder / system / "machine.json"
+        remedy = f"run `python -m pipeline_src.stages.benchmark {system}`, or `dvc repro`"
+        try:
+            facts = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist; {remedy}") from None
+        except ValueError:
+            raise UserError(f"{path} is not valid JSON; {remedy}") from None
+        measured = str(facts.pop("measured", "time not recorded"))
+        texts = {LABELS.get(key, key.capitalize()): _text(value) for key, value in facts.items()}
+        known = next((machine for machine in machines if machine.facts == texts), None)
+        if known:
+            known.measured[system] = measured
+        else:
+            machines.append(Machine(texts, {system: measured}))
+    return machines
+
+
+def _text(fact: object) -> str:
+    return ", ".join(f"{name} {value}" for name, value in fact.items()) if isinstance(fact, dict) else str(fact)

@@ -1,0 +1,176 @@
+"""Section "Once-for-all search": the subnets that were measured, their Pareto front, and the quality of the search."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline_src import paths
+from pipeline_src.errors import UserError
+from pipeline_src.files import read_json
+from pipeline_src.reporting.data import ReportData
+from pipeline_src.reporting.drawing import Theme, drawing, save
+from pipeline_src.reporting.section import Block, Details, Section, Text, figure_per_set, table
+from pipeline_src.reporting.tables import NAMED, RUNTIMES, Column
+
+COLUMNS = (
+    NAMED["system"],
+    NAMED["scale"],
+    Column("subnets", "Subnets"),
+    Column("measured", "Measured", "{:.0f}"),
+    Column("tau", "Kendall's τ of the predictor"),
+    Column("gained", "Hypervolume over random search"),
+    Column("latency", "Median error of the latency table"),
+    Column("seconds", "Seconds per measurement", "{:.3f}"),
+)
+SUBNET_COLUMNS = (
+    NAMED["system"],
+    NAMED["scale"],
+    Column("net", "Extracted as"),
+    Column("genes", "Subnet"),
+    Column("ms", "Latency by the table (ms)", "{:.1f}"),
+    Column("over_bicubic", "Over bicubic (dB)", "{:+.3f}"),
+    Column("mult_adds", "Mult-Adds (G)", "{:.2f}"),
+    Column("parameters", "Parameters", "{:.0f}"),
+)
+
+
+def build(data: ReportData) -> Section | None:
+    """Return the section, or None if no system was searched."""
+    searches, subnets = read(list(data.params.search))
+    if searches.empty:
+        return None
+    intro = (
+        "Each of these systems is one trained supernet, and every subnet of it is a working net. A search looked for "
+        "the subnets with the best quality for their cost: a latency table of this machine gives the latency of a "
+        "subnet, and a predictor, trained on measured subnets, estimates its quality. The most promising subnets "
+        "were then measured. For comparison, a random search measured the same number of subnets; hypervolume is the "
+        "area that a Pareto front dominates, listed for every seed. Kendall's τ is the rank correlation between "
+        "predicted and measured quality of subnets that the predictor was not trained on. The error of the latency "
+        "table is the median over complete subnets. The extracted subnets were fine-tuned, quantised and exported, "
+        "and appear in all other tables and figures of this page."
+    )
+    listed = pareto_and_extracted(subnets)
+    blocks: list[Block] = [
+        Text(intro),
+        table("Searches", COLUMNS, searches),
+        figure_per_set("search", subnets, draw, describe),
+        Details(
+            f"The {len(listed)} subnets that are Pareto-optimal or were extracted",
+            [table("Pareto-optimal and extracted subnets", SUBNET_COLUMNS, listed, tall=True)],
+        ),
+    ]
+    return Section("search", "Once-for-all search", "Once-for-all search", blocks)
+
+
+def read(systems: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the searches of the given systems.
+
+    Returns:
+        :data:`COLUMNS` per system and scale, and every measured subnet. The ``ms`` of a subnet is its latency on the
+        ``device`` that was searched for; ``set`` is system and scale, for which there is a figure each.
+
+    Raises:
+        UserError: if a file is missing.
+    """
+    searches, subnets = [], []
+    for system in systems:
+        folder = paths.smaller_nets("search", system)
+        if not (folder / "subnets.csv").is_file():
+            raise UserError(
+                f"{folder / 'subnets.csv'} does not exist; run `python -m pipeline_src.stages.search {system}`, or "
+                "`dvc repro`"
+            )
+        rows, metrics = pd.read_csv(folder / "subnets.csv", keep_default_na=False), read_json(folder / "metrics.json")
+        names = [str(column) for column in rows]
+        device = next(name for name in names if name.startswith("ms_"))
+        genes = names[names.index("scale") + 1 : names.index("over_bicubic")]
+        texts = [" ".join(f"{gene} {choice}" for gene, choice in row.items() if choice) for row in _rows(rows[genes])]
+        rows = rows.assign(system=system, genes=texts, ms=rows[device], device=_device(device.removeprefix("ms_")))
+        rows["mult_adds"] /= 1e9
+        rows["set"] = system + "_x" + rows["scale"].astype(str)
+        subnets.append(rows)
+        searches += [_summary(system, scale, rows[rows["scale"] == scale], metrics) for scale in rows["scale"].unique()]
+    columns = ["set", "by", "front", *(column.name for column in SUBNET_COLUMNS)]
+    measured = pd.concat(subnets, ignore_index=True) if subnets else pd.DataFrame(columns=columns)
+    return pd.DataFrame(searches, columns=[column.name for column in COLUMNS]), measured
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _summary(system: str, scale: int, rows: pd.DataFrame, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the cells of one search; ``metrics`` is the metrics.json of the stage search."""
+    pairs = zip(metrics[f"hypervolume_x{scale}"], metrics[f"random_hypervolume_x{scale}"], strict=True)
+    gained = [f"{100 * (searched / random - 1):+.1f} %" if random else "–" for searched, random in pairs]
+    errors = [f"{_device(device)} {100 * error:.1f} %" for device, error in metrics["latency_error"].items()]
+    count = metrics[f"subnets_x{scale}"]
+    return {
+        "system": system,
+        "scale": scale,
+        "subnets": f"{count:,}" if count < 1e7 else f"{count:.1e}",
+        "measured": len(rows),
+        "tau": ", ".join(f"{tau:.2f}" for tau in metrics[f"kendall_tau_x{scale}"]),
+        "gained": ", ".join(gained),
+        "latency": ", ".join(errors) or "not checked: table of another device",
+        "seconds": metrics[f"seconds_a_subnet_x{scale}"],
+    }
+
+
+def _device(name: str) -> str:
+    runtime, _, precision = name.replace(" ", "_").partition("_")
+    return f"{RUNTIMES[runtime]} {precision}"
+
+
+def _pareto_front(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the Pareto-optimal rows, as the search has marked them, fastest first."""
+    return rows[rows["front"].astype(str) == "True"].sort_values(["system", "scale", "ms"])
+
+
+def pareto_and_extracted(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the Pareto-optimal subnets and those that were extracted, the fastest first."""
+    listed = rows[(rows["front"].astype(str) == "True") | (rows["net"] != "")]
+    return listed.sort_values(["system", "scale", "ms"])
+
+
+def draw(rows: pd.DataFrame, path: Path, theme: Theme) -> Path:
+    """Draw quality against latency of every measured subnet, and mark the Pareto front and the extracted subnets."""
+    with drawing(theme, 9.6, 4.6) as figure:
+        axes = figure.subplots()
+        is_random = rows["by"] == "random"
+        for points, label, colour in (
+            (rows[is_random], "drawn at random", theme.variants["bicubic"]),
+            (rows[~is_random], "asked for by the search", theme.series[0]),
+        ):
+            axes.plot(points["ms"], points["over_bicubic"], "o", markersize=4, alpha=0.7, color=colour, label=label)
+        front = _pareto_front(rows)
+        axes.step(front["ms"], front["over_bicubic"], where="post", color=theme.series[2], label="front")
+        for _, row in rows[rows["net"] != ""].iterrows():
+            axes.plot(row["ms"], row["over_bicubic"], "D", markersize=9, color=theme.series[1])
+            axes.annotate(
+                row["net"], (row["ms"], row["over_bicubic"]), (8, -12), textcoords="offset points",
+                color=theme.series[1], weight="bold",
+            )  # fmt: skip
+        first = rows.iloc[0]
+        axes.set(
+            title=f"Subnets of {first['system']} ×{first['scale']}",
+            xlabel=f"{first['device']} latency by the table (ms)",
+            ylabel="PSNR Y over bicubic (dB), validation",
+        )
+        axes.legend(fontsize=9, loc="lower right")
+        return save(figure, path)
+
+
+def describe(rows: pd.DataFrame) -> str:
+    """Return the alt text of the figure; ``rows`` are of one system and scale."""
+    points = [
+        (f"{row['net']}: " if row["net"] else "") + f"{row['ms']:.1f} ms, {row['over_bicubic']:+.2f} dB"
+        for _, row in pareto_and_extracted(rows).iterrows()
+    ]
+    first = rows.iloc[0]
+    return (
+        f"PSNR Y over bicubic on validation images against {first['device']} latency of {len(rows)} subnets of "
+        f"{first['system']} ×{first['scale']}. Pareto-optimal and extracted subnets, fastest first: "
+        f"{'; '.join(points)}."
+    )

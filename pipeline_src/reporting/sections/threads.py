@@ -1,0 +1,47 @@
+"""Section "Threads": the latency of each file at other numbers of threads."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline_src import paths
+from pipeline_src.reporting.data import ReportData
+from pipeline_src.reporting.section import Block, Section, Text, table
+from pipeline_src.reporting.tables import NAMED, Column
+
+KEY = ["system", "variant", "runtime", "scale"]
+
+
+def build(data: ReportData) -> Section | None:
+    """Return the section, or None if ``benchmark.sweep`` lists no numbers of threads."""
+    rows = read(paths.results("benchmark"), data.systems)
+    if rows.empty:
+        return None
+    intro = (
+        "Each file again with other numbers of threads. The numbers of threads take turns, and all are timed on the "
+        "set of cores that the largest number needs."
+    )
+    blocks: list[Block] = [Text(intro), table("Latency by number of threads", columns(rows), rows, tall=True)]
+    return Section("threads", "Threads", "Threads", blocks)
+
+
+def read(folder: Path, systems: list[str]) -> pd.DataFrame:
+    """Return the p50 in ms of each file, with a column per number of threads; empty if there was no sweep.
+
+    ``times`` is the p50 with the fewest threads over that with the most.
+    """
+    files = [folder / system / "threads.csv" for system in systems]
+    sweeps = [pd.read_csv(path) for path in files if path.exists()]
+    rows = pd.concat([rows for rows in sweeps if len(rows)] or [pd.DataFrame(columns=[*KEY, "threads", "p50_ms"])])
+    latencies = rows.pivot_table(index=KEY, columns="threads", values="p50_ms", sort=False)
+    counts = sorted(latencies.columns)
+    latencies["times"] = latencies[counts[0]] / latencies[counts[-1]] if counts else pd.Series(dtype=float)
+    latencies.columns = pd.Index([str(name) for name in latencies.columns])
+    return latencies.reset_index()
+
+
+def columns(rows: pd.DataFrame) -> list[Column]:
+    """Return the columns of the table for rows of :func:`read`."""
+    counts = [name for name in rows.columns if name not in (*KEY, "times")]
+    times = [Column(name, f"p50, {name} thread{'s' if name != '1' else ''} (ms)", "{:.1f}") for name in counts]
+    return [*(NAMED[name] for name in KEY), *times, Column("times", "Times faster", "{:.2f}")]

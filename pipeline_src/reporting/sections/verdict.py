@@ -1,0 +1,216 @@
+"""Section "Verdict": findings in sentences — which systems beat bicubic, by how much, and which speed-ups are real."""
+
+from collections.abc import Callable
+
+import pandas as pd
+from markupsafe import Markup
+
+from pipeline_src.reporting.data import ReportData
+from pipeline_src.reporting.section import Block, Finding, Findings, Heading, Section, Text
+from pipeline_src.reporting.tables import RUNTIMES, VARIANTS, deployed, disagreeing
+
+NAMED = 4  # nets that a sentence names before it counts the others
+
+
+def build(data: ReportData) -> Section:
+    """Return the section; a question that nothing was measured for is left out."""
+    questions: list[tuple[str, Callable[[pd.DataFrame], list[Finding]], str]] = [
+        (
+            "Does every file give the same image here as at export?",
+            agreement,
+            "Each file's output on this machine is compared with the output of its net in torch at export. Runtimes "
+            "that fuse operators round differently, so a few levels of difference are expected. A file that differs "
+            "by more computes something else here, and its figures say nothing about the exported net.",
+        ),
+        (
+            "Which file is fastest here?",
+            fastest,
+            Markup(
+                "The table below shows what int8 loses in quality. The answer depends on the CPU: on one without VNNI, "
+                "int8 TFLite is slower than float (<code>docs/deployment.md</code>)."
+            ),
+        ),
+        (
+            "Better than bicubic?",
+            quality,
+            "PSNR on Y of the TFLite file, or of the next runtime where there is none. A difference below 0.005 dB "
+            "counts as level, not as better.",
+        ),
+        (
+            "Is int8 faster than fp32?",
+            speed,
+            f"{timed(data.table)} A difference counts only if the interquartile ranges of the two timings do not "
+            "overlap.",
+        ),
+    ]
+    blocks: list[Block] = []
+    for question, answer, note in questions:
+        if findings := answer(data.table):
+            blocks += [Heading(question), Findings(findings), Text(note, "note")]
+    return Section("verdict", "In plain words", "Verdict", blocks)
+
+
+def quality(table: pd.DataFrame) -> list[Finding]:
+    """Say of every system which variants beat bicubic in PSNR Y, by how much and where, and which do not.
+
+    Compares the :func:`deployed` files, rounded to hundredths of a dB: a smaller difference is no gain.
+    """
+    findings = []
+    for system, rows in deployed(table).groupby("system", sort=False):
+        level = rows["psnr_y"].iloc[0] - rows["gain_db"].iloc[0]
+        bicubic = f"bicubic ({level:.2f} dB)" if len(rows[["scale", "set"]].drop_duplicates()) == 1 else "bicubic"
+        rows = rows.assign(gain_db=rows["gain_db"].round(2), variant=rows["variant"].map(_name))
+        variants = list(rows.groupby("variant", sort=False))
+        better = [
+            f"{_range('by ', won['gain_db'], ' dB')} as {variant}{_share(len(won), len(cases))}"
+            for variant, cases in variants
+            if len(won := cases[cases["gain_db"] > 0])
+        ]
+        worse = [
+            _behind(str(variant), lost, len(cases))
+            for variant, cases in variants
+            if len(lost := cases[cases["gain_db"] <= 0])
+        ]
+        where = f"{system} {_scales_and_sets(rows)}"
+        if better:
+            findings.append(Finding(True, f"{where} beats {bicubic} {_listed(better)}."))
+        if worse:
+            findings.append(Finding(False, f"{where} does not beat {bicubic}: it is {_listed(worse)}."))
+    return findings
+
+
+def _name(variant: str) -> str:
+    return VARIANTS.get(variant, variant)
+
+
+def _scales_and_sets(rows: pd.DataFrame) -> str:
+    sets = list(dict.fromkeys(rows["set"]))
+    scales = _listed([f"×{scale:.0f}" for scale in sorted(set(rows["scale"]))])
+    return f"{scales} on {sets[0] if len(sets) == 1 else 'both sets' if len(sets) == 2 else f'all {len(sets)} sets'}"
+
+
+def _range(before: str, values: "pd.Series[float]", unit: str) -> str:
+    low, high = f"{values.min():.2f}", f"{values.max():.2f}"
+    return f"{before}{low}{unit}" if low == high else f"{before}{low} to {high}{unit}"
+
+
+def _share(count: int, cases: int) -> str:
+    return "" if count == cases else f" in {count} of {cases} cases"
+
+
+def _behind(variant: str, lost: pd.DataFrame, cases: int) -> str:
+    worst = lost.sort_values("gain_db", kind="stable").iloc[0]
+    level = worst["gain_db"] == 0
+    if cases == 1:
+        return f"level with it as {variant}" if level else f"{-worst['gain_db']:.2f} dB behind as {variant}"
+    how = (
+        "level with it" if level else f"up to {-worst['gain_db']:.2f} dB behind (×{worst['scale']:.0f}, {worst['set']})"
+    )
+    return f"{how} as {variant}{_share(len(lost), cases)}"
+
+
+def speed(table: pd.DataFrame) -> list[Finding]:
+    """Compare, per runtime and int8 variant, the p50 of each file with fp32 of the same system, scale and runtime.
+
+    A difference is claimed only if the interquartile ranges of the two certainly do not overlap. The tables hold the
+    median and the width of each range, but not where in its range the median lies. If the medians differ by more than
+    the sum of both widths, the ranges do not overlap in any case.
+    """
+    findings = []
+    for (runtime, variant), rows in _against_fp32(table).groupby(["runtime", "variant"], sort=False):
+        subject = f"In {RUNTIMES.get(str(runtime), runtime)}, {_name(str(variant))} is"
+        faster, slower = rows[rows["apart"] & (rows["times"] > 1)], rows[rows["apart"] & (rows["times"] < 1)]
+        level = rows[~rows["apart"]]
+        if len(faster):
+            count = f" for {len(faster)} of {len(rows)} nets" if len(rows) > 1 else ""
+            findings.append(Finding(True, f"{subject} faster than fp32{count}: {_extremes(faster, '')}."))
+        if len(faster) < len(rows):
+            count = f" for {len(rows) - len(faster)} of {len(rows)} nets" if len(rows) > 1 else ""
+            reasons = (
+                [f"it takes {_extremes(slower.assign(times=1 / slower['times']), ' as long')}"] if len(slower) else []
+            )
+            reasons += [f"the difference is within the spread of the timings ({_nets(level)})"] if len(level) else []
+            findings.append(Finding(False, f"{subject} not faster than fp32{count}: {_listed(reasons)}."))
+    return findings
+
+
+def fastest(table: pd.DataFrame) -> list[Finding]:
+    """Count the nets whose fastest file on the measuring machine has each precision and runtime.
+
+    Leaves out files that give another image than at export. Ignores quality: int8 may lose some.
+    """
+    rows = _timings(table[table["disagrees"] == ""])
+    if rows.empty:
+        return []
+    best = rows.loc[rows.groupby(["system", "scale"], sort=False)["p50_ms"].idxmin()]
+    precision = best["variant"].eq("fp32").map({True: "float", False: "int8"})
+    groups = sorted(best.groupby([precision, "runtime"], sort=False), key=lambda group: -len(group[1]))
+    parts = [
+        f"{kind} in {RUNTIMES.get(str(runtime), runtime)} for {len(nets)} of {len(best)} nets ({_nets(nets)})"
+        for (kind, runtime), nets in groups
+    ]
+    return [Finding(True, f"The fastest file is {_listed(parts)}.")]
+
+
+def agreement(table: pd.DataFrame) -> list[Finding]:
+    """Say whether every file gives the same image on the measuring machine as its net in torch at export."""
+    if sentences := disagreeing(table):
+        return [Finding(False, f"{sentence}.") for sentence in sentences]
+    files = table[table["off_levels"].notna()].drop_duplicates(["system", "variant", "runtime", "scale"])
+    if files.empty:
+        return []
+    most = files["off_levels"].max()
+    return [Finding(True, f"All {len(files)} files give the same image as at export, within {most:.0f} of 255 levels.")]
+
+
+def _extremes(rows: pd.DataFrame, suffix: str) -> str:
+    """Return the smallest and the largest of ``times``, with the nets that have them."""
+    ordered = rows.sort_values("times", kind="stable")
+    least, most = ordered.iloc[0], ordered.iloc[-1]
+    low, high = f"{least['times']:.2f}", f"{most['times']:.2f}"
+    if len(rows) == 1:
+        milliseconds = f"{least['p50_ms']:.1f} instead of {least['p50_ms_fp32']:.1f} ms"
+        return f"{low} times{suffix} ({_net(least)}, {milliseconds})"
+    return f"{low} times{suffix}" if low == high else f"{low} ({_net(least)}) to {high} times{suffix} ({_net(most)})"
+
+
+def _nets(rows: pd.DataFrame) -> str:
+    names = [_net(row) for _, row in rows.iterrows()]
+    return _listed(names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"])
+
+
+def _net(row: pd.Series) -> str:
+    scale = f"{row['scale']:.0f}"
+    return str(row["system"]) if row["system"].endswith(f"_x{scale}") else f"{row['system']} ×{scale}"
+
+
+def _against_fp32(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the timings of the int8 variants, with ``times`` (p50 of fp32 over theirs) and ``apart`` (see speed)."""
+    rows = _timings(table)
+    key = ["system", "scale", "runtime"]
+    fp32 = rows.loc[rows["variant"] == "fp32", [*key, "p50_ms", "iqr_ms"]]
+    both = rows[rows["variant"] != "fp32"].merge(fp32, on=key, suffixes=("", "_fp32"))
+    both["times"] = both["p50_ms_fp32"] / both["p50_ms"]
+    both["apart"] = (both["p50_ms"] - both["p50_ms_fp32"]).abs() > both["iqr_ms"] + both["iqr_ms_fp32"]
+    order = {name: index for index, name in enumerate([*RUNTIMES, *VARIANTS])}
+    return both.sort_values(["runtime", "variant"], key=lambda names: names.map(order), kind="stable")
+
+
+def _timings(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per exported file, because its timing does not depend on the set."""
+    files = table[table["p50_ms"].notna() & ~table["runtime"].isin(["", "torch"])]
+    return files.drop_duplicates(["system", "variant", "runtime", "scale"])
+
+
+def timed(table: pd.DataFrame) -> str:
+    """Return a sentence on the image sizes and threads of the timings, with the systems of each where they differ."""
+    conditions = []
+    setups = _timings(table).groupby(["lr_size", "threads"], sort=False)
+    for (size, threads), rows in setups:
+        systems = f" ({_listed(list(dict.fromkeys(rows['system'])))})" if len(setups) > 1 else ""
+        conditions.append(f"{size} LR pixels with {threads:.0f} thread{'s' * (threads != 1)}{systems}")
+    return f"Medians (p50) on {_listed(conditions)}." if conditions else "Nothing was timed."
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

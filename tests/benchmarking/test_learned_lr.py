@@ -1,0 +1,83 @@
+"""The LR images of a learned downscaler: made once, written, and compared with bicubic's."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pipeline_src import downscaling
+from pipeline_src.benchmarking import learned_lr
+from pipeline_src.benchmarking.learned_lr import LearnedLR, write_comparison
+from pipeline_src.imaging.images import read_image
+from pipeline_src.imaging.imresize import imresize
+from pipeline_src.metrics.downscaled import JPEG_QUALITIES, fidelity
+from pipeline_src.metrics.protocol import load_evaluation_image
+from pipeline_src.weights import save_net
+
+Sets = dict[str, list[Path]]
+NET = {"entry": 4, "features": 8, "head": 8, "blocks": 1}
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """An untrained CAR downscaler for ×2."""
+    torch.manual_seed(0)
+    file = tmp_path / "weights.safetensors"
+    save_net(file, downscaling.build("car", [2], NET), {"downscaler": "car", "scales": [2], "net": NET})
+    return file
+
+
+def test_an_image_is_made_once_and_is_what_the_downscaler_gives(
+    weights: Path, sets: Sets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[np.ndarray] = []
+
+    def recording_downscale(*arguments: Any, downscale: Any = downscaling.downscale) -> np.ndarray:
+        made.append(downscale(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(downscaling, "downscale", recording_downscale)
+    images = LearnedLR(weights, threads=1)
+    for file in sets["one"]:
+        image = load_evaluation_image(file, 2, threads=1)
+        lr = images.image(file, image)
+        assert lr is made[-1]
+        assert (lr.shape, lr.dtype) == (image.lr.shape, np.uint8)
+        assert images.image(file, image) is lr
+    assert len(made) == 2
+
+
+def test_the_images_are_written_and_compared_with_bicubics(
+    weights: Path, sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The net that upscales is bicubic here, so that what JPEG leaves of bicubic LR is known."""
+    monkeypatch.setattr(learned_lr.runtimes, "load", lambda file, threads: lambda lr: imresize(lr, 2))
+    files: Any = {
+        Path(f"{variant}.{form}"): SimpleNamespace(variant=variant, format=form, scale=2)
+        for variant in ("fp32", "qat")
+        for form in ("onnx", "tflite")
+    }
+    images = LearnedLR(weights, threads=1)
+    write_comparison(images, files, sets, threads=1, folder=tmp_path)
+
+    lr_table, jpeg_table = (pd.read_csv(tmp_path / name) for name in ("lr.csv", "jpeg.csv"))
+    assert list(lr_table) == [
+        "set", "image", "scale", "lr", "psnr_y", "ssim_y", "aliasing", "tone_shift", "png_bytes"
+    ]  # fmt: skip
+    assert list(jpeg_table) == ["set", "image", "scale", "lr", "quality", "bytes", "psnr_y", "ssim_y"]
+    pictures = [("one", "colours"), ("one", "grey"), ("two", "cup")]
+    keys = [(*picture, lr) for picture in pictures for lr in ("learned", "bicubic")]
+    assert list(lr_table[["set", "image", "lr"]].itertuples(index=False, name=None)) == keys
+    assert list(jpeg_table[["set", "image", "lr", "quality"]].itertuples(index=False, name=None)) == [
+        (*key, quality) for key in keys for quality in JPEG_QUALITIES
+    ]
+    file = sets["two"][0]
+    image = load_evaluation_image(file, 2, threads=1)
+    written = read_image(tmp_path / "lr/two/cup_x2.png")
+    assert np.array_equal(written, images.image(file, image))
+    assert lr_table["psnr_y"].iloc[4] == fidelity(image, written).psnr_y
+    assert lr_table["psnr_y"].iloc[5] == float("inf")

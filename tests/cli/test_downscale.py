@@ -1,0 +1,105 @@
+"""The command ``superres downscale``, and back again with ``superres upscale``."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from shared import ROOT, photograph
+
+from pipeline_src import downscaling, paths
+from pipeline_src.cli.main import main
+from pipeline_src.models import build
+from pipeline_src.weights import save_net, save_tensors
+
+NET = {"entry": 4, "features": 8, "head": 8, "blocks": 1}
+PHOTOGRAPH = Image.fromarray(photograph("chelsea.png")[20:111, 30:163])  # 91×133, no multiple of 4
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command in a project with an untrained downscaler; returns what it prints on stderr."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["systems"]["car_x4"]["downscaler"]["net"] = NET
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(1)
+    metadata = {"downscaler": "car", "scales": [4], "net": NET}
+    weights = paths.downscaler("car_x4") / "weights.safetensors"
+    save_tensors(weights, downscaling.build("car", [4], NET).state_dict(), metadata)
+    for name, scale in (("x4", 4), ("x2", 2)):
+        net = build("abpn", [scale], {"channels": 4, "depth": 1})
+        save_net(
+            Path(f"{name}.safetensors"), net, {"model": "abpn", "scales": [scale], "net": {"channels": 4, "depth": 1}}
+        )
+    PHOTOGRAPH.save("photo.png")
+
+    def command(*arguments: str, status: int = 0) -> str:
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        messages = capsys.readouterr().err
+        assert end.value.code == status, messages
+        return messages
+
+    return command
+
+
+def test_the_upscaled_image_has_the_size_of_the_photograph(run: Callable[..., str]) -> None:
+    run("downscale", "photo.png", "-o", "small.png", "--model", "car_x4")
+    with Image.open("small.png") as small:
+        assert small.size == (34, 23)
+        assert small.info["super_resolution"] == "133x91 by 4 for car_x4"
+    run("upscale", "small.png", "-o", "again.png", "--model", "x4.safetensors")
+    with Image.open("again.png") as again:
+        assert again.size == PHOTOGRAPH.size
+
+
+def test_a_small_image_that_was_cropped_since_is_not_cropped_again(run: Callable[..., str]) -> None:
+    run("downscale", "photo.png", "-o", "small.png", "--model", "car_x4")
+    with Image.open("small.png") as small:
+        from PIL.PngImagePlugin import PngInfo
+
+        note = PngInfo()
+        note.add_text("super_resolution", small.info["super_resolution"])
+        small.crop((0, 0, 20, 20)).save("cropped.png", pnginfo=note)
+    run("upscale", "cropped.png", "-o", "again.png", "--model", "x4.safetensors")
+    with Image.open("again.png") as again:
+        assert again.size == (80, 80)
+
+
+def test_several_images_become_a_folder(run: Callable[..., str]) -> None:
+    Path("in").mkdir()
+    grey = PHOTOGRAPH.convert("L")
+    grey.save("in/grey.png")
+    PHOTOGRAPH.save("in/colours.jpg")
+    run("downscale", "in", "-o", "out", "--model", "car_x4")
+    assert {path.name: Image.open(path).mode for path in Path("out").iterdir()} == {
+        "grey.png": "L",
+        "colours.png": "RGB",
+    }
+    assert np.asarray(Image.open("out/grey.png")).shape == (23, 34)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ("downscale", "photo.png", "-o", "b.png", "--model", "vdsr"),
+            "vdsr upscales images made by bicubic, and learns",
+        ),
+        (("downscale", "photo.png", "-o", "b.png", "--model", "none"), "params.yaml has no system 'none'"),
+        (("downscale", "photo.png", "-o", "photo.png", "--model", "car_x4"), "photo.png is the input itself"),
+        (
+            ("upscale", "small.png", "-o", "b.png", "--model", "x2.safetensors"),
+            "small.png was made to be upscaled ×4 by car_x4, not ×2; choose --model car_x4",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence(run: Callable[..., str], arguments: tuple[str, ...], sentence: str) -> None:
+    run("downscale", "photo.png", "-o", "small.png", "--model", "car_x4")
+    messages = run(*arguments, status=1)
+    assert f"error: {sentence}" in messages
+    assert not Path("b.png").exists()

@@ -1,0 +1,61 @@
+"""The console script ``superres``: its subcommands, its help, and how fast it answers."""
+
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+
+import pytest
+from shared import ROOT
+
+from pipeline_src.cli.main import COMMANDS, DISTRIBUTION, main
+
+HEAVY = {"torch", "pydantic", "ruamel", "PIL", "onnxruntime", "pandas"}  # numpy: 0.1 s, which the list of formats costs
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_help_imports_nothing_heavy(command: list[str]) -> None:
+    script = f"""
+import sys
+from pipeline_src.cli.main import main
+try:
+    main({[*command, "--help"]!r})
+finally:
+    print("imported:", *{HEAVY!r} & {{name.partition(".")[0] for name in sys.modules}})
+"""
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    seconds = time.monotonic() - began
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(" ".join(["usage: superres", *command]))
+    assert done.stdout.splitlines()[-1] == "imported:"
+    assert seconds < 5  # half a second on an idle machine; this one may be busy
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    assert [name for name in COMMANDS if f"    {name}" not in out] == []
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    command = [sys.executable, "-m", "pipeline_src", "--version"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout == f"superres {version(DISTRIBUTION)}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["upscale"], ["preset", "nonsense"]])
+def test_a_wrong_call_shows_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: superres")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_runs_as_a_module_too(name: str) -> None:
+    command = [sys.executable, "-m", f"pipeline_src.cli.{name}", "--help"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout.startswith(f"usage: superres {name}")

@@ -1,0 +1,166 @@
+"""The command ``superres upscale`` on odd images, run as a user runs it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from shared import photograph
+
+from pipeline_src.cli.main import main
+from pipeline_src.imaging.colour import as_rgb
+from pipeline_src.models import build
+from pipeline_src.weights import save_net
+
+Upscale = Callable[..., Image.Image]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained ABPN ×3 that is no mere copy of its anchor."""
+    torch.manual_seed(1)
+    net = build("abpn", [3], {})
+    torch.nn.init.xavier_normal_(net.body[-1].weight)
+    path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+    save_net(path, net, {"model": "abpn", "scales": [3], "net": {}})
+    return path
+
+
+@pytest.fixture
+def run(weights: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run the command; returns what it prints on stderr, and fails unless it exits as expected."""
+
+    def upscale(*arguments: object, status: int = 0) -> str:
+        with pytest.raises(SystemExit) as end:
+            main(["upscale", "--model", str(weights), *map(str, arguments)])
+        messages = capsys.readouterr().err
+        assert end.value.code == status, messages
+        return messages
+
+    return upscale
+
+
+@pytest.fixture
+def once(run: Callable[..., str], tmp_path: Path) -> Upscale:
+    """Write an image, upscale it, and open the result."""
+
+    def upscale(image: Image.Image, *arguments: object, source: str = "in.png", **save: object) -> Image.Image:
+        image.save(tmp_path / source, **save)
+        run(tmp_path / source, "-o", tmp_path / "out.png", *arguments)
+        return Image.open(tmp_path / "out.png")
+
+    return upscale
+
+
+def chelsea(height: int, width: int) -> Image.Image:
+    return Image.fromarray(photograph("chelsea.png")[100 : 100 + height, 80 : 80 + width])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (37, 51), (64, 64), (65, 130)])
+def test_tiles_make_the_image_that_the_whole_makes(once: Upscale, size: tuple[int, int]) -> None:
+    whole, tiled = (np.asarray(once(chelsea(*size), "--tile", tile)) for tile in (1000, 48))
+    assert whole.shape == (size[0] * 3, size[1] * 3, 3)
+    assert np.array_equal(whole, tiled)
+
+
+def test_grey_stays_grey(once: Upscale) -> None:
+    assert once(chelsea(20, 30).convert("L")).mode == "L"
+    assert once(chelsea(20, 30).convert("1")).mode == "L"
+
+
+def test_transparency_is_kept(once: Upscale) -> None:
+    image = chelsea(20, 30)
+    plain = np.asarray(once(image))
+    image.putalpha(Image.fromarray(np.repeat(np.uint8([[0], [255]]), 10, axis=0).repeat(30, axis=1)))
+    result = np.asarray(once(image))
+    assert result.shape == (60, 90, 4)
+    assert np.array_equal(result[..., :3], plain)
+    assert (result[:20, :, 3] == 0).all()
+    assert (result[-20:, :, 3] == 255).all()
+    assert once(image.convert("LA")).mode == "LA"
+
+
+def test_a_palette_becomes_colours(once: Upscale) -> None:
+    image = chelsea(20, 30).quantize(16)
+    assert np.array_equal(np.asarray(once(image)), np.asarray(once(image.convert("RGB"))))
+
+
+def test_16_bit_is_read_as_8_bit(once: Upscale) -> None:
+    eight = np.asarray(chelsea(20, 30).convert("L"))
+    sixteen = Image.fromarray(eight.astype(np.uint16) * 256 + 77)
+    assert np.array_equal(np.asarray(once(sixteen)), np.asarray(once(Image.fromarray(eight))))
+
+
+def test_exif_orientation_is_applied(once: Upscale) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright: the picture lies on its side
+    image = chelsea(20, 30)
+    result = once(image, exif=exif)
+    assert result.size == (60, 90)
+    assert np.array_equal(np.asarray(result), np.asarray(once(image.transpose(Image.Transpose.ROTATE_270))))
+    assert result.getexif().get(0x0112, 1) == 1
+
+
+def test_a_folder_becomes_a_folder(run: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name, size in {"a.png": (10, 12), "b.jpg": (9, 7), "notes.txt": None}.items():
+        if size:
+            chelsea(*size).save(tmp_path / "in" / name)
+        else:
+            (tmp_path / "in" / name).write_text("no image")
+    run(tmp_path / "in", "-o", tmp_path / "out")
+    sizes = {path.name: Image.open(path).size for path in (tmp_path / "out").iterdir()}
+    assert sizes == {"a.png": (36, 30), "b.png": (21, 27)}
+
+
+@pytest.mark.parametrize("command", [["pipeline_src", "upscale"], ["pipeline_src.cli.upscale"]])
+def test_the_module_runs_as_a_command(weights: Path, tmp_path: Path, command: list[str]) -> None:
+    chelsea(10, 12).save(tmp_path / "in.png")
+    arguments = ["in.png", "-o", "out.png", "--model", str(weights)]
+    assert subprocess.run([sys.executable, "-m", *command, *arguments], cwd=tmp_path).returncode == 0
+    assert Image.open(tmp_path / "out.png").size == (36, 30)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["missing.png", "-o", "out.png"], "the image missing.png does not exist"),
+        (["broken.png", "-o", "out.png"], "broken.png is broken or cut short"),
+        (["text.png", "-o", "out.png"], "text.png is not an image"),
+        (["good.png", "-o", "good.png"], "good.png is the input itself; choose another --output"),
+        (["clear.png", "-o", "out.jpg"], "clear.png has transparency, which .jpg cannot hold; choose a .png output"),
+        (["good.png", "-o", "out.xyz"], "out.xyz: Pillow knows no image format of this name"),
+        (["empty", "-o", "out"], "empty holds no images"),
+        (["good.png", "good.bmp", "-o", "out"], "2 images would all be written to out/good.png"),
+        (["good.png", "-o", "out.png", "--overlap", "99", "--tile", "99"], "the overlap must be smaller than the tile"),
+        (["good.png", "-o", "out.png", "--model", "nothing.onnx"], "nothing.onnx"),
+        (["good.png", "-o", "out.png", "--model", "abpn_x3"], "params.yaml is not in"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.png").write_text("not an image")
+    image = chelsea(30, 30)
+    image.save("good.png")
+    image.save("good.bmp")
+    (tmp_path / "broken.png").write_bytes((tmp_path / "good.png").read_bytes()[:1500])
+    image.putalpha(128)
+    image.save("clear.png")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    messages = run(*arguments, status=1)
+    assert messages.splitlines()[-1].startswith("error: ")
+    assert sentence in messages
+    assert "Traceback" not in messages
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "out") == before
+
+
+def test_grey_is_stacked_to_three_channels() -> None:
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert np.array_equal(as_rgb(grey)[..., 1], grey)

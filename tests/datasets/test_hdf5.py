@@ -1,0 +1,66 @@
+"""train.h5: complete or absent, the same bytes from the same images, and clear errors."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline_src.datasets import hdf5
+from pipeline_src.datasets.hdf5 import ImagePairs
+from pipeline_src.errors import UserError
+
+
+def image(side: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """An HR image of 3·side pixels and its LR image at ×3."""
+    hr = np.arange(9 * side**2 * 3, dtype=np.uint8).reshape(3 * side, 3 * side, 3)
+    return hr, {3: hr[::3, ::3]}
+
+
+def test_a_truncated_file_is_one_sentence(located: Path) -> None:
+    located.write_bytes(located.read_bytes()[:700])
+    with pytest.raises(UserError, match="is not a complete training file"):
+        ImagePairs(located, "training")
+
+
+def test_a_part_may_be_empty_but_not_torn(tmp_path: Path) -> None:
+    hr = np.zeros((64, 64, 3), np.uint8)
+    hdf5.write(tmp_path / "train.h5", [("training", "set/a.png", hr, {2: hr[::2, ::2]})])
+    assert ImagePairs(tmp_path / "train.h5", "validation").names == []
+    images = [("training", "set/a.png", hr, {2: hr[::2, ::2]}), ("training", "set/b.png", hr, {})]
+    hdf5.write(tmp_path / "train.h5", images)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="training/X2 has other images than training/HR"):
+        ImagePairs(tmp_path / "train.h5", "training")
+
+
+def test_the_same_images_make_the_same_file(tmp_path: Path) -> None:
+    record = ("training", "set/a.png", *image(10))
+    for name in ("a.h5", "b.h5"):
+        hdf5.write(tmp_path / name, [record])  # type: ignore[list-item]
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_nothing_is_left_of_a_file_that_was_not_finished(tmp_path: Path) -> None:
+    def broken() -> object:
+        yield "training", "set/a.png", *image(10)
+        raise UserError("the second image is broken")
+
+    with pytest.raises(UserError):
+        hdf5.write(tmp_path / "train.h5", broken())  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_images_need_one_file_descriptor(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    hdf5.write(tmp_path / "train.h5", (("training", f"set/{index}.png", *image(3)) for index in range(300)))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        assert len(ImagePairs(tmp_path / "train.h5", "training").names) == 300
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_middle_is_the_same_place_in_both(located: Path) -> None:
+    lr, hr = ImagePairs(located, "training").middle("set/large.png", 3, 16)
+    assert lr.shape == (16, 16, 3)
+    assert np.array_equal(lr.repeat(3, axis=0).repeat(3, axis=1), hr)

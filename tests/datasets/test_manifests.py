@@ -1,0 +1,33 @@
+"""Manifests, and the check that nothing is both trained and evaluated on."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline_src.datasets.manifests import Entry, read_manifest, refuse_overlap, write_manifest
+from pipeline_src.errors import UserError
+
+
+def manifest(folder: Path, *hashes: str) -> Path:
+    folder.mkdir(parents=True)
+    write_manifest(folder, [Entry(f"{h}.png", 1, 1, "L", h, "somewhere", "no") for h in hashes])
+    return folder
+
+
+def test_an_image_in_a_training_and_an_evaluation_set_is_refused(tmp_path: Path) -> None:
+    one, two = manifest(tmp_path / "training/one", "a", "b"), manifest(tmp_path / "training/two", "c", "b")
+    fine, leak = manifest(tmp_path / "evaluation/fine", "d"), manifest(tmp_path / "evaluation/leak", "e", "c", "a")
+    refuse_overlap([one, two], [fine])
+    refuse_overlap([one, two], [])
+    with pytest.raises(
+        UserError, match=r"training/two/c\.png is also .*evaluation/leak/c\.png, and 1 more are shared; take"
+    ):
+        refuse_overlap([one, two], [fine, leak])
+
+
+def test_a_missing_or_damaged_manifest_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone/manifest\.csv does not exist; run the stage fetch@gone"):
+        refuse_overlap([tmp_path / "gone"], [])
+    (manifest(tmp_path / "bad", "a") / "manifest.csv").write_text("file,width\na.png,x\n")
+    with pytest.raises(UserError, match=r"bad/manifest\.csv is damaged"):
+        read_manifest(tmp_path / "bad")

@@ -1,0 +1,49 @@
+"""Cards: that of every file, their example programs, and files that are not what their card says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exported import assert_close, lr_images
+from PIL import Image
+from shared import photograph
+
+from pipeline_src.deployment import cards, runtimes
+from pipeline_src.errors import UserError
+
+
+def test_cards_of_a_folder(folder: Path) -> None:
+    of_file = cards.of_folder(folder)
+    assert len(of_file) == 9
+    card = of_file[folder / "ptq_x3.xml"]
+    assert set(card.files) == {"ptq_x3.xml", "ptq_x3.bin"}
+    assert card.versions["openvino"]
+    with pytest.raises(UserError, match="holds no exported file"):
+        cards.of_folder(folder / "nothing")
+
+
+def test_the_example_of_a_card_upscales_a_photograph(apart: Path) -> None:
+    of_file = cards.of_folder(apart)
+    assert len(of_file) == 9
+    for file, card in of_file.items():
+        lr = photograph("coffee.png")[:360, :480].repeat(2, axis=1)[:, :640] if card.size else next(lr_images())
+        Image.fromarray(lr).save(apart / "photo.png")
+        home = os.environ | {"HOME": str(apart / "home"), "XDG_CACHE_HOME": str(apart / "home")}
+        home.pop("ORT_DISABLE_TELEMETRY", None)  # which this process has set for itself
+        done = subprocess.run([sys.executable, "-c", card.example], cwd=apart, env=home, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert not list(apart.rglob("*onnxruntime*")), "ONNX Runtime's telemetry leaves a database"
+        assert_close(np.asarray(Image.open(apart / "large.png")), runtimes.load(file, 1)(lr), 1, 55)
+        (apart / "large.png").unlink()
+
+
+@pytest.mark.parametrize("name", ["ptq_x3.tflite", "ptq_x3.onnx", "ptq_x3.xml", "ptq_x3.bin", "weights.safetensors"])
+def test_a_truncated_file_is_named(apart: Path, name: str) -> None:
+    damaged = apart / name
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    opened = damaged.with_suffix(".xml") if damaged.suffix == ".bin" else damaged
+    with pytest.raises(UserError, match=name.replace(".", r"\.")):
+        runtimes.load(opened, 1)

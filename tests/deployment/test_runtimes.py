@@ -1,0 +1,97 @@
+"""Every runtime as one callable: the image that torch gives, at every size, and errors that name the file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from exported import assert_close, by_torch, lr_images
+from PIL import Image
+from shared import photograph
+from small_net import trained_net
+
+from pipeline_src.cli.upscale import upscale_files
+from pipeline_src.deployment import cards, runtimes
+from pipeline_src.deployment.formats import format_of
+from pipeline_src.errors import UserError
+from pipeline_src.files import sha256
+
+SUFFIXES = [".onnx", ".xml", ".tflite"]
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".safetensors"])
+def test_float_files_give_the_image_of_torch(folder: Path, suffix: str) -> None:
+    runner = runtimes.load(folder / ("weights.safetensors" if suffix == ".safetensors" else f"fp32_x3{suffix}"), 2)
+    assert runner.scale == 3
+    for lr in lr_images():
+        assert_close(runner(lr), by_torch(trained_net(), lr), levels=1, decibels=70)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_int8_files_give_the_image_of_the_converted_net(folder: Path, converted: Any, suffix: str) -> None:
+    runner = runtimes.load(folder / f"ptq_x3{suffix}", 2)
+    for lr in lr_images():
+        assert_close(runner(lr), by_torch(converted, lr), levels=3, decibels=50)
+
+
+@pytest.mark.parametrize("variant", ["fp32", "ptq"])
+def test_openvino_gives_the_image_of_onnx_runtime(folder: Path, variant: str) -> None:
+    openvino, onnx = (runtimes.load(folder / f"{variant}_x3{suffix}", 2) for suffix in (".xml", ".onnx"))
+    for lr in lr_images():
+        assert_close(openvino(lr), onnx(lr), levels=3 if variant == "ptq" else 1, decibels=50)
+
+
+def test_an_image_stays_what_it_was_when_the_next_is_upscaled(folder: Path) -> None:
+    first, second, _ = lr_images()
+    for file in [*sorted(folder.glob("*_x3.*[!n]")), folder / "weights.safetensors"]:
+        if file.suffix not in (*SUFFIXES, ".safetensors"):
+            continue
+        runner = runtimes.load(file, 1)
+        image = runner(first)
+        before = image.copy()
+        runner(second)
+        assert np.array_equal(image, before), file
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_that_its_runtime_cannot_open_is_named(apart: Path, suffix: str) -> None:
+    """Noise with a card that fits it: the runtime itself has to refuse it."""
+    file = apart / f"ptq_x3{suffix}"
+    file.write_bytes(b"no model " * 99)
+    facts = json.loads(cards.path_of(file).read_text())
+    facts["files"] = {part.name: sha256(part) for part in format_of(file).parts(file)}
+    cards.path_of(file).write_text(json.dumps(facts))
+    with pytest.raises(UserError, match=rf"cannot open .*ptq_x3\{suffix}"):
+        runtimes.load(file, 1)
+
+
+def test_missing_cards_and_strange_suffixes_are_named(apart: Path) -> None:
+    cards.path_of(apart / "ptq_x3.onnx").unlink()
+    with pytest.raises(UserError, match=r"ptq_x3\.onnx has no card"):
+        runtimes.load(apart / "ptq_x3.onnx", 1)
+    with pytest.raises(UserError, match=r"photo\.png is no model file"):
+        runtimes.load(apart / "photo.png", 1)
+
+
+@pytest.mark.parametrize("name", ["fp32_x3.onnx", "weights.safetensors"])
+def test_a_scale_that_a_file_has_not_is_named(folder: Path, name: str) -> None:
+    with pytest.raises(UserError, match=f"{name} upscales ×3, not ×2; choose another --scale"):
+        runtimes.load(folder / name, 1, scale=2)
+    assert runtimes.load(folder / name, 1, scale=3).scale == 3
+
+
+@pytest.mark.parametrize("variant", ["fp32", "ptq"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (37, 51), (90, 33)])
+def test_the_upscale_command_runs_every_file_at_every_size(
+    folder: Path, tmp_path: Path, variant: str, suffix: str, size: tuple[int, int]
+) -> None:
+    lr = photograph("chelsea.png")[100 : 100 + size[0], 80 : 80 + size[1]]
+    Image.fromarray(lr).save(tmp_path / "lr.png")
+    file = folder / f"{variant}_x3{suffix}"
+    upscale_files([tmp_path / "lr.png"], tmp_path / "sr.png", file, tile=48, overlap=24, threads=2)
+    whole = runtimes.load(file, 2)(np.ascontiguousarray(lr))
+    sr = np.asarray(Image.open(tmp_path / "sr.png")).astype(int)
+    assert sr.shape == (size[0] * 3, size[1] * 3, 3)
+    assert abs(sr - whole).max() <= 1

@@ -1,0 +1,152 @@
+"""Decoding: what comes in as which array, and one clear sentence for every bad file."""
+
+import hashlib
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline_src.errors import UserError
+from pipeline_src.imaging import images
+from pipeline_src.imaging.images import describe, list_images, pixels_sha256, read_image, write_png
+
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (12, 17, 3), dtype=np.uint8)
+GREY = RGB[..., 0]
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
+    """A PNG put together by hand, for the kinds that Pillow cannot write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def saved(path: Path, image: Image.Image, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("pixels", [RGB, GREY], ids=["rgb", "grey"])
+def test_png_round_trip_keeps_every_pixel_and_greyness(tmp_path: Path, pixels: np.ndarray) -> None:
+    path = tmp_path / "made" / "on the way" / "a.png"
+    write_png(path, pixels[:, ::-1])  # not contiguous
+    read = read_image(path)
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, pixels[:, ::-1])
+    assert [p.name for p in path.parent.iterdir()] == ["a.png"]
+
+
+def test_pixels_sha256_is_the_same_for_every_lossless_container(tmp_path: Path) -> None:
+    picture = Image.fromarray(RGB)
+    paths = [saved(tmp_path / f"a.{suffix}", picture) for suffix in ("png", "bmp", "tif", "ppm")]
+    assert {pixels_sha256(path) for path in paths} == {hashlib.sha256(RGB.tobytes()).hexdigest()}
+    assert describe(paths[0]) == images.Description(17, 12, "RGB", hashlib.sha256(RGB.tobytes()).hexdigest())
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_16_bit_grey_keeps_the_high_byte(tmp_path: Path, suffix: str) -> None:
+    samples = RNG.integers(0, 65536, (9, 7), dtype=np.uint16)
+    np.testing.assert_array_equal(read_image(saved(tmp_path / f"a.{suffix}", Image.fromarray(samples))), samples >> 8)
+
+
+def test_16_bit_rgb_keeps_the_high_byte(tmp_path: Path) -> None:
+    samples = RNG.integers(0, 65536, (9, 7, 3), dtype=np.uint16)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    (tmp_path / "a.png").write_bytes(png(7, 9, 16, 2, rows))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), samples >> 8)
+
+
+def test_transparent_pixels_are_laid_over_white(tmp_path: Path) -> None:
+    alpha = np.zeros((12, 17), np.uint8)
+    alpha[:, :5] = 255
+    alpha[:, 5:9] = 128
+    path = saved(tmp_path / "a.png", Image.fromarray(np.dstack([RGB, alpha])))
+    weight = alpha[..., None] / 255
+    np.testing.assert_allclose(read_image(path), RGB * weight + 255 * (1 - weight), atol=1)
+    np.testing.assert_array_equal(read_image(path)[:, :5], RGB[:, :5])
+    grey = saved(tmp_path / "grey.png", Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(alpha)]))
+    assert read_image(grey).ndim == 2
+    np.testing.assert_array_equal(read_image(grey)[:, :5], GREY[:, :5])
+    assert (read_image(grey)[:, 9:] == 255).all()
+
+
+def test_palette_and_cmyk_become_rgb_and_one_bit_becomes_grey(tmp_path: Path) -> None:
+    few = (RGB // 128 * 255).astype(np.uint8)
+    palette = saved(tmp_path / "a.png", Image.fromarray(few).quantize(8))
+    np.testing.assert_array_equal(read_image(palette), few)
+    assert read_image(saved(tmp_path / "a.jpg", Image.fromarray(RGB).convert("CMYK"))).shape == (12, 17, 3)
+    bits = read_image(saved(tmp_path / "b.png", Image.fromarray(GREY).convert("1", dither=Image.Dither.NONE)))
+    np.testing.assert_array_equal(bits, np.where(GREY > 127, 255, 0))
+
+
+def test_exif_orientation_is_applied_but_does_not_change_the_hash(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotate by 90° clockwise to see it upright
+    turned = saved(tmp_path / "a.png", Image.fromarray(RGB), exif=exif)
+    np.testing.assert_array_equal(read_image(turned), np.rot90(RGB, -1))
+    assert pixels_sha256(turned) == hashlib.sha256(RGB.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif"])
+@pytest.mark.parametrize("read", [read_image, describe])
+def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, read: object) -> None:
+    path = saved(tmp_path / f"cut.{suffix}", Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)))
+    path.write_bytes(path.read_bytes()[:-600])
+    with pytest.raises(UserError, match=rf"cut\.{suffix} is broken or cut short .*; replace it"):
+        read(path)  # type: ignore[operator]
+
+
+def test_a_decompression_bomb_is_refused_before_it_unpacks(tmp_path: Path) -> None:
+    (tmp_path / "bomb.png").write_bytes(png(1 << 14, (1 << 13) + 1, 8, 0, b"\0"))
+    with pytest.raises(UserError, match=r"bomb\.png has more than 134 million pixels; crop it"):
+        read_image(tmp_path / "bomb.png")
+
+
+def test_up_to_the_limit_there_is_neither_an_error_nor_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path / "a.png", Image.fromarray(RGB))
+    with warnings.catch_warnings(record=True) as raised:
+        monkeypatch.setattr(images, "PIXEL_LIMIT", RGB.shape[0] * RGB.shape[1])
+        read_image(path)
+        monkeypatch.setattr(images, "PIXEL_LIMIT", RGB.shape[0] * RGB.shape[1] - 2)
+        with pytest.raises(UserError, match="more than"):
+            read_image(path)
+    assert raised == []
+
+
+def test_a_web_page_and_a_missing_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "page.png").write_text("<!doctype html><p>Log in</p>")
+    with pytest.raises(UserError, match=r"page\.png is not an image that can be read"):
+        read_image(tmp_path / "page.png")
+    with pytest.raises(UserError, match=r"none\.png does not exist"):
+        read_image(tmp_path / "none.png")
+
+
+def test_formats_that_start_other_programs_are_not_tried(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(UserError, match="is not an image"):
+        read_image(tmp_path / "a.png")
+
+
+def test_32_bit_samples_are_refused(tmp_path: Path) -> None:
+    for name, samples in {"int": GREY.astype(np.int32) * 70000, "float": GREY.astype(np.float32)}.items():
+        with pytest.raises(UserError, match=rf"{name}\.tif has samples of 32 bits; save it"):
+            read_image(saved(tmp_path / f"{name}.tif", Image.fromarray(samples)))
+
+
+def test_list_images_is_sorted_and_takes_images_only(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpeg", "._a.jpeg", "notes.txt", "c.tiff"):
+        (tmp_path / name).touch()
+    (tmp_path / "d.png").mkdir()
+    assert [path.name for path in list_images(tmp_path)] == ["a.jpeg", "b.PNG", "c.tiff"]
+    with pytest.raises(UserError, match=r"the folder .*nowhere does not exist"):
+        list_images(tmp_path / "nowhere")

@@ -1,0 +1,84 @@
+"""The report's section on learned downscaling."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from made_results import SETS, enter, section_of
+
+from pipeline_src.errors import UserError
+from pipeline_src.reporting.sections import downscaling
+from pipeline_src.stages.report import report
+
+SYSTEM = "small_x3"
+
+
+@pytest.fixture
+def root(original: Path, tmp_path: Path) -> Path:
+    """The original with a learned downscaler in one of its systems."""
+    root = tmp_path / "root"
+    shutil.copytree(original, root)
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["systems"][SYSTEM]["downscaler"] = {"model": "car", "tv_weight": 0.1}
+    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    keys = [{"set": name, "image": image, "scale": 3} for name in SETS for image in ("a", "b")]
+    lr = [
+        key | {"lr": kind, "psnr_y": psnr, "ssim_y": ssim, "aliasing": alias, "tone_shift": shift, "png_bytes": size}
+        for key in keys
+        for kind, psnr, ssim, alias, shift, size in (
+            ("learned", 34.0 if key["image"] == "a" else 36.0, 0.97, 2.5, -0.25, 3072),
+            ("bicubic", float("inf"), 1.0, 1.5, 0.0, 2048),
+        )
+    ]
+    jpeg = [
+        key | {"lr": kind, "quality": q, "bytes": 1024 * q // 10, "psnr_y": base + q / 20, "ssim_y": 0.8}
+        for key in keys
+        for kind, base in (("learned", 25.0), ("bicubic", 26.0))
+        for q in (30, 50, 70, 80, 90)
+    ]
+    folder = root / "results/benchmark" / SYSTEM
+    pd.DataFrame(lr).to_csv(folder / "lr.csv", index=False)
+    pd.DataFrame(jpeg).to_csv(folder / "jpeg.csv", index=False)
+    return root
+
+
+def test_means_over_the_images_of_a_set(root: Path) -> None:
+    folder = root / "results/benchmark"
+    rows = downscaling.compare(downscaling.read(folder, [SYSTEM], ["Set5"], "lr.csv")).set_index("lr")
+    assert rows.loc["learned", "psnr_y"] == pytest.approx(35)
+    assert pd.isna(rows.loc["bicubic", "psnr_y"])
+    assert rows.loc["learned", "png_kib"] == pytest.approx(3)
+    curves = downscaling.curves(downscaling.read(folder, [SYSTEM], ["Set5"], "jpeg.csv"))
+    assert len(curves) == 10
+    assert curves.query("lr == 'learned' and quality == 90")["kib"].item() == pytest.approx(9)
+    words = downscaling.describe(curves)
+    assert "small_x3 ×3, learned LR image: 26.50 dB at quality 30 (3.0 KiB), " in words
+    assert "bicubic LR image: 27.50 dB at quality 30" in words
+
+
+def test_the_page_shows_it_where_a_system_learns(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter(root, monkeypatch)
+    report()
+    page = (root / "results/report/index.html").read_text()
+    section = section_of(page, "downscaled")
+    assert re.findall(r"<td[^>]*>([^<]+)</td>", section)[:4] == ["×3", "samples_heldout", "learned", "35.00"]
+    assert "−0.25" in section
+    assert "The LR images of small_x3 come from a learned downscaler" in page
+    assert "small_x3: LR made by a learned downscaler" in (root / "results/report/table.md").read_text()
+    assert section.count("<img src=") == len(SETS)
+    assert (root / "results/report/figures/jpeg_Set5_light.png").stat().st_size > 10_000
+
+
+def test_elsewhere_there_is_none(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(original, tmp_path / "root")
+    enter(tmp_path / "root", monkeypatch)
+    report()
+    assert 'id="downscaled"' not in (tmp_path / "root/results/report/index.html").read_text()
+
+
+def test_a_missing_file_is_one_sentence(root: Path) -> None:
+    with pytest.raises(UserError, match=r"nothing/jpeg\.csv does not exist; run `python -m .*benchmark nothing`"):
+        downscaling.read(root / "results/benchmark", ["nothing"], ["Set5"], "jpeg.csv")

@@ -1,0 +1,55 @@
+"""The tables as CSV, Markdown and LaTeX."""
+
+from pathlib import Path
+
+import pandas as pd
+from made_results import MEASURED, SYSTEMS, change, pick
+
+from pipeline_src import config
+from pipeline_src.reporting import tables, texts
+from pipeline_src.reporting.data import ReportData
+
+
+def test_the_written_tables_agree(table: pd.DataFrame, tmp_path: Path) -> None:
+    texts.write(ReportData(config.load(), table), tmp_path)
+    rows = pd.read_csv(tmp_path / "table.csv")
+    assert len(rows) == len(table)
+    assert pick(rows, system="small_x3", variant="ptq", runtime="tflite", set="Set5")["gain_db"] == -0.12
+    fp32 = pick(rows, system="abpn_x3", variant="fp32", runtime="tflite", set="Set5")
+    assert (fp32["psnr_y"], fp32["published_psnr_y"], fp32["difference_db"]) == (31.35, 33.54, -2.19)
+    assert fp32["published_source"] == "authors' released weights, measured by us"
+    assert rows.query("set == 'samples_heldout'")["published_psnr_y"].isna().all()
+
+    measured, beside = 1 + len(tables.headline(table)), 1 + 4  # lines; abpn_x3's variants and bicubic were published
+    markdown = (tmp_path / "table.md").read_text()
+    lines = [line.count("|") for line in markdown.splitlines() if line.startswith("|")]
+    assert lines == [len(tables.COLUMNS)] * (1 + measured) + [3 + 3 + 1] * (1 + beside), "one table per scale"
+    assert "**×3**" in markdown
+    assert (
+        "| small_x3 | int8 PTQ | TFLite | Set5 | 30.28 | 0.8076 | −0.12 | 0.43 | 4.8 | 10.0 | 10.8 | 640×360 |"
+        in markdown
+    )
+    assert "| abpn_x3 | fp32 | [2] | 31.35 / 0.8290 | 33.54 | −2.19 |" in markdown
+    assert "[2] authors' released weights, measured by us" in markdown
+
+    latex = (tmp_path / "table.tex").read_text()
+    body = [line.count(" & ") for line in latex.splitlines() if line.endswith(r"\\")]
+    assert body == [len(tables.COLUMNS) - 2] * measured + [5] * beside
+    assert r"small\_x3 & int8 PTQ & TFLite & Set5 & 30.28 & 0.8076 & $-$0.12 &" in latex
+    assert r"abpn\_x3 & fp32 & [2] & 31.35 / 0.8290 & 33.54 & $-$2.19 \\" in latex
+    assert "×" not in latex
+
+
+def test_names_are_escaped(repository: Path) -> None:
+    name = r"a&b_50%|#{1}$~^\c"
+    for system in SYSTEMS:
+        change(system, lambda rows: rows.replace({"set": {"Set5": name}}))
+    data = ReportData(config.load(), tables.read(MEASURED, SYSTEMS, ["samples_heldout", name]))
+    escaped = r"a\&b\_50\%|\#\{1\}\$\textasciitilde{}\textasciicircum{}\textbackslash{}c"
+    assert escaped in texts.latex(data)
+    assert "a&b_50%\\|#" in texts.markdown(data)
+
+
+def test_nothing_beside_published_where_nobody_published(table: pd.DataFrame) -> None:
+    data = ReportData(config.load(), table[table["set"] == "samples_heldout"])
+    assert "published" not in texts.markdown(data)
