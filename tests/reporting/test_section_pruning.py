@@ -18,7 +18,7 @@ LOST = {"vdsr/l1_25": -0.1, "vdsr/l1_50": -0.3, "vdsr/l1_90": -1.9, "vdsr/fpgm_5
 @pytest.fixture
 def compared(full_house: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     monkeypatch.chdir(full_house)
-    measured = data.read(config.load())
+    measured = data.read(config.load(), "")
     return pruning.compare(measured.table, measured.params.prune)
 
 
@@ -48,7 +48,7 @@ def test_the_figure_has_a_colour_for_every_way(compared: pd.DataFrame, tmp_path:
 
 def test_the_table_is_in_the_texts(full_house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(full_house)
-    measured = data.read(config.load())
+    measured = data.read(config.load(), "")
     written = texts.markdown(measured)
     assert "**Pruned nets, fp32**" in written
     assert "| vdsr/l1_90 | L1 norm | 90% | ×4 | Set5 |" in written
