@@ -8,7 +8,7 @@ otherwise retrain every system.
 
 import re
 import sys
-from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import grimp
@@ -58,13 +58,13 @@ def modules_of(stage: str, graph: grimp.ImportGraph) -> set[str]:
 
 def code_deps(stage: str, graph: grimp.ImportGraph) -> list[str]:
     """Return the code that a stage depends on, as paths of dvc.yaml, its script first."""
-    modules = modules_of(stage, graph)
-    files = {file_of(module) for module in modules}
+    files = {file_of(module) for module in modules_of(stage, graph)}
     files |= {data for data in _data_files() for file in files if file.parent == data.parent and _reads(file, data)}
     script = Path(f"pipeline_src/stages/{stage}.py")
-    deps = {*_with_whole_packages(files - {script}), *filter(None, (NETS.get(stage), DOWNSCALERS.get(stage)))}
-    covered = {dep for dep in deps if any(dep.startswith(f"{other}/") for other in deps)}
-    return [script.as_posix(), *sorted(deps - covered)]
+    folders = {folder for file in files for folder in file.parents[:-2]}
+    deps = files - {script} | {folder for folder in folders if len(_code_in(folder)) > 1 and _code_in(folder) <= files}
+    deps |= {Path(named[stage]) for named in (NETS, DOWNSCALERS) if stage in named}
+    return [script.as_posix(), *sorted(dep.as_posix() for dep in deps if deps.isdisjoint(dep.parents))]
 
 
 def _data_files() -> list[Path]:
@@ -76,28 +76,11 @@ def _reads(module: Path, data: Path) -> bool:
     return data.suffix != ".csv" or f'"{data.name}"' in (ROOT / module).read_text()
 
 
-def _with_whole_packages(files: Iterable[Path]) -> list[str]:
-    """Return the files as paths, with a folder in the place of files where it holds nothing else."""
-    paths = {*files}
-    for folder in sorted({parent for file in paths for parent in file.parents[:-2]}, key=lambda p: -len(p.parts)):
-        inside = {
-            path.relative_to(ROOT)
-            for path in (ROOT / folder).rglob("*")
-            if path.suffix in (".py", *DATA) and path.read_text().strip()
-        }
-        if len(inside) > 1 and inside <= {p for p in paths if p.suffix} | _files_below(paths):
-            paths = {path for path in paths if not path.is_relative_to(folder)} | {folder}
-    return sorted(path.as_posix() for path in paths)
-
-
-def _files_below(paths: Iterable[Path]) -> set[Path]:
-    return {
-        path.relative_to(ROOT)
-        for folder in paths
-        if not folder.suffix
-        for path in (ROOT / folder).rglob("*")
-        if path.suffix in (".py", *DATA)
-    }
+@cache
+def _code_in(folder: Path) -> set[Path]:
+    """Return the modules and data files under a folder that are not empty."""
+    paths = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", *DATA)]
+    return {path.relative_to(ROOT) for path in paths if path.read_text().strip()}
 
 
 def with_code_deps(text: str, graph: grimp.ImportGraph) -> str:
