@@ -16,7 +16,7 @@ from pipeline_src.errors import UserError
 from pipeline_src.imaging.imresize import imresize, imresize_float, round_to_uint8
 from pipeline_src.metrics.psnr_ssim import quality
 from pipeline_src.metrics.validation import validation_crops, validator
-from pipeline_src.models import Description
+from pipeline_src.models import Description, build
 
 CPU = torch.device("cpu")
 PHOTOS = [photograph("coffee.png")[100:220, 100:240], photograph("chelsea.png")[40:160, 60:180]]
@@ -82,3 +82,24 @@ def test_no_validation_image_and_only_flat_ones_are_refused(tmp_path: Path) -> N
         validator(validation(tmp_path), [2], 24, CPU)
     with pytest.raises(UserError, match=r"every validation image of .*train\.h5 is flat"):
         validator(validation(tmp_path, FLAT), [2], 24, CPU)
+
+
+def pairs(*validation: np.ndarray) -> Iterator[Any]:
+    for index, hr in enumerate(validation):
+        yield "validation", f"photographs/{index}", hr, {2: imresize(hr, 1 / 2)}
+
+
+def test_a_flat_validation_image_is_left_out_and_only_flat_ones_are_refused(tmp_path: Path) -> None:
+    """Bicubic restores it exactly: its PSNR is infinite, and so would be every mean with it."""
+    part, flat = photograph("coffee.png")[100:164, 100:180], np.full((64, 80, 3), 255, np.uint8)
+    net, found = build("abpn", [2], {"channels": 8, "depth": 1}), []
+    for name, images in (("both", (flat, part)), ("one", (part,)), ("none", (flat,))):
+        hdf5.write(tmp_path / f"{name}.h5", pairs(*images))
+        validation = ImagePairs(tmp_path / f"{name}.h5", "validation")
+        if name == "none":
+            with pytest.raises(UserError, match=r"every validation image of .*none\.h5 is flat; lower build_h5\.valid"):
+                validator(validation, [2], 24, CPU)
+        else:
+            found.append(validator(validation, [2], 24, CPU)(net))
+    assert found[0] == found[1]
+    assert all(np.isfinite(value) for value in found[0].values())

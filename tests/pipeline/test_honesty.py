@@ -2,7 +2,7 @@
 
 Not counted as deps are the modules that every stage goes through, and that decide how a stage is started, where its
 files lie and what is remembered of it, but not what stands in its outputs: if they counted, a word in a help text would
-train every system anew. The values in params.yaml are compared by DVC itself.
+retrain every system. The values in params.yaml are compared by DVC itself.
 """
 
 import ast
@@ -17,6 +17,7 @@ from test_dag import ROOT, stages
 from pipeline_src import config
 
 STAGES = {stage.name: stage for stage in stages(ROOT, compare=False)}
+SYSTEMS = config.load(ROOT / "params.yaml").systems
 
 Key = tuple[str, ...]  # of params.yaml; () is the whole file
 
@@ -35,7 +36,7 @@ def imported_by(stage: str, graph: grimp.ImportGraph) -> set[str]:
     """Modules that a stage's script runs, the net and the downscaler that params.yaml names among them."""
     verb, _, item = stage.partition("@")
     modules = code_deps.modules_of(verb, graph)
-    system = config.load(ROOT / "params.yaml").systems.get(item)
+    system = SYSTEMS.get(item)
     if system and verb in code_deps.NETS:
         net = f"pipeline_src.models.{system.model}"
         modules |= graph.find_descendants(net) | {net}

@@ -1,47 +1,53 @@
-"""What training stages share: the validation images, the scales of weights, the identity of a checkpoint."""
+"""What the trainings of a stage share: above all, which of them may resume which checkpoint."""
 
-from collections.abc import Iterator
+import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from shared import photograph
 
-from pipeline_src.datasets import hdf5
-from pipeline_src.errors import UserError
-from pipeline_src.imaging.imresize import imresize
-from pipeline_src.metrics.validation import validator
+from pipeline_src.config import Recipe, Train
 from pipeline_src.models import build
-from pipeline_src.weights import load_net, save_net
+from pipeline_src.paths import TRAIN_H5
+from pipeline_src.training import session
+from pipeline_src.training.loop import TrainingRun
+from pipeline_src.training.session import Options, TrainingSession, checkpoint_path
+
+SETTINGS = {"checkpoint_every": 4, "validate_every": 6, "validation_crop": 16, "precision": "fp32"}
 
 
-def pairs(*validation: np.ndarray) -> Iterator[Any]:
-    for index, hr in enumerate(validation):
-        yield "validation", f"photographs/{index}", hr, {2: imresize(hr, 1 / 2)}
+def test_another_recipe_does_not_resume_this_checkpoint() -> None:
+    assert checkpoint_path("a", {"seed": 1, "lr": 0.1}) == checkpoint_path("a", {"lr": 0.1, "seed": 1})
+    assert checkpoint_path("a", {"seed": 1}) != checkpoint_path("a", {"seed": 2})
 
 
-def test_a_flat_validation_image_is_left_out_and_only_flat_ones_are_refused(tmp_path: Path) -> None:
-    """Bicubic restores it exactly: its PSNR is infinite, and so would be every mean with it."""
-    part, flat = photograph("coffee.png")[100:164, 100:180], np.full((64, 80, 3), 255, np.uint8)
-    net, found = build("abpn", [2], {"channels": 8, "depth": 1}), []
-    for name, images in (("both", (flat, part)), ("one", (part,)), ("none", (flat,))):
-        hdf5.write(tmp_path / f"{name}.h5", pairs(*images))
-        validation = hdf5.ImagePairs(tmp_path / f"{name}.h5", "validation")
-        if name == "none":
-            with pytest.raises(UserError, match=r"every validation image of .*none\.h5 is flat; lower build_h5\.valid"):
-                validator(validation, [2], 24, torch.device("cpu"))
-        else:
-            found.append(validator(validation, [2], 24, torch.device("cpu"))(net))
-    assert found[0] == found[1]
-    assert all(np.isfinite(value) for value in found[0].values())
+def test_what_the_weights_depend_on_names_the_checkpoint(
+    train_h5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    TRAIN_H5.parent.mkdir(parents=True)
+    shutil.copy(train_h5, TRAIN_H5)
+    runs: list[TrainingRun] = []
+    monkeypatch.setattr(session, "fit", lambda net, patches, recipe, run: runs.append(run))
+    net = build("abpn", [3], {"channels": 4, "depth": 1})
 
+    def checkpoint(made_from: dict[str, Any], options: Options, **changes: Any) -> Path:
+        recipe = Recipe.model_validate({"steps": 4, "batch": 2, "patch": 8, "lr": changes.pop("lr", 1e-3)})
+        settings = Train.model_validate(SETTINGS | changes)
+        TrainingSession(settings, 1, threads=1).fit("train@a/b", net, recipe, made_from, options)
+        return runs[-1].checkpoint
 
-def test_weights_of_other_scales_than_params_has_are_refused(tmp_path: Path) -> None:
-    net = build("vdsr", [2, 3], {"channels": 8, "depth": 4})
-    file = tmp_path / "weights.safetensors"
-    save_net(file, net, {"model": "vdsr", "scales": [2, 3], "net": {"channels": 8, "depth": 4}})
-    load_net(file, [2, 3])
-    with pytest.raises(UserError, match=r"is of scales \[2, 3\], but params\.yaml asks for \[2, 3, 4\]; retrain it"):
-        load_net(file, [2, 3, 4])
+    plain = checkpoint({}, Options())
+    assert plain == checkpoint({}, Options(), checkpoint_every=2), "how often it is written changes no weight"
+    others = [
+        checkpoint({"weights": "0"}, Options()),
+        checkpoint({}, Options(), lr=1e-4),
+        checkpoint({}, Options(), precision="bf16"),
+        checkpoint({}, Options(precision=torch.bfloat16)),
+        checkpoint({}, Options(compiled=True)),
+        checkpoint({}, Options(seed=2)),
+    ]
+    assert len({plain, *others}) == 7
+    assert plain.parent == Path(".cache/train")
+    assert plain.name.startswith("train@a-b-")

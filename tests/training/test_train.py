@@ -94,13 +94,6 @@ def test_a_training_that_stalls_is_warned_of_early(ready: Make, stage: Stage) ->
     assert "train@abpn_x3 has stalled: validation at step 12 repeats that of step 6" in result.stderr
 
 
-def test_another_recipe_does_not_resume_this_checkpoint(ready: Make) -> None:
-    from pipeline_src.training.session import checkpoint_path
-
-    assert checkpoint_path("a", {"seed": 1, "lr": 0.1}) == checkpoint_path("a", {"lr": 0.1, "seed": 1})
-    assert checkpoint_path("a", {"seed": 1}) != checkpoint_path("a", {"seed": 2})
-
-
 def test_two_processes_train_as_one_does(ready: Make, stage: Stage) -> None:
     folder = ready(steps=12, batch=4, accumulate=2, clip=1.0, lr=1e-3, ema=0.5)
     params = yaml.safe_load((folder / "params.yaml").read_text())
