@@ -1,7 +1,8 @@
 """Weights on disk: safetensors with the architecture in the header as JSON. Nothing is ever unpickled."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,21 @@ def build(model: str, scales: list[int], net: dict[str, Any], where: str) -> Any
 
 def load_tensors(path: Path, remedy: str = CORRUPT) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors and metadata of :func:`save_tensors`; UserError if the file is missing or not whole."""
+    with _opened(path, remedy) as (file, metadata):
+        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 (no iterator)
+
+
+def load_metadata(path: Path) -> dict[str, Any]:
+    """Metadata of :func:`save_tensors`, without the tensors; UserError if the file is missing or not whole."""
+    with _opened(path, CORRUPT) as (_, metadata):
+        return metadata
+
+
+@contextmanager
+def _opened(path: Path, remedy: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {}).get("metadata", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 (no iterator)
+            yield file, json.loads((file.metadata() or {}).get("metadata", "{}"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the stage that makes it first") from None
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
@@ -75,9 +87,8 @@ def learned_lr(system: str) -> Path | None:
     Raises:
         UserError: if the weights of the system are missing or corrupt.
     """
-    _, metadata = load_tensors(paths.weights(system))
-    learns = Downscaler.model_validate(metadata.get("downscaler", {"model": "bicubic"})).learns
-    return paths.downscaler(system) / "lr.h5" if learns else None
+    spec = load_metadata(paths.weights(system)).get("downscaler", {"model": "bicubic"})
+    return paths.downscaler(system) / "lr.h5" if Downscaler(model=spec["model"]).learns else None
 
 
 def load_deployed_net(path: Path) -> tuple[Any, dict[str, Any]]:

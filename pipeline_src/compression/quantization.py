@@ -17,7 +17,7 @@ from pipeline_src.compression import pruning
 from pipeline_src.compression.rounding import round_biases
 from pipeline_src.errors import UserError
 from pipeline_src.graph.folding import GraphNet, constant, fit_for_int8
-from pipeline_src.weights import load_tensors, save_tensors
+from pipeline_src.weights import load_metadata, load_tensors, save_tensors
 
 # At its import torchao says of each of its CUDA kernels that it is not for this machine.
 logging.getLogger("torchao").setLevel(logging.ERROR)
@@ -97,8 +97,7 @@ def save(path: Path, prepared: GraphNet, metadata: dict[str, Any]) -> None:
 
 def float_layers(path: Path) -> list[str]:
     """The layers that the net of :func:`save` leaves in float: to :func:`prepare` one that can take its state."""
-    _, metadata = load_tensors(path)
-    return list(metadata.get("float_layers", []))
+    return list(load_metadata(path).get("float_layers", []))
 
 
 def load(path: Path, prepared: GraphNet) -> None:

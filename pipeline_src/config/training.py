@@ -175,6 +175,6 @@ class Downscaler(Section):
     def _check_arguments(self) -> "Downscaler":
         known = downscaler_arguments(self.model)
         check_arguments(self.net, known, f"the downscaler {self.model}")
-        if not known and self.model_dump(exclude={"model"}, exclude_defaults=True):
+        if not known and self.model_fields_set != {"model"}:
             raise ValueError(f"{self.model} learns nothing, so it takes no other keys; remove them")
         return self

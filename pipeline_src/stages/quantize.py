@@ -17,6 +17,7 @@ def quantize(system: str) -> None:
     from pipeline_src.weights import learned_lr, load_deployed_net
 
     out, recipe = paths.results("quantize", system), params.system(system).qat
+    nets = paths.nets(system)
     session = TrainingSession(params.train, params.seed, params.threads, learned_lr(system))
     settings = params.quantize.model_dump() | {"float_layers": recipe.float_layers}
     # bfloat16 has no more steps than int8; a graph of fake quantisations takes longer to compile than to train
@@ -26,7 +27,7 @@ def quantize(system: str) -> None:
     sensitivity = Sensitivity(session.validation, params.quantize)  # of the first net
     metrics: dict[str, dict[str, Any]] = {}
     curves: list[dict[str, Any]] = []
-    for name, weights in paths.nets(system).items():
+    for name, weights in nets.items():
         net, trained_from = load_deployed_net(weights)
         made_from = session.made_from | {"recipe": recipe.model_dump(), "quantize": settings}
         made_from["weights"] = sha256(weights)

@@ -303,7 +303,7 @@ def test_what_is_not_searched_is_one_sentence(ready: Path, stage: Stage) -> None
     done = stage(ready, "search", "tiny")
     assert said_by(done) == f"error: {WEIGHTS} does not exist; run the stage that makes it first"
     said = said_by(stage(ready, "quantize", "tiny"))
-    assert said == f"error: {WEIGHTS} does not exist; run the stage that makes it first"
+    assert said == f"error: {WEIGHTS} does not exist; run the stage train first"
     supernet = build("once_for_all", [2, 4], OFA["net"])
     save_net(ready / WEIGHTS, supernet, {key: OFA[key] for key in ("model", "scales", "net")})
     said = said_by(stage(ready, "quantize", "tiny"))
