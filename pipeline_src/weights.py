@@ -12,37 +12,69 @@ from safetensors.torch import save
 
 from pipeline_src import downscaling, models, paths
 from pipeline_src.config import Downscaler, PinnedFile
+from pipeline_src.downscaling import LearnedDownscaler
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256, whole_file
+from pipeline_src.models import SuperResolutionNet, TorchModule
 
 CORRUPT = "delete it and run the command again"
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, Any]) -> None:
     """Write tensors of any dtype and shape, and JSON-able metadata, whole or not at all."""
-    apart = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     # One entry, because safetensors writes several in an order that changes from save to save.
-    content = save(apart, {"metadata": json.dumps(metadata, sort_keys=True)})
-    with whole_file(path) as aside:
-        aside.write_bytes(content)
+    content = save(copies, {"metadata": json.dumps(metadata, sort_keys=True)})
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
 
 
-def build(model: str, scales: list[int], net: dict[str, Any], where: str) -> Any:
-    """``models.build``; UserError, which names ``where`` this was asked for, of arguments that the model refuses."""
-    try:
+def build(model: str, scales: list[int], net: dict[str, Any], where: str) -> SuperResolutionNet:
+    """Return an untrained net.
+
+    Args:
+        model: the package of ``pipeline_src.models``.
+        scales: the factors by which it upscales.
+        net: further arguments of the model.
+        where: the place that asks for the net, for the message.
+
+    Raises:
+        UserError: the model does not exist, or refuses these arguments.
+    """
+    with _building(f"{where}: the model {model}"):
         return models.build(model, scales, net)
+
+
+def build_downscaler(model: str, scales: list[int], net: dict[str, Any], where: str) -> LearnedDownscaler:
+    """Return an untrained downscaler of ``pipeline_src.downscaling``; arguments and errors as for :func:`build`."""
+    with _building(f"{where}: the downscaler {model}"):
+        return downscaling.build(model, scales, net)
+
+
+@contextmanager
+def _building(subject: str) -> Iterator[None]:
+    try:
+        yield
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"{where}: the model {model} cannot be built so: {error}") from None
+        raise UserError(f"{subject} cannot be built so: {error}") from None
 
 
 def load_tensors(path: Path, remedy: str = CORRUPT) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and metadata of :func:`save_tensors`; UserError if the file is missing or not whole."""
+    """Return the tensors and the metadata that :func:`save_tensors` wrote.
+
+    Args:
+        path: the file.
+        remedy: the end of the message about a corrupt file: what to do.
+
+    Raises:
+        UserError: the file is missing or not whole.
+    """
     with _opened(path, remedy) as (file, metadata):
         return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 (no iterator)
 
 
 def load_metadata(path: Path) -> dict[str, Any]:
-    """Metadata of :func:`save_tensors`, without the tensors; UserError if the file is missing or not whole."""
+    """Return what :func:`load_tensors` returns, without reading the tensors; errors as there."""
     with _opened(path, CORRUPT) as (_, metadata):
         return metadata
 
@@ -58,15 +90,20 @@ def _opened(path: Path, remedy: str) -> Iterator[tuple[Any, dict[str, Any]]]:
         raise UserError(f"{path} is corrupt ({error}); {remedy}") from None
 
 
-def save_net(path: Path, net: torch.nn.Module, metadata: dict[str, Any]) -> None:
-    """Write a net; ``metadata`` must hold ``model``, ``scales`` and ``net``, from which it can be built again."""
+def save_net(path: Path, net: TorchModule, metadata: dict[str, Any]) -> None:
+    """Write a net and its ``model``, ``scales`` and ``net`` in the metadata, from which :func:`load_net` builds it."""
     save_tensors(path, net.state_dict(), metadata)
 
 
-def load_net(path: Path, scales: Sequence[int] | None = None) -> tuple[Any, dict[str, Any]]:
-    """The net of :func:`save_net` in eval mode, and its metadata.
+def load_net(path: Path, scales: Sequence[int] | None = None) -> tuple[SuperResolutionNet, dict[str, Any]]:
+    """Return the net that :func:`save_net` wrote, in eval mode, and its metadata.
 
-    UserError if the weights are of another net than the file says, or it has other ``scales`` than these.
+    Args:
+        path: the file.
+        scales: the scales that the net must have; None for any.
+
+    Raises:
+        UserError: the file is missing or corrupt, its weights are not of the net that it names, or the scales differ.
     """
     tensors, metadata = load_tensors(path)
     missing = [key for key in ("model", "scales", "net") if key not in metadata]
@@ -91,7 +128,7 @@ def learned_lr(system: str) -> Path | None:
     return paths.downscaler(system) / "lr.h5" if Downscaler(model=spec["model"]).learns else None
 
 
-def load_deployed_net(path: Path) -> tuple[Any, dict[str, Any]]:
+def load_deployed_net(path: Path) -> tuple[SuperResolutionNet, dict[str, Any]]:
     """Return what :func:`load_net` returns, of a net that is quantised and exported.
 
     Raises:
@@ -103,8 +140,12 @@ def load_deployed_net(path: Path) -> tuple[Any, dict[str, Any]]:
     return net, metadata
 
 
-def load_downscaler(path: Path) -> tuple[Any, str]:
-    """The learned downscaler of a file, in eval mode, and its kind (``car``); UserError if it is none."""
+def load_downscaler(path: Path) -> tuple[LearnedDownscaler, str]:
+    """Return the learned downscaler of a file, in eval mode, and the name of its package (``car``).
+
+    Raises:
+        UserError: the file is missing or corrupt, or holds no downscaler.
+    """
     tensors, metadata = load_tensors(path)
     if not isinstance(metadata.get("downscaler"), str):  # weights of an upscaler have all of what made its LR images
         raise UserError(f"{path} holds no learned downscaler; give downscaler/weights.safetensors of the stage train")
@@ -113,16 +154,8 @@ def load_downscaler(path: Path) -> tuple[Any, str]:
     return net.eval(), metadata["downscaler"]
 
 
-def build_downscaler(model: str, scales: list[int], net: dict[str, Any], where: str) -> Any:
-    """``downscaling.build``; errors as :func:`build`."""
-    try:
-        return downscaling.build(model, scales, net)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"{where}: the downscaler {model} cannot be built so: {error}") from None
-
-
-def resize_layers(net: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Make the layers of ``net`` as small as the tensors of ``state``, which are yet to be loaded into it."""
+def resize_layers(net: TorchModule, state: dict[str, torch.Tensor]) -> None:
+    """Give the parameters and buffers of a net the shapes of the tensors in ``state``, which the caller loads next."""
     for name, tensor in state.items():
         where, _, leaf = name.rpartition(".")
         try:
@@ -138,7 +171,7 @@ def resize_layers(net: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
                 layer.out_channels, layer.in_channels = len(new), new.shape[1] * layer.groups
 
 
-def load_into(net: torch.nn.Module, start: PinnedFile) -> None:
+def load_into(net: TorchModule, start: PinnedFile) -> None:
     """Load weights to start from into ``net``.
 
     Raises:
@@ -148,15 +181,15 @@ def load_into(net: torch.nn.Module, start: PinnedFile) -> None:
     if not path.is_file():
         raise UserError(f"{path}, the weights to start from, does not exist; correct start.file")
     tensors, metadata = load_tensors(path, "correct start.file")
-    if not (found := sha256(path)).startswith(digest):
-        raise UserError(f"{path} has the SHA-256 {found[:12]}…, not start.sha256, {digest}; correct one of the two")
+    if not (actual := sha256(path)).startswith(digest):
+        raise UserError(f"{path} has the SHA-256 {actual[:12]}…, not start.sha256, {digest}; correct one of the two")
     scales = " ".join(f"×{scale}" for scale in metadata.get("scales", []))
-    theirs = " ".join(str(part) for part in (metadata.get("model", "another net"), scales) if part)
-    _load(net, tensors, f"{path} holds weights of {theirs}, which do not fit this system")
+    origin = " ".join(str(part) for part in (metadata.get("model", "another net"), scales) if part)
+    _load(net, tensors, f"{path} holds weights of {origin}, which do not fit this system")
 
 
-def _load(net: torch.nn.Module, tensors: dict[str, torch.Tensor], trouble: str) -> None:
+def _load(net: TorchModule, tensors: dict[str, torch.Tensor], problem: str) -> None:
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:
-        raise UserError(f"{trouble}: {str(error).splitlines()[-1].strip()}") from None
+        raise UserError(f"{problem}: {str(error).splitlines()[-1].strip()}") from None

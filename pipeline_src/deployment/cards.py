@@ -4,10 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256, write_json
+
+if TYPE_CHECKING:
+    from pipeline_src.downscaling import LearnedDownscaler
 
 LICENCE = "MIT, as the code that trained it; the terms of the images it was trained on are their own"
 
@@ -147,7 +150,9 @@ def of_folder(folder: Path) -> dict[Path, Card]:
     return {file: read(file) for file in files}
 
 
-def write_for_downscaler(card: Path, net: Any, system: str, weights: Path, files: Sequence[Path]) -> None:
+def write_for_downscaler(
+    card: Path, net: "LearnedDownscaler", system: str, weights: Path, files: Sequence[Path]
+) -> None:
     """Write the card of a learned downscaler, which describes all of its files.
 
     Args:

@@ -4,7 +4,6 @@ import importlib.metadata
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import fx
@@ -13,6 +12,7 @@ from pipeline_src.deployment import cards, reference, runtimes
 from pipeline_src.deployment.cards import Card, Facts
 from pipeline_src.deployment.formats import FORMATS, onnx, openvino
 from pipeline_src.deployment.interface import Format, ModelFile, Size
+from pipeline_src.downscaling import LearnedDownscaler
 from pipeline_src.files import sha256
 from pipeline_src.graph import reading
 from pipeline_src.graph.saturation import LARGEST_SUM, largest_sum
@@ -77,7 +77,7 @@ def _card(model: ModelFile, name: str, file_format: Format, facts: Facts, larges
     )
 
 
-def export_downscaler(net: Any, weights: Path, folder: Path, system: str) -> None:
+def export_downscaler(net: LearnedDownscaler, weights: Path, folder: Path, system: str) -> None:
     """Write a learned downscaler: ``downscaler.onnx``, ``.xml`` and ``.bin``, and the card ``downscaler.json``.
 
     The files take ``hr``, 1×3×H×W in 0..255, H and W multiples of 8 from 16 on, and give ``lr``, 1×3×(H/s)×(W/s) in

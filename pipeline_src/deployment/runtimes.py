@@ -86,4 +86,6 @@ def _load_torch(path: Path, threads: int, scale: int | None) -> Runner:
     torch.set_num_threads(threads)
     net, _ = load_net(path)
     factor = chosen_scale(path, net.description.scales, scale)
-    return in_torch(net.at_scale(factor).eval().to(memory_format=torch.channels_last), factor)
+    module = net.at_scale(factor).eval()
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # unknown to torch's stubs
+    return in_torch(module, factor)

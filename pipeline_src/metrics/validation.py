@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
 from pipeline_src.imaging.imresize import imresize_float, round_to_uint8
 from pipeline_src.metrics.psnr_ssim import quality
+from pipeline_src.models import SuperResolutionNet
 
 Row = dict[str, float]
 Crop = tuple[np.ndarray, np.ndarray]  # LR, uint8 h×w×3, and the HR pixels it covers, uint8 H×W×3
@@ -60,8 +60,8 @@ class Validator:
     bicubic_psnr_y: float
     device: torch.device
 
-    def __call__(self, net: Any) -> Row:
-        """Put ``net``, which has ``at_scale``, in eval mode and return its figures.
+    def __call__(self, net: SuperResolutionNet) -> Row:
+        """Put ``net`` in eval mode and return its figures.
 
         Returns:
             In dB: ``psnr_y`` and ``psnr_rgb``, the means over images and scales, and ``over_bicubic``, by how much
@@ -75,7 +75,7 @@ class Validator:
             row |= {f"psnr_y_x{scale}": figures["psnr_y"] for scale, figures in per_scale.items()}
         return row
 
-    def _measure(self, net: Any, scale: int) -> Row:
+    def _measure(self, net: SuperResolutionNet, scale: int) -> Row:
         net_at_scale = net.at_scale(scale).eval()
         takes_hr = net.description.takes == "HR"  # a net that is trained with its downscaler
         scores = []

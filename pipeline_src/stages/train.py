@@ -3,14 +3,13 @@
 Several processes: torchrun --nproc-per-node 2 -m pipeline_src.stages.train SYSTEM, then dvc commit train@SYSTEM.
 """
 
-from typing import Any
-
 from pipeline_src import command, config, paths, tracking
 from pipeline_src.files import empty, write_json, write_table
 
 
 def train(system: str) -> None:
     params = config.load()
+    from pipeline_src.models import SuperResolutionNet
     from pipeline_src.training import joint, shrinking
     from pipeline_src.training.session import Options, TrainingSession
     from pipeline_src.weights import build, load_into, save_net
@@ -28,7 +27,7 @@ def train(system: str) -> None:
         **{"recipe": recipe.model_dump(), "downscaler": spec.downscaler.model_dump()},
     }
 
-    def fit(net: Any, recipe: config.Recipe, scales: list[int], phase: int) -> list[dict[str, float]]:
+    def fit(net: SuperResolutionNet, recipe: config.Recipe, scales: list[int], phase: int) -> list[dict[str, float]]:
         validate = session.validator(scales)
         options = Options(
             scales=scales,

@@ -21,6 +21,7 @@ def tune(name: str) -> None:
     from ruamel.yaml import YAML
 
     from pipeline_src.compression import pruning
+    from pipeline_src.models import SuperResolutionNet
     from pipeline_src.training.session import TrainingSession
     from pipeline_src.training.tuning import best_values, run_trials
     from pipeline_src.weights import build, learned_lr, load_into, load_net
@@ -31,8 +32,8 @@ def tune(name: str) -> None:
     made_from["weights"] = sha256(weights)
     examples = pruning.examples(session.training, system.scales) if pruned else {}
 
-    def start() -> Any:
-        """The net that every trial starts from."""
+    def start() -> SuperResolutionNet:
+        """Return the net that every trial starts from."""
         torch.manual_seed(params.seed)
         if pruned and spec.net:
             net, _ = load_net(weights, system.scales)

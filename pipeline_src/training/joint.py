@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,15 +13,25 @@ from pipeline_src import downscaling
 from pipeline_src.config import Downscaler
 from pipeline_src.datasets import hdf5
 from pipeline_src.datasets.hdf5 import ImagePairs
+from pipeline_src.downscaling import LearnedDownscaler
 from pipeline_src.imaging.images import through_jpeg
 from pipeline_src.imaging.imresize import modcrop
+from pipeline_src.models import SuperResolutionNet
 from pipeline_src.weights import build_downscaler, load_into, save_net
+
+
+@runtime_checkable
+class Shrinkable(SuperResolutionNet, Protocol):
+    """A supernet in one phase of its training (:class:`training.shrinking.Shrinking`)."""
+
+    def smallest(self) -> SuperResolutionNet:
+        """Return the smallest subnet of the phase."""
 
 
 class Joint(nn.Module):
     """The net that :func:`training.loop.fit` trains: it takes HR, and adds the regularisers to the loss."""
 
-    def __init__(self, upscaler: Any, downscaler: Any, spec: Downscaler) -> None:
+    def __init__(self, upscaler: SuperResolutionNet, downscaler: LearnedDownscaler, spec: Downscaler) -> None:
         super().__init__()
         self.upscaler, self.downscaler, self.spec = upscaler, downscaler, spec
         self.description = dataclasses.replace(upscaler.description, takes="HR")
@@ -30,7 +40,8 @@ class Joint(nn.Module):
         self.register_buffer("steps", torch.zeros(()), persistent=bool(spec.jpeg))
 
     def smallest(self) -> "Joint":
-        """The same of the smallest subnet of an upscaler that is being shrunk."""
+        """Return the smallest subnet of an upscaler that is being shrunk, with the same downscaler."""
+        assert isinstance(self.upscaler, Shrinkable)
         return Joint(self.upscaler.smallest(), self.downscaler, self.spec)
 
     def at_scale(self, scale: int) -> nn.Module:
@@ -61,7 +72,7 @@ class _ThroughLR(nn.Module):
         return sr, penalty + of_upscaler
 
 
-def untrained_downscaler(spec: Downscaler, scales: list[int], where: str) -> Any:
+def untrained_downscaler(spec: Downscaler, scales: list[int], where: str) -> LearnedDownscaler | None:
     """Return the downscaler that ``spec`` describes, with its start weights if it has some; None if it learns nothing.
 
     Raises:
@@ -76,7 +87,7 @@ def untrained_downscaler(spec: Downscaler, scales: list[int], where: str) -> Any
 
 
 def save_downscaler(
-    downscaler: Any, spec: Downscaler, scales: list[int], images: Iterable[ImagePairs], folder: Path
+    downscaler: LearnedDownscaler, spec: Downscaler, scales: list[int], images: Iterable[ImagePairs], folder: Path
 ) -> None:
     """Write a trained downscaler, and ``lr.h5``, the LR images that it makes of all images of train.h5.
 

@@ -18,6 +18,7 @@ from pipeline_src.config import Recipe
 from pipeline_src.datasets.patches import Batch, Patches
 from pipeline_src.errors import UserError
 from pipeline_src.metrics.validation import Row
+from pipeline_src.models import SuperResolutionNet
 from pipeline_src.training.optimisation import clip_gradients, loss_between, lr_at, optimiser_of
 from pipeline_src.training.workers import Workers, join
 from pipeline_src.weights import load_tensors, save_tensors
@@ -54,7 +55,7 @@ class TrainingRun:
     precision: torch.dtype
     checkpoint: Path
     checkpoint_every: int
-    validate: Callable[[Any], Row]
+    validate: Callable[[SuperResolutionNet], Row]
     validate_every: int
     compiled: bool = False
     lr_factors: Mapping[str, float] = field(default_factory=dict)
@@ -70,7 +71,7 @@ class Progress:
     losses: list[float] = field(default_factory=list)  # since the last validation
 
 
-def fit(net: Any, patches: Patches, recipe: Recipe, run: TrainingRun) -> list[Row]:
+def fit(net: SuperResolutionNet, patches: Patches, recipe: Recipe, run: TrainingRun) -> list[Row]:
     """Train ``net`` in place and return its training curve.
 
     The scale and the patches of a step depend on the seed and the step alone and the learning rate on the step alone,
@@ -83,9 +84,8 @@ def fit(net: Any, patches: Patches, recipe: Recipe, run: TrainingRun) -> list[Ro
     Warns on stderr when training has stalled: when the net equals bicubic, or a validation repeats the one before.
 
     Args:
-        net: has ``description`` and ``at_scale(scale)``, a module from LR batches (HR batches if the description says
-            so) to SR batches, float NCHW in 0..255, and optionally a scalar that is added to the loss. It is in train
-            mode at each step, whatever ``run.validate`` did.
+        net: in train mode its modules may return, beside SR, a scalar that is added to the loss; they take HR batches
+            if the description says so. It is in train mode at each step, whatever ``run.validate`` did.
         patches: the batches.
         recipe: loss, optimiser, schedule.
         run: everything else.
@@ -103,8 +103,11 @@ def fit(net: Any, patches: Patches, recipe: Recipe, run: TrainingRun) -> list[Ro
 class _Loop:
     """A training between two steps."""
 
-    def __init__(self, net: Any, patches: Patches, recipe: Recipe, run: TrainingRun) -> None:
-        self.net, self.patches, self.recipe, self.run = net, patches, recipe, run
+    def __init__(self, net: SuperResolutionNet, patches: Patches, recipe: Recipe, run: TrainingRun) -> None:
+        assert isinstance(net, nn.Module)  # every net is one; a Protocol cannot say so
+        self.net: SuperResolutionNet = net
+        self.module: nn.Module = net
+        self.patches, self.recipe, self.run = patches, recipe, run
         self.workers = join(run.device)
         if recipe.batch % (self.workers.size * recipe.accumulate):
             raise UserError(
@@ -112,14 +115,14 @@ class _Loop:
                 f"{recipe.accumulate} cannot share evenly; choose a multiple"
             )
         # Channels-last: 1.4 times the speed of NCHW for these nets on a CPU, and what tensor cores want on a GPU.
-        net.to(run.device, memory_format=torch.channels_last)
+        net.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # unknown to torch's stubs
         self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.optimiser = optimiser_of(net, recipe, run.lr_factors)
         self.average = AveragedModel(net, multi_avg_fn=_moving_average(recipe.ema)) if recipe.ema else None
         self.progress = self._resume() if run.checkpoint.exists() else Progress()
         self._refuse_different_steps()
         self.takes_hr = net.description.takes == "HR"
-        self.modules: dict[int, Any] = {scale: net.at_scale(scale) for scale in patches.scales}
+        self.modules: dict[int, nn.Module] = {scale: net.at_scale(scale) for scale in patches.scales}
         self._set_train_mode()
         if run.compiled:
             self.modules = {scale: self._compiled(scale) for scale in self.modules}
@@ -161,9 +164,9 @@ class _Loop:
         clip_gradients(self.parameters, recipe, lr)
         self.optimiser.step()
         if self.average:
-            self.average.update_parameters(self.net)
+            self.average.update_parameters(self.module)
 
-    def _after_step(self, done: int, bar: Any) -> None:
+    def _after_step(self, done: int, bar: "tqdm[int]") -> None:
         """Read losses, validate and save where it is time, after ``done`` steps."""
         last = done == self.recipe.steps
         validating = done % self.run.validate_every == 0 or last
@@ -171,7 +174,7 @@ class _Loop:
         if len(self.unread) == LOSSES_READ_EVERY or validating or saving:
             self._read_losses(done)
         if validating or saving:
-            self.workers.average_buffers(self.net)
+            self.workers.average_buffers(self.module)
         if validating:
             if self.workers.first:
                 self._validate(done, bar)
@@ -190,7 +193,7 @@ class _Loop:
                 )
         self.progress.losses += losses
 
-    def _validate(self, done: int, bar: Any) -> None:
+    def _validate(self, done: int, bar: "tqdm[int]") -> None:
         metrics, curve, losses = self.run.validate(self._final_net()), self.progress.curve, self.progress.losses
         self._set_train_mode()
         if problem := _stall(metrics, curve, self.recipe.warmup):
@@ -201,20 +204,21 @@ class _Loop:
         curve.append({"step": done, "loss": sum(losses) / len(losses), **metrics})
         bar.set_postfix({key: f"{metrics[key]:.2f}" for key in ("psnr_y", "over_bicubic")})
 
-    def _final_net(self) -> nn.Module:
+    def _final_net(self) -> SuperResolutionNet:
         """Return the averaged net, if there is an average, with the batch statistics of the net itself."""
         if self.average is None:
-            net: nn.Module = self.net
-            return net
+            return self.net
         for averaged, current in zip(self.average.module.buffers(), self.net.buffers(), strict=True):
             averaged.copy_(current)
-        return self.average.module
+        averaged_net = self.average.module
+        assert isinstance(averaged_net, SuperResolutionNet)
+        return averaged_net
 
     def _set_train_mode(self) -> None:
-        for module in (self.net, *self.modules.values()):  # what at_scale made is not a child of the net
+        for module in (self.module, *self.modules.values()):  # what at_scale made is not a child of the net
             module.train()
 
-    def _compiled(self, scale: int) -> Any:
+    def _compiled(self, scale: int) -> nn.Module:
         """Return the compiled module of a scale; the module itself, with a warning, if it cannot be compiled."""
         module, recipe, device = self.modules[scale], self.recipe, self.run.device
         side = self.patches.side(scale) * (scale if self.takes_hr else 1)
@@ -228,7 +232,8 @@ class _Loop:
             reason = str(error).strip().splitlines()[0]
             log.warning("torch.compile does not work here, so the training runs without it: %s", reason)
             return module
-        return torch.compile(module)
+        compiled: nn.Module = torch.compile(module)  # type: ignore[assignment]  # a module, of a module
+        return compiled
 
     def _refuse_different_steps(self) -> None:
         step = self.progress.step

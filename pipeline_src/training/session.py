@@ -14,10 +14,11 @@ from pipeline_src.config import Recipe, Train
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.datasets.patches import Patches
 from pipeline_src.files import sha256
-from pipeline_src.metrics.validation import Validator, validator
+from pipeline_src.metrics.validation import Row, Validator, validator
+from pipeline_src.models import SuperResolutionNet
 from pipeline_src.paths import SCRATCH, TRAIN_H5
 from pipeline_src.training.devices import precision_of, torch_device
-from pipeline_src.training.loop import Row, TrainingRun, fit
+from pipeline_src.training.loop import TrainingRun, fit
 from pipeline_src.training.workers import Workers, join
 
 PACKAGE = Path(__file__).parents[1]
@@ -41,7 +42,7 @@ class Options:
 
     scales: Sequence[int] | None = None
     seed: int | None = None
-    validate: Callable[[Any], Row] | None = None
+    validate: Callable[[SuperResolutionNet], Row] | None = None
     validate_every: int | None = None
     precision: torch.dtype | None = None
     compiled: bool | None = None
@@ -94,7 +95,12 @@ class TrainingSession:
         return validator(self.validation, scales, self.settings.validation_crop, self.device)
 
     def fit(
-        self, name: str, net: Any, recipe: Recipe, made_from: Mapping[str, Any], options: Options = Options()
+        self,
+        name: str,
+        net: SuperResolutionNet,
+        recipe: Recipe,
+        made_from: Mapping[str, Any],
+        options: Options = Options(),
     ) -> list[Row]:
         """Train ``net`` in place, or go on with a training of the same identity that was stopped; return its curve.
 

@@ -8,6 +8,7 @@ from typing import Any
 from pipeline_src import config
 from pipeline_src.config import Recipe, Tune
 from pipeline_src.errors import UserError
+from pipeline_src.models import SuperResolutionNet
 from pipeline_src.training.loop import Diverged
 from pipeline_src.training.session import Options, TrainingSession
 
@@ -23,7 +24,7 @@ def run_trials(
     name: str,
     spec: Tune,
     recipe: Recipe,
-    start: Callable[[], Any],
+    start: Callable[[], SuperResolutionNet],
     made_from: Mapping[str, Any],
     log_metrics: Callable[[dict[str, float], int], None],
 ) -> list[Trial]:
