@@ -1,10 +1,16 @@
-"""A TFLite model under construction: the tensors, constants and operators of its flatbuffer."""
+"""A TFLite model under construction: the tensors, constants and operators of its flatbuffer.
 
+The schema and the packing are those of ``ai_edge_litert``; see the schema's source for the tables and their fields:
+https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-# The versions of the operators that first had what is used of them: for float, and for int8.
+# For each operator, its first version that has the features used here, for float and for int8 inputs. Runtimes refuse
+# versions newer than their own.
 VERSIONS = {
     "ADD": (1, 2), "CONCATENATION": (1, 2), "CONV_2D": (1, 3), "DEPTHWISE_CONV_2D": (1, 3), "DEPTH_TO_SPACE": (1, 2),
     "DEQUANTIZE": (2, 2), "LEAKY_RELU": (1, 2), "MINIMUM": (1, 2), "MIRROR_PAD": (1, 2), "MUL": (1, 2), "PAD": (1, 2),
@@ -14,17 +20,11 @@ VERSIONS = {
 GROUPED_CONV_2D = 6  # version of CONV_2D that has groups
 
 
-def parse(model: bytes) -> Any:
-    """Return the object tree of a TFLite flatbuffer."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    return schema.ModelT.InitFromPackedBuf(model, 0)
-
-
 class TFLiteModel:
-    """A model to which tensors and operators are added; tensors are known by their index.
+    """A model to which tensors and operators are added; tensors are identified by their index.
 
-    ``any_size`` declares height and width of all activations open.
+    Args:
+        any_size: declare height and width of all activations as open.
     """
 
     def __init__(self, any_size: bool) -> None:
@@ -40,7 +40,15 @@ class TFLiteModel:
     def activation(
         self, name: str, shape: tuple[int, ...], dtype: str, scale: float | None = None, zero_point: int = 0
     ) -> int:
-        """Add an activation 1×H×W×channels and return its index; ``scale`` None means that it is not quantised."""
+        """Add an activation and return its index.
+
+        Args:
+            name: of the tensor.
+            shape: 1×H×W×channels.
+            dtype: such as ``float32`` or ``int8``.
+            scale: value of one step of a quantised activation; None for one that is not quantised.
+            zero_point: quantised value that stands for 0.
+        """
         tensor = self._new("TensorT", name=name.encode(), shape=_int32(shape), type=self.type_code(dtype), buffer=0)
         if self.any_size:
             tensor.shapeSignature = _int32([1, -1, -1, shape[-1]])
@@ -51,14 +59,18 @@ class TFLiteModel:
         return self._add(tensor)
 
     def integers(self, name: str, count: int) -> int:
-        """Add a computed vector of ``count`` int32 values and return its index."""
+        """Add a vector of ``count`` int32 values that an operator computes, and return its index."""
         shape, dtype = _int32([count]), self.type_code("int32")
         return self._add(self._new("TensorT", name=name.encode(), shape=shape, type=dtype, buffer=0))
 
     def constant(self, values: np.ndarray, name: str, scales: np.ndarray | None = None, axis: int = 0) -> int:
-        """Add a constant and return its index; equal bytes, as of weights that are used again, are stored once.
+        """Add a constant and return its index; constants of equal bytes, such as shared weights, share a buffer.
 
-        ``scales`` are those of int8 values, one for each index along ``axis``.
+        Args:
+            values: of any shape, in the dtype in which they are stored.
+            name: of the tensor.
+            scales: value of one step of quantised values, one for each index along ``axis``.
+            axis: of ``scales``.
         """
         data = np.ascontiguousarray(values).tobytes()
         buffer = self._buffers.setdefault(data, len(self._buffers))
@@ -82,14 +94,14 @@ class TFLiteModel:
         version: int | None = None,
         **fields: Any,
     ) -> None:
-        """Add an operator behind the others.
+        """Append an operator.
 
         Args:
             name: in TFLite's schema, such as ADD.
             inputs: indices of tensors.
             outputs: indices of tensors.
-            options: table of its options, such as AddOptions, if it has one.
-            version: None for that of ``VERSIONS``.
+            options: table of its options in the schema, such as AddOptions, if it has one.
+            version: of the operator; None for the one in ``VERSIONS``.
             **fields: of the options.
         """
         int8 = any(self._tensors[i].type == self.type_code("int8") for i in inputs)
@@ -105,9 +117,18 @@ class TFLiteModel:
         """Return the name of a tensor."""
         return str(self._tensors[tensor].name.decode())
 
+    def type_code(self, dtype: str) -> int:
+        """Return the code of a dtype in the schema."""
+        return int(getattr(self._schema.TensorType, dtype.upper()))
+
     def serialize(self, inputs: dict[str, int], outputs: dict[str, int]) -> bytes:
-        """Return the file of the model, whose inputs and outputs are these tensors, by name."""
-        import flatbuffers  # type: ignore[import-untyped]
+        """Return the model as a flatbuffer.
+
+        Args:
+            inputs: tensors that a caller sets, by the names in the model's signature.
+            outputs: tensors that a caller reads, by the names in the model's signature.
+        """
+        from ai_edge_litert.tools import flatbuffer_utils
 
         graph = self._new("SubGraphT", name=b"main", tensors=self._tensors, operators=self._operators)
         graph.inputs, graph.outputs = _int32([*inputs.values()]), _int32([*outputs.values()])
@@ -126,28 +147,22 @@ class TFLiteModel:
             buffers=[self._new("BufferT", data=np.frombuffer(b, np.uint8) if b else None) for b in self._buffers],
             signatureDefs=[signature],
         )
-        builder = flatbuffers.Builder(1 << 20)
-        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-        return bytes(builder.Output())
+        return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
     def _signature(self, tensors: dict[str, int]) -> list[Any]:
         return [self._new("TensorMapT", name=name.encode(), tensorIndex=i) for name, i in tensors.items()]
 
     def _code(self, name: str, version: int) -> Any:
         number = getattr(self._schema.BuiltinOperator, name)
-        # The old field for the old codes: it has one byte, and readers take the greater of the two.
+        # The deprecated field holds codes up to 127; readers take the greater of the two fields.
         return self._new("OperatorCodeT", builtinCode=number, deprecatedBuiltinCode=min(number, 127), version=version)
-
-    def type_code(self, dtype: str) -> int:
-        """Return the code of a dtype in the schema."""
-        return int(getattr(self._schema.TensorType, dtype.upper()))
 
     def _add(self, tensor: Any) -> int:
         self._tensors.append(tensor)
         return len(self._tensors) - 1
 
     def _new(self, kind: str, **fields: Any) -> Any:
-        """A table of the flatbuffer."""
+        """Return a table of the flatbuffer."""
         table = getattr(self._schema, kind)()
         for name, value in fields.items():
             assert hasattr(table, name), f"{kind} has no {name}"
@@ -155,5 +170,5 @@ class TFLiteModel:
         return table
 
 
-def _int32(values: Any) -> np.ndarray:
+def _int32(values: Sequence[int]) -> np.ndarray:
     return np.array(values, np.int32)

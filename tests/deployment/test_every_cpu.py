@@ -17,7 +17,6 @@ from small_net import images, prepared, trained
 from pipeline_src.compression import calibration, quantization, quantizer
 from pipeline_src.deployment import cards, exporting, reference, runtimes
 from pipeline_src.deployment.formats import onnx, openvino
-from pipeline_src.deployment.tflite_model import parse
 from pipeline_src.graph.saturation import LARGEST_SUM, LARGEST_WEIGHT, largest_pair
 
 # oneDNN, with which OpenVINO computes, takes the CPU for one without AVX-512 and VNNI.
@@ -59,13 +58,13 @@ def int8_weights(file: Path) -> Iterator[np.ndarray]:
                 values = op.get_data()
                 yield values.reshape(-1, *values.shape[len(op.shape) - 3 :])  # grouped ones are G×O/G×I×H×W
     else:
-        from ai_edge_litert import schema_py_generated as schema
+        from ai_edge_litert.tools import flatbuffer_utils
 
-        model = parse(file.read_bytes())
+        model = flatbuffer_utils.convert_bytearray_to_object(file.read_bytes())
         (graph,) = model.subgraphs
         for tensor in graph.tensors:
             data = model.buffers[tensor.buffer].data
-            if data is not None and len(tensor.shape) == 4 and tensor.type == schema.TensorType.INT8:
+            if data is not None and len(tensor.shape) == 4 and flatbuffer_utils.type_to_name(tensor.type) == "INT8":
                 values = np.asarray(data, np.uint8).view(np.int8).reshape(tensor.shape)
                 yield values.transpose(3, 0, 1, 2) if tensor.quantization.quantizedDimension == 3 else values
 
