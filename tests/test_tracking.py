@@ -1,8 +1,9 @@
-"""The MLflow store as real processes find it: missing, shared, elsewhere, switched off or broken."""
+"""Runs of stages in an MLflow store that is missing, shared, elsewhere, switched off or broken."""
 
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,10 @@ with stage_run("train", sys.argv[1], {"seed": 1, "train": {"device": "cpu", "ste
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder outside git with a params.yaml, without the settings of whoever runs the tests, as working folder."""
+    """A working folder outside git with a params.yaml, in an environment without settings for tracking."""
     for name in ("MLFLOW_TRACKING_URI", "SR_TRACKING", "SR_LAUNCHER", "DVC_STAGE", "RANK"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that it is restored even if the test, like MLflow, sets it
+        monkeypatch.delenv(name)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.chdir(tmp_path)
@@ -52,7 +54,7 @@ def split(runs):
     return parents, [run for run in runs if run not in parents]
 
 
-def test_eight_stages_start_together_on_a_missing_store(folder: Path) -> None:
+def test_eight_stages_can_create_the_store_at_the_same_time(folder: Path) -> None:
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", STAGE, f"system_{i}"],
@@ -79,21 +81,31 @@ def test_eight_stages_start_together_on_a_missing_store(folder: Path) -> None:
         assert run.data.tags["output/params.yaml"] == content_hash(folder / "params.yaml")
         assert run.data.params == {"seed": "1", "train.device": "cpu", "train.steps": "20"}
         assert run.data.metrics["psnr_y"] == 31.5
-        assert run.data.metrics["system/system_memory_usage_megabytes"] > 0
     losses = client.get_metric_history(children[0].info.run_id, "loss")
     assert {(m.step, m.value) for m in losses} == {(step, 1 / step) for step in range(1, 1101)}
     assert [f.path for f in client.list_artifacts(children[0].info.run_id)] == ["params.yaml"]
     assert (folder / "mlartifacts").is_dir()
 
 
-def test_a_stage_that_raises_is_a_failed_run_and_still_raises(folder: Path) -> None:
+def test_system_metrics_are_logged_while_a_stage_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    with stage_run("train", "abpn_x3", {}):
+        deadline = time.monotonic() + 60
+        while not split(runs_in(uri)[1])[1][0].data.metrics and time.monotonic() < deadline:
+            time.sleep(0.1)
+    (run,) = split(runs_in(uri)[1])[1]
+    assert run.data.metrics["system/system_memory_usage_megabytes"] > 0
+
+
+def test_a_stage_that_raises_is_recorded_as_failed(folder: Path) -> None:
     with pytest.raises(RuntimeError, match="the loss is NaN"), stage_run("train", "abpn_x3", {}):
         raise RuntimeError("the loss is NaN")
     _, runs = runs_in(f"sqlite:///{folder / 'mlflow.db'}")
     assert [run.info.status for run in runs] == ["FAILED", "FAILED"]
 
 
-def test_each_state_of_the_pipeline_has_one_parent(folder: Path) -> None:
+def test_each_state_of_the_pipeline_has_one_parent_run(folder: Path) -> None:
     train("one")
     train("two")
     (folder / "params.yaml").write_text("seed: 2\n")
@@ -115,7 +127,7 @@ def test_an_image_set_may_have_any_name(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("SR_TRACKING", "off"), ("RANK", "1")])
-def test_switched_off_or_not_rank_0_leaves_nothing(
+def test_nothing_is_recorded_when_switched_off_or_not_rank_0(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -134,20 +146,22 @@ def test_the_tracking_uri_of_the_environment_is_used(folder: Path, monkeypatch: 
     assert {run.info.run_name for run in split(runs_in(uri)[1])[1]} == {"train@abpn_x3"}
 
 
-def test_a_broken_store_is_said_in_one_sentence(folder: Path) -> None:
+def test_a_broken_store_is_a_user_error(folder: Path) -> None:
     (folder / "mlflow.db").write_text("not a database")
     with pytest.raises(UserError, match=r"the MLflow store sqlite:////.*mlflow\.db cannot be used.*SR_TRACKING=off"):
         train("abpn_x3")
 
 
-def test_a_store_that_breaks_later_is_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_store_that_breaks_during_a_stage_causes_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with stage_run("train", "abpn_x3", {}) as run:
         (folder / "mlflow.db").write_bytes(b"no database any more" * 999)
         run.log_metrics({"psnr_y": 30.0})
     assert "MLflow did not take metrics" in caplog.text
 
 
-def test_what_the_pipeline_writes_does_not_change_its_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_the_pipeline_writes_do_not_change_git_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def git(*arguments: str) -> None:
         subprocess.run(
             ["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments], check=True, capture_output=True
