@@ -1,4 +1,4 @@
-"""Folders in which a stage can really run: tiny params, a small train.h5 of real photographs."""
+"""Fixtures to run stages: a folder with tiny params, and a small train.h5 of photographs."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,13 +11,16 @@ from shared import ROOT, TINY, merged, photograph, stage_command, stage_environm
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests first: the worker that gets them works to the end while the other does the rest."""
+    """Run slow tests first, so that no worker starts one when the others have finished."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Callable[..., Path]:
-    """Make a folder with the repository's params.yaml, of abpn_x3 alone, with tiny lengths and the changes given."""
+    """Return a function that writes params.yaml into a folder: the repository's, with abpn_x3 alone and short trainings.
+
+    Its argument is merged into these params.
+    """
 
     def make(changes: dict[str, Any] | None = None) -> Path:
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -33,7 +36,7 @@ def workspace(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def stage() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a stage as its command in a folder, without tracking."""
+    """Return a function that runs a stage's command in a folder, without tracking."""
 
     def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         environment = stage_environment() | environment
@@ -44,7 +47,7 @@ def stage() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture(scope="session")
 def train_h5(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A train.h5 of four crops of photographs: three to train on, one to validate."""
+    """Write a train.h5 of four crops of photographs, three for training and one for validation."""
     from pipeline_src.datasets import hdf5
     from pipeline_src.imaging.imresize import imresize, modcrop
 

@@ -1,4 +1,4 @@
-"""Small nets in files, as the stage export writes them, and the comparison of their images."""
+"""Exports small nets as the stage export does, and compares the images of their files."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,8 +19,8 @@ SIZE = (24, 40)  # of the files of one size
 
 
 def facts(**changes: Any) -> Facts:
-    """The facts for the cards of a small net, with some of them changed."""
-    made_up = Facts(
+    """Return the facts for the cards of a small net, with some fields changed."""
+    defaults = Facts(
         system="small",
         model="m",
         variant="ptq",
@@ -33,11 +33,11 @@ def facts(**changes: Any) -> Facts:
         validation={"psnr_y": 30.0},
         weights={"weights.safetensors": "0" * 64},
     )
-    return replace(made_up, **changes)
+    return replace(defaults, **changes)
 
 
 def export(name: str, folder: Path, size: tuple[int, int]) -> None:
-    """Export fp32 and ptq of a net of ``small_net.NETS`` at all its scales."""
+    """Export a net of ``small_net.NETS``, fp32 and ptq, at all its scales."""
     net = trained(name)
     variants = {"fp32": fold(net), "ptq": quantization.convert(calibrated(net))}
     for variant, graphs in variants.items():
@@ -54,13 +54,13 @@ def lr_images() -> Iterator[np.ndarray]:
 
 
 def by_torch(net: Any, lr: np.ndarray) -> np.ndarray:
-    """Return the SR image that a net gives in torch, uint8."""
+    """Return the SR image, uint8 sH×sW×3, that torch computes with a net."""
     with torch.no_grad():
         return net(tensor(lr))[0].permute(1, 2, 0).clamp(0, 255).round().to(torch.uint8).numpy()
 
 
 def assert_close(image: np.ndarray, expected: np.ndarray, levels: int, decibels: float) -> None:
-    """Assert the largest difference of two uint8 images, and the PSNR between them."""
+    """Assert that two uint8 images differ by at most ``levels``, and by a PSNR of at least ``decibels``."""
     assert image.shape == expected.shape
     assert image.dtype == expected.dtype == np.uint8
     difference = image.astype(float) - expected

@@ -1,4 +1,4 @@
-"""What tests of several folders share."""
+"""Helpers for tests in several folders."""
 
 import importlib.util
 import os
@@ -10,25 +10,28 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-TINY = {"steps": 12, "batch": 2, "patch": 16, "warmup": 0}  # of a recipe: a training of seconds
+TINY = {"steps": 12, "batch": 2, "patch": 16, "warmup": 0}  # recipe of a training that takes seconds
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return ``old`` with the values of ``new``, merged recursively."""
     return old | {
         k: merged(old[k], v) if isinstance(v, dict) and isinstance(old.get(k), dict) else v for k, v in new.items()
     }
 
 
 def stage_command(name: str, *arguments: str) -> list[str]:
+    """Return the command line of a stage."""
     return [sys.executable, "-m", f"pipeline_src.stages.{name}", *arguments]
 
 
 def stage_environment() -> dict[str, str]:
+    """Return an environment in which a stage runs from any folder, without tracking."""
     return os.environ | {"PYTHONPATH": str(ROOT), "SR_TRACKING": "off"}
 
 
 def photograph(name: str) -> np.ndarray:
-    """A photograph of the scikit-image package, uint8 H×W×3, without importing it."""
+    """Return a photograph of the scikit-image package, uint8 H×W×3, without importing the package."""
     spec = importlib.util.find_spec("skimage")
     assert spec
     assert spec.submodule_search_locations

@@ -13,48 +13,61 @@ from pipeline_src import config, paths
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of ``dvc.yaml`` after templating; paths are relative to the root of the repository."""
+    """One stage of ``dvc.yaml`` after templating; paths are relative to the root of the repository.
 
-    name: str  # as DVC names it, e.g. train@abpn_x3
+    Attributes:
+        name: as in DVC, such as ``train@abpn_x3``.
+        inputs: files and folders that it depends on.
+        params: keys of params.yaml that it depends on.
+        files: outs that are files.
+        folders: outs that are folders.
+        meta: its ``meta`` in ``dvc.yaml``.
+        changed: whether DVC would run it, or a stage that it depends on.
+    """
+
+    name: str
     inputs: list[str]
-    params: list[str]  # keys of params.yaml
+    params: list[str]
     files: list[str]
     folders: list[str]
     meta: dict[str, Any]
-    changed: bool  # DVC would run it, or a stage before it
+    changed: bool
 
 
 def stages(root: Path, compare: bool = True) -> list[Stage]:
-    """Every stage that DVC resolves from ``dvc.yaml`` under ``root``, each after the stages it depends on.
+    """Return every stage that DVC resolves from ``dvc.yaml``, each after the stages it depends on.
 
-    Code and params are compared by content with ``dvc.lock``, as DVC does, so that a new time stamp (a fresh clone,
-    another branch and back, an edit of another section of ``params.yaml``) is no reason to run. Without ``compare``
-    every stage counts as changed.
+    Code and params are compared by content with ``dvc.lock``, as DVC does. A new time stamp alone (after a clone, a
+    checkout, or an edit of another section of ``params.yaml``) therefore does not run a stage.
+
+    Args:
+        root: of the repository.
+        compare: if false, every stage counts as changed.
     """
     config.load(root / paths.PARAMS)
     repo = Repo(str(root))
-    found: dict[str, Stage] = {}
+    resolved: dict[str, Stage] = {}
     outs = {_relative(out.fs_path, root): stage.name for stage in repo.index.stages for out in stage.outs}
     for stage in _in_order(repo):
         inputs = sorted({path for dep in stage.deps for path in _files(repo, root, dep.fs_path, outs)})
-        made = [_relative(out.fs_path, root) for out in stage.outs]
-        before = {outs[path] for path in inputs if path in outs}
-        found[stage.name] = Stage(
+        own_outs = [_relative(out.fs_path, root) for out in stage.outs]
+        upstream = {outs[path] for path in inputs if path in outs}
+        resolved[stage.name] = Stage(
             name=stage.name,
             inputs=inputs,
             params=[key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params],
-            files=[out for out in made if Path(out).suffix],
-            folders=[out for out in made if not Path(out).suffix],
+            files=[out for out in own_outs if Path(out).suffix],
+            folders=[out for out in own_outs if not Path(out).suffix],
             meta=stage.meta or {},
-            changed=not compare or any(found[name].changed for name in before) or _changed(stage),
+            changed=not compare or any(resolved[name].changed for name in upstream) or _changed(stage),
         )
-    return list(found.values())
+    return list(resolved.values())
 
 
-def groups(found: list[Stage]) -> dict[str, list[Stage]]:
-    """The stages of each ``foreach`` by its name, as ``dvc repro train`` takes them."""
+def groups(resolved: list[Stage]) -> dict[str, list[Stage]]:
+    """Return the stages of each ``foreach`` by its name, which ``dvc repro train`` runs together."""
     by_name: dict[str, list[Stage]] = {}
-    for stage in found:
+    for stage in resolved:
         if "@" in stage.name:
             by_name.setdefault(stage.name.split("@")[0], []).append(stage)
     return by_name
@@ -67,7 +80,7 @@ def _in_order(repo: Repo) -> list[DvcStage]:
 
 
 def _files(repo: Repo, root: Path, path: str, outs: dict[str, str]) -> list[str]:
-    """A file as itself; a folder as the outs under it, or as its files where it holds code."""
+    """Return the files of a dependency: itself, or for a folder the outs under it, or its files if it holds code."""
     dep = _relative(path, root)
     under = [out for out in outs if out == dep or Path(out).is_relative_to(dep)]
     if under:
