@@ -1,0 +1,1 @@
+"""The search for the best subnets of a once-for-all system."""

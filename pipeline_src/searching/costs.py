@@ -1,4 +1,4 @@
-"""Costs of a subnet besides time, and the limits of a budget."""
+"""Costs of a subnet besides latency, and the limits of a budget."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pipeline_src.metrics.complexity import HR_HEIGHT, HR_WIDTH
 from pipeline_src.models.once_for_all.blocks import Block
 from pipeline_src.searching.latency import Table
 
-TOO_SHORT = "the blocks of the net take no time that can be told from none; raise search's latency.size"
+TOO_FAST = "the blocks of the net are too fast to measure with LR images of this size; raise search's latency.size"
 BYTES = {"int8": 1, "float32": 4}
 
 
@@ -25,34 +25,48 @@ def mult_adds(blocks: Sequence[Block]) -> float:
 
 
 def memory_mb(blocks: Sequence[Block], precision: str, size: Sequence[int]) -> float:
-    """Return the MB (10⁶ bytes) of the weights and of the activations alive at once, for an LR image of ``size``.
+    """Return the memory of the weights and of the most activations that are alive at the same time.
 
-    Alive at once are a layer's input and output (at the end: the difference, the anchor and their sum), the LR image,
-    and the mobile space's long skip until it is added. The runtime's own memory is not included.
+    These are the input and the output of a layer (at the end: the difference, the anchor and their sum), the LR image,
+    and the long skip of the mobile space until it is added. The runtime's own memory is not included.
+
+    Args:
+        blocks: the blocks of a subnet, in the order they run.
+        precision: ``int8`` or ``float32``.
+        size: height and width of the LR image in pixels.
+
+    Returns:
+        Megabytes, 10⁶ bytes.
     """
     skip = blocks[0].outputs if blocks[0].kind == "entry" else 0
-    elements_of_layers = [
+    layers = [
         (conv.inputs + conv.outputs) * conv.factor**2
         + (block.inputs if block.kind == "mobile" else 0)
         + (skip if block.kind != "tail" else 0)
         for block in blocks
         for conv in block.convolutions
     ]
-    elements_of_end = 3 * 3 * blocks[-1].scale ** 2  # three SR images: difference, anchor and sum
-    elements = (max(*elements_of_layers, elements_of_end) + 3) * size[0] * size[1] + parameters(blocks)
+    end = 3 * 3 * blocks[-1].scale ** 2  # three SR images: difference, anchor and sum
+    elements = (max(*layers, end) + 3) * size[0] * size[1] + parameters(blocks)
     return BYTES[precision] * elements / 1e6
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A cost that must not exceed ``most``."""
+    """The most that a subnet may cost.
+
+    Attributes:
+        name: the unit of the cost, as messages name it.
+        most: the limit, in this unit.
+        cost: returns the cost of a subnet's blocks, in this unit.
+    """
 
     name: str
     most: float
     cost: Callable[[Sequence[Block]], float]
 
     def excess(self, blocks: Sequence[Block]) -> float:
-        """Return by what share of the limit a subnet exceeds it; 0 or less where it meets it."""
+        """Return by what share of the limit a subnet exceeds it; 0 or less if it meets the limit."""
         return self.cost(blocks) / self.most - 1
 
 
@@ -60,33 +74,32 @@ def limits(budget: Budget, table: Table, largest: Sequence[Block], size: Sequenc
     """Return the limits of a budget.
 
     Args:
-        budget: its runtime and precision choose the column of the latency table.
+        budget: its runtime and precision choose the latencies of the table.
         table: the latency table.
         largest: the blocks of the largest subnet of the budget's scale.
         size: height and width of the LR image in pixels.
 
     Raises:
-        UserError: the budget is a share of a time that the table measures as none.
+        UserError: if the budget is a share of the largest subnet's latency, and that was measured as none.
     """
     device = budget.runtime, budget.precision
-    where = " ".join(device)
-    limits_of_budget = []
+    device_name = " ".join(device)
+    budget_limits = []
     if budget.ms is not None:
-        limits_of_budget.append(Limit(f"ms in {where}", budget.ms, lambda blocks: table.ms(blocks, device)))
+        budget_limits.append(Limit(f"ms in {device_name}", budget.ms, lambda blocks: table.ms(blocks, device)))
     if budget.share is not None:
-        ms_of_largest = table.ms(largest, device)
-        if ms_of_largest <= 0:
-            raise UserError(TOO_SHORT)
-        name = f"of the largest subnet's ms in {where}"
-        limits_of_budget.append(Limit(name, budget.share, lambda blocks: table.ms(blocks, device) / ms_of_largest))
+        largest_ms = table.ms(largest, device)
+        if largest_ms <= 0:
+            raise UserError(TOO_FAST)
+        name = f"of the largest subnet's ms in {device_name}"
+        budget_limits.append(Limit(name, budget.share, lambda blocks: table.ms(blocks, device) / largest_ms))
     if budget.mult_adds is not None:
-        limits_of_budget.append(Limit("Mult-Adds", budget.mult_adds, mult_adds))
+        budget_limits.append(Limit("Mult-Adds", budget.mult_adds, mult_adds))
     if budget.parameters is not None:
-        limits_of_budget.append(Limit("parameters", budget.parameters, parameters))
+        budget_limits.append(Limit("parameters", budget.parameters, parameters))
     if budget.memory_mb is not None:
-
-        def memory(blocks: Sequence[Block]) -> float:
-            return memory_mb(blocks, budget.precision, size)
-
-        limits_of_budget.append(Limit(f"MB in {where}", budget.memory_mb, memory))
-    return limits_of_budget
+        memory = Limit(
+            f"MB in {device_name}", budget.memory_mb, lambda blocks: memory_mb(blocks, budget.precision, size)
+        )
+        budget_limits.append(memory)
+    return budget_limits

@@ -1,7 +1,8 @@
-"""Evolve subnets by predicted quality and cost, and measure how good a set of them is."""
+"""Evolve subnets by predicted quality and cost, and compare sets of subnets by these two."""
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline_src.models.once_for_all.supernet import Subnet, Supernet
@@ -10,68 +11,89 @@ POPULATION = 50
 Point = tuple[float, float]  # cost and quality
 
 
-def evolve(
-    supernet: Supernet,
-    scale: int,
-    predicted: Callable[[Subnet], float],
-    cost: Callable[[Subnet], float],
-    excess: Callable[[Subnet], float],
-    candidates: int,
-    seed: int,
-    known: Sequence[Subnet],
-) -> list[Subnet]:
-    """Return the different subnets that NSGA-II (Deb et al., 2002) tries in ``candidates`` trials.
+def unlimited(subnet: Subnet) -> float:
+    """Return the excess of a subnet where there is no limit: 0."""
+    return 0.0
 
-    It starts from the ``known`` subnets. A subnet whose ``excess`` is above 0 breaks a limit; a smaller excess is
-    better.
+
+@dataclass(frozen=True)
+class Objectives:
+    """What an evolution optimises.
+
+    Attributes:
+        cost: returns the cost of a subnet, to be minimised.
+        quality: returns the predicted quality of a subnet, to be maximised.
+        excess: returns by what share a subnet exceeds its limits. It meets them at 0 or below; above 0, less is better.
+    """
+
+    cost: Callable[[Subnet], float]
+    quality: Callable[[Subnet], float]
+    excess: Callable[[Subnet], float] = unlimited
+
+
+def evolve(
+    supernet: Supernet, scale: int, objectives: Objectives, candidates: int, seed: int, known: Sequence[Subnet]
+) -> list[Subnet]:
+    """Search the subnets of one scale by NSGA-II (Deb et al., IEEE Transactions on Evolutionary Computation, 2002).
+
+    Args:
+        supernet: whose subnets are searched.
+        scale: the factor by which the subnets upscale.
+        objectives: cost, quality and limits of a subnet.
+        candidates: number of trials.
+        seed: seed of the evolution.
+        known: subnets to begin with; the first ``POPULATION`` of them are tried.
+
+    Returns:
+        The different subnets that were tried, in the order of their first trial.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    elastic = {gene: choices for gene, choices in supernet.genes.items() if gene != "scale"}
     tried: dict[tuple[int, ...], Subnet] = {}
 
-    def objective(trial: Any) -> Point:
+    def evaluate(trial: Any) -> Point:
         genes = {gene: trial.suggest_categorical(gene, choices) for gene, choices in elastic.items()}
         subnet = supernet.subnet(genes | {"scale": scale})
         tried[tuple(subnet.values())] = subnet
-        trial.set_constraint("excess", excess(subnet))
-        return cost(subnet), predicted(subnet)
+        trial.set_constraint("excess", objectives.excess(subnet))
+        return objectives.cost(subnet), objectives.quality(subnet)
 
-    elastic = {gene: choices for gene, choices in supernet.genes.items() if gene != "scale"}
     sampler = optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
     study = optuna.create_study(directions=["minimize", "maximize"], sampler=sampler)
     for subnet in known[:POPULATION]:
-        # a gene that does not count is drawn by the sampler
+        # Genes of left-out layers are 0, which is not a choice; the sampler draws them instead.
         study.enqueue_trial({gene: subnet[gene] for gene in elastic if subnet[gene]})
-    study.optimize(objective, n_trials=candidates)
+    study.optimize(evaluate, n_trials=candidates)
     return list(tried.values())
 
 
 def pareto_front(points: Sequence[Point]) -> list[int]:
-    """Return the indices of the points that no other point beats in both cost and quality, the cheapest first."""
-    best, indices = -math.inf, []
+    """Return the indices of the Pareto-optimal points, the cheapest first; of equal points one."""
+    best_quality, indices = -math.inf, []
     for index in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
-        if points[index][1] > best:
-            best = points[index][1]
+        if points[index][1] > best_quality:
+            best_quality = points[index][1]
             indices.append(index)
     return indices
 
 
 def hypervolume(points: Sequence[Point], most: float) -> float:
-    """The area that points command: of lower quality, from 0 on, and of higher cost, up to ``most``."""
-    area, before = 0.0, 0.0
-    for place in pareto_front(points):
-        cost, quality = points[place]
-        if cost < most and quality > before:
-            area += (most - cost) * (quality - before)
-            before = quality
+    """Return the area that the points dominate between quality 0 and theirs, and between their cost and ``most``."""
+    area, dominated_quality = 0.0, 0.0
+    for index in pareto_front(points):
+        cost, quality = points[index]
+        if cost < most and quality > dominated_quality:
+            area += (most - cost) * (quality - dominated_quality)
+            dominated_quality = quality
     return area
 
 
 def spread(points: Sequence[Point], count: int) -> list[int]:
-    """Places of up to ``count`` points of the front, spread evenly along it, with both its ends."""
-    places = pareto_front(points)
-    if len(places) <= count:
-        return places
-    steps = [round(i * (len(places) - 1) / max(1, count - 1)) for i in range(count)]
-    return [places[step] for step in dict.fromkeys(steps)]
+    """Return the indices of up to ``count`` points, evenly spaced along the Pareto front with both of its ends."""
+    front = pareto_front(points)
+    if len(front) <= count:
+        return front
+    steps = [round(i * (len(front) - 1) / max(1, count - 1)) for i in range(count)]
+    return [front[step] for step in dict.fromkeys(steps)]

@@ -1,129 +1,208 @@
-"""The latency table: what each block of a space costs on a device, and what a subnet costs by it."""
+"""The latency table: the measured latency of each block of a space on a device, and of a subnet as their sum."""
 
 import itertools
-import sys
+import logging
+import random
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 
 from pipeline_src.benchmarking import machine
 from pipeline_src.benchmarking.latency import in_turns, pinned, timed
-from pipeline_src.config import LatencyTable, PinnedFile
+from pipeline_src.config import LatencyTable, PinnedFile, Search
 from pipeline_src.deployment.formats import FORMATS
 from pipeline_src.errors import UserError
-from pipeline_src.files import sha256
+from pipeline_src.files import sha256, whole_folder
 from pipeline_src.graph.operations import repeats_as_convolutions
 from pipeline_src.models.once_for_all.blocks import Block
-from pipeline_src.searching.blocks import chain
+from pipeline_src.models.once_for_all.supernet import Supernet
+from pipeline_src.searching.blocks import block_graph
 
 BLOCK = [field.name for field in fields(Block)]
 COLUMNS = [*BLOCK, "runtime", "precision", "height", "width", "threads", "ms", "cpu", "versions"]
 CHECK = ["runtime", "precision", "subnet", "ms", "by_table", "error"]
-IMAGE = 3  # channels
+IMAGE_CHANNELS = 3
 
-Chain = tuple[Block, ...]
+Blocks = tuple[Block, ...]  # that run one after the other
 Device = tuple[str, str]  # runtime and precision
+
+log = logging.getLogger(__name__)
 
 
 class Table:
-    """Milliseconds of blocks, per runtime and precision."""
+    """The latency of blocks in milliseconds, by runtime and precision.
+
+    Args:
+        rows: a table with :data:`COLUMNS`.
+    """
 
     def __init__(self, rows: pd.DataFrame) -> None:
         self._ms: dict[Device, dict[Block, float]] = {}
         for row in rows.to_dict("records"):
-            of_device = self._ms.setdefault((row["runtime"], row["precision"]), {})
-            of_device[Block(**{name: row[name] for name in BLOCK})] = row["ms"]
+            blocks = self._ms.setdefault((row["runtime"], row["precision"]), {})
+            blocks[Block(**{name: row[name] for name in BLOCK})] = row["ms"]
 
     @property
     def devices(self) -> list[Device]:
-        """What was measured, in the order of the table."""
+        """The measured pairs of runtime and precision, in the order of the table."""
         return list(self._ms)
 
     def ms(self, blocks: Sequence[Block], device: Device) -> float:
-        """Milliseconds of a subnet: the sum of its blocks. UserError if the table lacks one of them."""
-        of_device = self._ms.get(device, {})
-        if missing := [block for block in blocks if block not in of_device]:
+        """Return the latency of a subnet in milliseconds: the sum over its blocks.
+
+        Raises:
+            UserError: if the table lacks a block.
+        """
+        ms_by_block = self._ms.get(device, {})
+        if missing := [block for block in blocks if block not in ms_by_block]:
             raise UserError(
-                f"the latency table has no {missing[0]} in {' '.join(device)}; measure it anew for this net"
+                f"the latency table has no {missing[0]} in {' '.join(device)}; measure it again for this net"
             )
-        return sum(of_device[block] for block in blocks)
+        return sum(ms_by_block[block] for block in blocks)
 
 
-def measure(blocks: Sequence[Block], whole: dict[str, Chain], spec: LatencyTable, folder: Path) -> tuple[Any, Any]:
-    """Time every block by itself and ``whole`` subnets beside them, in turns; the table, and the check of its sums.
+def latency_table(supernet: Supernet, spec: Search, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure the latency table of a supernet, or read the one that ``spec`` names.
 
-    A block by itself has borders that it has not within a net, where features stay in the layout that a runtime has
-    chosen for them; OpenVINO takes as long for these as for a convolution. What they cost, for features of so many
-    channels, is what two convolutions take less than twice one, and each block is given half of it back for each of
-    its sides that is none of the image. ``folder`` is for the files. The check has a row for each whole subnet.
+    Args:
+        supernet: whose blocks are measured.
+        spec: the section of params.yaml.
+        folder: keeps a measured table, so that a search that was stopped goes on with the same latencies.
+
+    Returns:
+        The table, with :data:`COLUMNS`, and the comparison of its sums with complete subnets, with :data:`CHECK`. The
+        comparison of a table that was read is empty.
     """
-    here = {"threads": spec.threads, "height": spec.size[0], "width": spec.size[1], **_machine(spec.threads)}
-    rows, checks = [], []
-    features = {side for block in blocks for side in _sides(block)}
-    borders = {c: [(Block("conv", c, c),) * times for times in (1, 2)] for c in sorted(features)}
-    chains = dict.fromkeys([(block,) for block in blocks] + [*itertools.chain(*borders.values())] + [*whole.values()])
+    if spec.latency.table:
+        return read(spec.latency.table, spec.latency), pd.DataFrame(columns=CHECK)
+    names = ("latency.csv", "check.csv")
+    if not folder.exists():
+        with whole_folder(folder) as unfinished:
+            for name, rows in zip(names, _measure_supernet(supernet, spec), strict=True):
+                rows.to_csv(unfinished / name, index=False)
+    table, checks = (pd.read_csv(folder / name) for name in names)
+    return table, checks
+
+
+def _measure_supernet(supernet: Supernet, spec: Search) -> tuple[pd.DataFrame, pd.DataFrame]:
+    generator = random.Random(0)  # noqa: S311
+    sampled = [supernet.sample_subnet(generator, scale) for scale in spec.scales for _ in range(spec.latency.check)]
+    subnets = {" ".join(map(str, subnet.values())): tuple(supernet.blocks(subnet)) for subnet in sampled}
+    with TemporaryDirectory() as folder:
+        return measure(supernet.all_blocks(), subnets, spec.latency, Path(folder))
+
+
+def measure(
+    blocks: Sequence[Block], subnets: dict[str, Blocks], spec: LatencyTable, folder: Path
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure blocks, and complete subnets for comparison, in each runtime and precision of ``spec``.
+
+    Within a net, features keep the memory layout that a runtime prefers. A block by itself has to convert them at both
+    ends, which in OpenVINO takes as long as a convolution. The time of both conversions is twice the latency of one
+    convolution less that of two, and half of it is subtracted for each end of a block that is not an image.
+
+    Args:
+        blocks: the blocks to measure.
+        subnets: the blocks of complete subnets, by name.
+        spec: runtimes, precisions, size, threads and runs.
+        folder: for temporary files.
+
+    Returns:
+        The table, with :data:`COLUMNS`, and the comparison of its sums with the subnets, with :data:`CHECK`.
+    """
+    conditions = {"threads": spec.threads, "height": spec.size[0], "width": spec.size[1], **_machine(spec.threads)}
+    channels = sorted({count for block in blocks for count in _feature_channels(block)})
+    convolutions = {count: [(Block("conv", count, count),) * times for times in (1, 2)] for count in channels}
+    networks: list[Blocks] = list(
+        dict.fromkeys([*((block,) for block in blocks), *itertools.chain(*convolutions.values()), *subnets.values()])
+    )
+    rows: list[dict[str, Any]] = []
+    checks: list[dict[str, Any]] = []
     for precision, runtime in itertools.product(spec.precisions, spec.runtimes):
         with pinned(spec.threads):
-            took = _timed(list(chains), runtime, precision == "int8", spec, folder)
-        of_border = {c: max(0.0, 2 * took[once] - took[twice]) for c, (once, twice) in borders.items()}
+            latencies = _measure_in_turns(networks, runtime, precision == "int8", spec, folder)
+        conversions = {
+            count: max(0.0, 2 * latencies[one] - latencies[two]) for count, (one, two) in convolutions.items()
+        }
         device = {"runtime": runtime, "precision": precision}
         for block in blocks:
-            saved = sum(of_border[side] for side in _sides(block)) / 2
-            rows.append(asdict(block) | device | here | {"ms": max(0.0, took[block,] - saved)})
+            converting = sum(conversions[count] for count in _feature_channels(block)) / 2
+            rows.append(asdict(block) | device | conditions | {"ms": max(0.0, latencies[block,] - converting)})
         table = Table(pd.DataFrame(rows))
-        for name, net in whole.items():
-            by_table = table.ms(net, (runtime, precision))
-            checks.append(device | {"subnet": name, "ms": took[net], "by_table": by_table})
+        for name, subnet in subnets.items():
+            by_table = table.ms(subnet, (runtime, precision))
+            checks.append(device | {"subnet": name, "ms": latencies[subnet], "by_table": by_table})
     return pd.DataFrame(rows)[COLUMNS], pd.DataFrame(checks).assign(error=lambda c: c["by_table"] / c["ms"] - 1)
 
 
 def read(table: PinnedFile, spec: LatencyTable) -> pd.DataFrame:
-    """A table measured before, on this device or another, for LR images of the size of ``spec``.
+    """Read a latency table that was measured before, on this device or another one.
 
-    UserError if it is none, another file or of another size; a word on stderr if it is of other hardware than this.
+    Warns on stderr if the table was measured on another CPU.
+
+    Args:
+        table: the file and its SHA-256.
+        spec: the size of the LR images that the table has to be of.
+
+    Returns:
+        The table, with :data:`COLUMNS`.
+
+    Raises:
+        UserError: if the file is missing, a different one, not a latency table, or for another image size.
     """
     path = Path(table.file)
     try:
         rows = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is no latency table ({error}); correct latency.table") from None
-    if not (found := sha256(path)).startswith(table.sha256):
+    if not (digest := sha256(path)).startswith(table.sha256):
         raise UserError(
-            f"{path} has the SHA-256 {found[:12]}…, not latency.table's {table.sha256}; correct one of them"
+            f"{path} has the SHA-256 {digest[:12]}…, not latency.table's {table.sha256}; correct one of them"
         )
     if missing := [column for column in COLUMNS if column not in rows]:
         raise UserError(f"{path} is no latency table: it lacks the column {missing[0]}; correct latency.table")
     sizes = {*zip(rows["height"], rows["width"], strict=True)}
     if sizes != {tuple(spec.size)}:
         raise UserError(f"{path} is of images of {sorted(sizes)}, but latency.size is {spec.size}; correct one of them")
-    here, there = _machine(spec.threads)["cpu"], rows["cpu"].iloc[0]
-    if here != there:
-        print(f"the latency table {path} was measured on {there}, and this is {here}", file=sys.stderr)
+    this_cpu, table_cpu = _machine(spec.threads)["cpu"], rows["cpu"].iloc[0]
+    if this_cpu != table_cpu:
+        log.warning("the latency table %s was measured on %s, and this is %s", path, table_cpu, this_cpu)
     return rows[COLUMNS]
 
 
-def _sides(block: Block) -> list[int]:
-    """Channels of the features that go in and out of a block, but for images."""
-    into = [block.inputs] * (2 if block.kind == "tail" else 1)  # with the long skip
-    out = [] if block.kind in ("anchor", "tail") else [block.outputs]
-    return [side for side in into + out if side != IMAGE]
+def median_error(checks: pd.DataFrame) -> dict[str, float]:
+    """Return the median of the table's absolute relative errors, by runtime and precision (``tflite int8``)."""
+    groups = checks.assign(error=checks["error"].astype(float).abs()).groupby(["runtime", "precision"])
+    return {f"{runtime} {precision}": float(rows["error"].median()) for (runtime, precision), rows in groups}
+
+
+def _feature_channels(block: Block) -> list[int]:
+    """Return the channels of each input and output of a block that is not an image."""
+    inputs = [block.inputs] * (2 if block.kind == "tail" else 1)  # the tail also takes the long skip
+    outputs = [] if block.kind in ("anchor", "tail") else [block.outputs]
+    return [channels for channels in inputs + outputs if channels != IMAGE_CHANNELS]
 
 
 def _machine(threads: int) -> dict[str, str]:
-    described: Any = machine.describe(threads)
-    versions = " ".join(f"{name} {version}" for name, version in described["versions"].items())
-    return {"cpu": described["cpu"], "versions": versions}
+    description: Any = machine.describe(threads)
+    versions = " ".join(f"{name} {version}" for name, version in description["versions"].items())
+    return {"cpu": description["cpu"], "versions": versions}
 
 
-def _timed(chains: list[Chain], runtime: str, int8: bool, spec: LatencyTable, folder: Path) -> dict[Chain, float]:
+def _measure_in_turns(
+    networks: list[Blocks], runtime: str, int8: bool, spec: LatencyTable, folder: Path
+) -> dict[Blocks, float]:
+    """Return the median latency of each network in milliseconds."""
+    file_format = FORMATS[runtime]
     calls, size = {}, (spec.size[0], spec.size[1])
-    for number, blocks in enumerate(chains):
-        file = folder / f"{number}{FORMATS[runtime].SUFFIX}"
-        FORMATS[runtime].write(repeats_as_convolutions(chain(blocks, int8)), file, size)
-        calls[str(number)] = timed(FORMATS[runtime].raw_call(file, size, spec.threads))
-    limits: dict[str, Any] = spec.model_dump(include={"warmup", "runs", "max_seconds"})
-    took = in_turns(calls, min_seconds=0, **limits)
-    return {blocks: took[str(number)]["ms"].p50_ms for number, blocks in enumerate(chains)}
+    for number, blocks in enumerate(networks):
+        file = folder / f"{number}{file_format.SUFFIX}"
+        file_format.write(repeats_as_convolutions(block_graph(blocks, int8)), file, size)
+        calls[str(number)] = timed(file_format.raw_call(file, size, spec.threads))
+    run_limits: dict[str, Any] = spec.model_dump(include={"warmup", "runs", "max_seconds"})
+    timings = in_turns(calls, min_seconds=0, **run_limits)
+    return {blocks: timings[str(number)]["ms"].p50_ms for number, blocks in enumerate(networks)}

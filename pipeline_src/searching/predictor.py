@@ -1,4 +1,4 @@
-"""A guess of how good a subnet is, learnt from those that were measured."""
+"""Predict the quality of subnets from those that were measured."""
 
 import warnings
 from collections.abc import Sequence
@@ -9,17 +9,25 @@ from pipeline_src.errors import UserError
 from pipeline_src.models.once_for_all.supernet import Subnet, Supernet
 from pipeline_src.searching import costs
 
-FEWEST = 10
+FEWEST = 10  # different subnets to learn from
 
 
 class Predictor:
-    """A Gaussian process on which choice each gene has, and on the logarithms of Mult-Adds and parameters.
+    """A Gaussian process on the genes of a subnet and the logarithms of its Mult-Adds and parameters.
 
-    Of a hundred samples it learns more than the perceptron of the paper, which had thousands. UserError if there are
-    fewer than ``FEWEST`` different subnets.
+    From a hundred samples it learns more than the multilayer perceptron of Cai et al. (ICLR 2020), which learned from
+    thousands.
+
+    Args:
+        supernet: whose subnets are predicted.
+        subnets: the measured subnets.
+        qualities: their qualities, in dB over bicubic.
+
+    Raises:
+        UserError: if there are fewer than ``FEWEST`` different subnets.
     """
 
-    def __init__(self, supernet: Supernet, subnets: Sequence[Subnet], figures: Sequence[float]) -> None:
+    def __init__(self, supernet: Supernet, subnets: Sequence[Subnet], qualities: Sequence[float]) -> None:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
@@ -36,29 +44,31 @@ class Predictor:
         kernel = ConstantKernel() * RBF(3.0) + WhiteKernel(0.1, (1e-9, 10.0))
         process = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
         self._model = make_pipeline(StandardScaler(), process)
-        with warnings.catch_warnings():  # how good it is its rank correlation tells
+        with warnings.catch_warnings():  # a bad fit shows in the rank correlation, which is reported
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self._model.fit(self._features(subnets), np.array(figures))
+            self._model.fit(self._features(subnets), np.array(qualities))
 
     def predict(self, subnets: Sequence[Subnet]) -> list[float]:
-        """The figure of each."""
-        return [float(figure) for figure in self._model.predict(self._features(subnets))]
+        """Return the predicted quality of each subnet, in dB over bicubic."""
+        return [float(quality) for quality in self._model.predict(self._features(subnets))]
 
     def predict_one(self, subnet: Subnet) -> float:
-        """The figure of one."""
+        """Return the predicted quality of one subnet, in dB over bicubic."""
         return self.predict([subnet])[0]
 
     def _features(self, subnets: Sequence[Subnet]) -> np.ndarray:
-        return np.array([self._of_one(subnet) for subnet in subnets])
+        return np.array([self._subnet_features(subnet) for subnet in subnets])
 
-    def _of_one(self, subnet: Subnet) -> list[float]:
+    def _subnet_features(self, subnet: Subnet) -> list[float]:
         blocks = self._supernet.blocks(subnet)
-        chosen = [float(subnet[gene] == choice) for gene, choices in self._supernet.genes.items() for choice in choices]
-        return [*chosen, float(np.log(costs.mult_adds(blocks))), float(np.log(costs.parameters(blocks)))]
+        one_hot = [
+            float(subnet[gene] == choice) for gene, choices in self._supernet.genes.items() for choice in choices
+        ]
+        return [*one_hot, float(np.log(costs.mult_adds(blocks))), float(np.log(costs.parameters(blocks)))]
 
 
 def rank_correlation(predicted: Sequence[float], measured: Sequence[float]) -> float:
-    """Kendall's τ: 1 where both have the same order."""
+    """Return Kendall's τ, in −1..1: 1 where both have the same order."""
     from scipy.stats import kendalltau
 
     return float(kendalltau(predicted, measured)[0])

@@ -1,4 +1,4 @@
-"""How good subnets are, measured on validation images."""
+"""The quality of subnets, measured on validation images."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,36 +15,47 @@ from pipeline_src.metrics.validation import upscale, validation_crops
 from pipeline_src.models.once_for_all.supernet import Subnet, Supernet
 
 
-class Judge:
-    """Measures subnets of one scale on the middle crops of ``images`` validation images, spread over all.
+class SubnetEvaluator:
+    """Measures the quality of subnets of one scale, each of them once.
 
-    The figure is by how many dB the mean PSNR Y is above that of bicubic upscaling. Each subnet is measured by one
-    thread as a net of its own, ``threads`` of them side by side, and never twice.
+    Quality is the mean PSNR Y less that of bicubic upscaling, in dB, on the middle crops of some validation images.
+    Each subnet is extracted and measured by one thread.
+
+    Args:
+        supernet: whose subnets are measured.
+        validation: the validation images.
+        scale: the factor by which the subnets upscale.
+        images: number of validation images to use, spread evenly over all.
+        crop: height and width of a crop in LR pixels.
+        threads: number of subnets that are measured at the same time.
+
+    Raises:
+        UserError: if all the validation images are flat.
     """
 
     def __init__(
         self, supernet: Supernet, validation: ImagePairs, scale: int, images: int, crop: int, threads: int
     ) -> None:
         self.supernet, self.scale, self.threads = supernet, scale, threads
-        pairs, of_bicubic = validation_crops(validation, validation.spread(images), scale, crop)
-        self.pairs = [(torch.tensor(lr), luma(hr)) for lr, hr in pairs]
+        pairs, bicubic_psnrs = validation_crops(validation, validation.spread(images), scale, crop)
         if not pairs:
             raise UserError(f"the validation images of {validation.path} are all flat; raise search's images")
-        self.bicubic = float(np.mean(of_bicubic))
-        self._known: dict[tuple[tuple[str, int], ...], float] = {}
+        self.pairs = [(torch.tensor(lr), luma(hr)) for lr, hr in pairs]
+        self.bicubic_psnr = float(np.mean(bicubic_psnrs))
+        self._measured: dict[tuple[tuple[str, int], ...], float] = {}
 
-    def over_bicubic(self, subnets: Sequence[Subnet], what: str) -> list[float]:
-        """Of each subnet its figure; ``what`` is told beside the progress."""
-        new = {key: subnet for subnet in subnets if (key := tuple(subnet.items())) not in self._known}
+    def over_bicubic(self, subnets: Sequence[Subnet], label: str) -> list[float]:
+        """Return the quality of each subnet in dB over bicubic; ``label`` is shown beside the progress bar."""
+        new = {key: subnet for subnet in subnets if (key := tuple(subnet.items())) not in self._measured}
         with ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            figures = tqdm(pool.map(self._measure, new.values()), what, total=len(new), unit="subnet", mininterval=1)
-            self._known |= dict(zip(new, figures, strict=True))
-        return [self._known[tuple(subnet.items())] for subnet in subnets]
+            qualities = tqdm(pool.map(self._measure, new.values()), label, total=len(new), unit="subnet", mininterval=1)
+            self._measured |= dict(zip(new, qualities, strict=True))
+        return [self._measured[tuple(subnet.items())] for subnet in subnets]
 
     def _measure(self, subnet: Subnet) -> float:
         net = extract_subnet(self.supernet, subnet)
-        found = [psnr(y, luma(upscale(net, lr).numpy()), self.scale) for lr, y in self.pairs]
-        return float(np.mean(found)) - self.bicubic
+        psnrs = [psnr(hr_luma, luma(upscale(net, lr).numpy()), self.scale) for lr, hr_luma in self.pairs]
+        return float(np.mean(psnrs)) - self.bicubic_psnr
 
 
 def extract_subnet(supernet: Supernet, subnet: Subnet) -> nn.Module:

@@ -1,24 +1,21 @@
-"""The search at one scale, from the latency table to the subnets that are extracted."""
+"""The search for the best subnets of each scale, guided by a latency table and a predictor of quality."""
 
 import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from dataclasses import dataclass
 from typing import Any
-
-import pandas as pd
 
 from pipeline_src.config import Budget, Search
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
-from pipeline_src.files import whole_folder
 from pipeline_src.models.once_for_all.supernet import Subnet, Supernet
-from pipeline_src.searching import costs, evolution, latency
+from pipeline_src.searching import costs, evolution
+from pipeline_src.searching.evolution import Objectives, Point
 from pipeline_src.searching.latency import Table
 from pipeline_src.searching.predictor import Predictor, rank_correlation
-from pipeline_src.searching.quality import Judge
+from pipeline_src.searching.quality import SubnetEvaluator
 
 Rows = list[dict[str, Any]]
 
@@ -28,160 +25,216 @@ def search_scales(
 ) -> tuple[dict[str, Subnet], Rows, dict[str, Any]]:
     """Search every scale of ``spec``.
 
+    Args:
+        supernet: the trained supernet, on the CPU.
+        spec: the section of params.yaml.
+        validation: the images that the quality of subnets is measured on.
+        table: the latency table.
+
     Returns:
-        The best subnet of each budget by its name, a row for every measured subnet, and the metrics by name and scale.
+        The best subnet of each budget by its name, a row of subnets.csv for every measured subnet, and the metrics by
+        name and scale.
+
+    Raises:
+        UserError: if the images, the subnets or the budgets do not allow the search.
     """
-    picked: dict[str, Subnet] = {}
+    best_subnets: dict[str, Subnet] = {}
     rows: Rows = []
     metrics: dict[str, Any] = {}
     for scale in spec.scales:
-        judge = Judge(supernet, validation, scale, spec.images, spec.crop, os.cpu_count() or 1)
-        search = ScaleSearch(supernet, scale, spec, judge, table)
+        evaluator = SubnetEvaluator(supernet, validation, scale, spec.images, spec.crop, os.cpu_count() or 1)
+        search = ScaleSearch(supernet, scale, spec, evaluator, table)
         metrics |= {f"{key}_x{scale}": value for key, value in search.run().items()}
-        picked |= {name: search.best(name, budget) for name, budget in spec.nets.items() if budget.scale == scale}
-        rows += search.table(picked)
-    return picked, rows, metrics
+        budgets = {name: budget for name, budget in spec.nets.items() if budget.scale == scale}
+        best_subnets |= {name: search.best_subnet(name, budget) for name, budget in budgets.items()}
+        rows += search.rows(best_subnets)
+    return best_subnets, rows, metrics
 
 
-def latency_table(supernet: Supernet, spec: Search, kept: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The latency table, measured here or read, and where it was measured the check of its sums.
+@dataclass(frozen=True)
+class MeasuredSubnet:
+    """A subnet whose quality was measured.
 
-    What is measured stays in the folder ``kept``, so that a search that was stopped goes on with the same figures.
+    Attributes:
+        by: what asked for it: ``random``, ``search``, or the name of a budget.
+        seed: seed of that search.
+        subnet: its genes.
+        over_bicubic: its quality in dB.
     """
-    if spec.latency.table:
-        return latency.read(spec.latency.table, spec.latency), pd.DataFrame(columns=latency.CHECK)
-    files = [kept / name for name in ("latency.csv", "check.csv")]
-    if not kept.exists():
-        with whole_folder(kept) as aside:
-            for file, rows in zip(files, _measured(supernet, spec), strict=True):
-                rows.to_csv(aside / file.name, index=False)
-    table, check = map(pd.read_csv, files)
-    return table, check
+
+    by: str
+    seed: int
+    subnet: Subnet
+    over_bicubic: float
 
 
-def _measured(supernet: Supernet, spec: Search) -> tuple[pd.DataFrame, pd.DataFrame]:
-    chance = random.Random(0)  # noqa: S311
-    drawn = [supernet.sample_subnet(chance, scale) for scale in spec.scales for _ in range(spec.latency.check)]
-    nets = {" ".join(map(str, subnet.values())): tuple(supernet.blocks(subnet)) for subnet in drawn}
-    with TemporaryDirectory() as folder:
-        return latency.measure(supernet.all_blocks(), nets, spec.latency, Path(folder))
+@dataclass(frozen=True)
+class _SeedResult:
+    """The result of the search with one seed."""
 
-
-def median_error(checks: pd.DataFrame) -> dict[str, float]:
-    """Of each runtime and precision the median of the table's relative errors, without their signs."""
-    groups = checks.assign(error=checks["error"].astype(float).abs()).groupby(["runtime", "precision"])
-    return {f"{runtime} {precision}": float(rows["error"].median()) for (runtime, precision), rows in groups}
+    kendall_tau: float
+    hypervolume: float
+    random_hypervolume: float
+    seconds_a_subnet: float
+    seconds_of_candidates: float
 
 
 class ScaleSearch:
-    """The search at one scale: every seed by itself, each with a random search of as many measurements beside it."""
+    """The search among the subnets of one scale.
 
-    def __init__(self, supernet: Supernet, scale: int, spec: Search, judge: Judge, latency: Table) -> None:
-        self.supernet, self.scale, self.spec, self.judge, self.latency = supernet, scale, spec, judge, latency
-        self.found: dict[tuple[int, ...], dict[str, Any]] = {}  # all that was measured, by its genes
+    Args:
+        supernet: the trained supernet.
+        scale: the factor by which the subnets upscale.
+        spec: the section of params.yaml.
+        evaluator: measures the quality of subnets of this scale.
+        latency: the latency table.
+
+    Attributes:
+        measured: every measured subnet, by its genes.
+    """
+
+    def __init__(
+        self, supernet: Supernet, scale: int, spec: Search, evaluator: SubnetEvaluator, latency: Table
+    ) -> None:
+        self.supernet, self.scale, self.spec = supernet, scale, spec
+        self.evaluator, self.latency = evaluator, latency
+        self.measured: dict[tuple[int, ...], MeasuredSubnet] = {}
 
     def cost(self, subnet: Subnet) -> float:
-        """Milliseconds in the first runtime and precision of the table."""
+        """Return the latency in milliseconds in the first runtime and precision of the table."""
         return self.latency.ms(self.supernet.blocks(subnet), self.latency.devices[0])
 
     def run(self) -> dict[str, Any]:
-        """Search; what it came to."""
-        spec, most = self.spec, self.cost(self.supernet.largest(self.scale))
-        if most <= 0:
-            raise UserError(costs.TOO_SHORT)
-        figures: dict[str, list[float]] = {"kendall_tau": [], "hypervolume": [], "random_hypervolume": []}
-        seconds = {"subnet": 0.0, "candidates": 0.0}
-        for seed in spec.seeds:
-            drawn = self._draw(seed, spec.samples + spec.promising)
-            start = time.perf_counter()
-            measured = self._measure(drawn, "random", seed)
-            seconds["subnet"] = max(seconds["subnet"], (time.perf_counter() - start) / len(drawn))
-            samples, held_out = drawn[: spec.samples], drawn[spec.samples :]
-            predictor = Predictor(self.supernet, samples, measured[: spec.samples])
-            tau = rank_correlation(predictor.predict(held_out), measured[spec.samples :])
-            start = time.perf_counter()
-            tried = self._evolve(predictor, seed, samples, lambda subnet: 0.0)
-            seconds["candidates"] = max(seconds["candidates"], time.perf_counter() - start)
-            points = [*zip(map(self.cost, tried), predictor.predict(tried), strict=True)]
-            promising = [tried[i] for i in evolution.spread(points, spec.promising)]
-            better = self._measure(promising, "search", seed)
-            of_search = [*zip(map(self.cost, samples + promising), measured[: spec.samples] + better, strict=True)]
-            of_random = [*zip(map(self.cost, drawn), measured, strict=True)]
-            for key, value in (
-                ("kendall_tau", tau),
-                ("hypervolume", evolution.hypervolume(of_search, most)),
-                ("random_hypervolume", evolution.hypervolume(of_random, most)),
-            ):
-                figures[key].append(value)
-        return figures | {
+        """Search with each seed, and measure as many random subnets for comparison.
+
+        Returns:
+            Kendall's τ of the predictor and the hypervolumes of the search and of the random subnets, each per seed;
+            the number of subnets; and the seconds that measuring a subnet and rating all candidates took at most.
+
+        Raises:
+            UserError: if the blocks are too fast to measure, or there are too few subnets.
+        """
+        if self.cost(self.supernet.largest(self.scale)) <= 0:
+            raise UserError(costs.TOO_FAST)
+        results = [self._run_seed(seed) for seed in self.spec.seeds]
+        per_seed = ("kendall_tau", "hypervolume", "random_hypervolume")
+        return {name: [getattr(result, name) for result in results] for name in per_seed} | {
             "subnets": self.supernet.count_subnets(self.scale),
-            "seconds_a_subnet": seconds["subnet"],
-            "seconds_of_candidates": seconds["candidates"],
+            "seconds_a_subnet": max(result.seconds_a_subnet for result in results),
+            "seconds_of_candidates": max(result.seconds_of_candidates for result in results),
         }
 
-    def best(self, name: str, budget: Budget) -> Subnet:
-        """The best measured subnet within a budget; UserError, with what the cheapest one needs, if there is none."""
-        size, supernet = self.spec.latency.size, self.supernet
-        limits = costs.limits(budget, self.latency, supernet.blocks(supernet.largest(self.scale)), size)
+    def best_subnet(self, name: str, budget: Budget) -> Subnet:
+        """Search within a budget, and return the best measured subnet that meets it.
+
+        Args:
+            name: of the budget in params.yaml.
+            budget: the limits, for this scale.
+
+        Raises:
+            UserError: if no subnet meets the budget; it says what the cheapest subnet needs.
+        """
+        supernet = self.supernet
+        limits = costs.limits(
+            budget, self.latency, supernet.blocks(supernet.largest(self.scale)), self.spec.latency.size
+        )
 
         def excess(subnet: Subnet) -> float:
             return max((limit.excess(supernet.blocks(subnet)) for limit in limits), default=0.0)
 
-        known = [row["subnet"] for row in self.found.values()]
-        predictor = Predictor(supernet, known, [row["over_bicubic"] for row in self.found.values()])
+        known = [measured.subnet for measured in self.measured.values()]
+        predictor = Predictor(supernet, known, [measured.over_bicubic for measured in self.measured.values()])
         tried = self._evolve(predictor, self.spec.seeds[0], sorted(known, key=excess), excess)
-        fitting = [subnet for subnet in tried if excess(subnet) <= 0]
-        if not fitting:
+        feasible = [subnet for subnet in tried if excess(subnet) <= 0]
+        if not feasible:
             cheapest = min([*tried, *known, supernet.smallest(self.scale)], key=excess)
-            needs = ", ".join(f"{limit.cost(supernet.blocks(cheapest)):.4g} {limit.name}" for limit in limits)
-            asked = ", ".join(f"{limit.most:.4g} {limit.name}" for limit in limits)
-            raise UserError(f"no subnet meets search's nets.{name} ({asked}): the cheapest one needs {needs}; raise it")
-        promising = sorted(fitting, key=predictor.predict_one, reverse=True)[: self.spec.promising]
-        self._measure(promising, name, self.spec.seeds[0])
-        within = [row for row in self.found.values() if excess(row["subnet"]) <= 0]
-        best: Subnet = max(within, key=lambda row: row["over_bicubic"])["subnet"]
-        return best
-
-    def table(self, picked: dict[str, Subnet]) -> Rows:
-        """A row for every measured subnet: who asked for it, what it is, how good, and what it costs."""
-        rows = []
-        for row in self.found.values():
-            blocks = self.supernet.blocks(row["subnet"])
-            by_device = {"_".join(d): self.latency.ms(blocks, d) for d in self.latency.devices}
-            memory = {p: costs.memory_mb(blocks, p, self.spec.latency.size) for p in self.spec.latency.precisions}
-            rows.append(
-                {"by": row["by"], "seed": row["seed"], **row["subnet"], "over_bicubic": row["over_bicubic"]}
-                | {f"ms_{device}": ms for device, ms in by_device.items()}
-                | {"mult_adds": costs.mult_adds(blocks), "parameters": costs.parameters(blocks)}
-                | {f"memory_mb_{precision}": mb for precision, mb in memory.items()}
-                | {"net": ", ".join(name for name, subnet in picked.items() if subnet == row["subnet"])}
+            needed = ", ".join(f"{limit.cost(supernet.blocks(cheapest)):.4g} {limit.name}" for limit in limits)
+            allowed = ", ".join(f"{limit.most:.4g} {limit.name}" for limit in limits)
+            raise UserError(
+                f"no subnet meets search's nets.{name} ({allowed}): the cheapest one needs {needed}; raise it"
             )
-        first = "ms_" + "_".join(self.latency.devices[0])
-        on_front = {*evolution.pareto_front([(row[first], row["over_bicubic"]) for row in rows])}
-        return [row | {"front": index in on_front} for index, row in enumerate(rows)]
+        promising = sorted(feasible, key=predictor.predict_one, reverse=True)[: self.spec.promising]
+        self._measure(promising, name, self.spec.seeds[0])
+        within_budget = [measured for measured in self.measured.values() if excess(measured.subnet) <= 0]
+        return max(within_budget, key=lambda measured: measured.over_bicubic).subnet
 
-    def _draw(self, seed: int, count: int) -> list[Subnet]:
-        if (there := self.supernet.count_subnets(self.scale)) < 2 * count:
-            raise UserError(f"the net has {there} subnets at ×{self.scale}, too few to draw {count}; lower samples")
-        chance = random.Random(seed)  # noqa: S311
-        drawn: dict[tuple[int, ...], Subnet] = {}
-        while len(drawn) < count:
-            subnet = self.supernet.sample_subnet(chance, self.scale)
-            drawn[tuple(subnet.values())] = subnet
-        return list(drawn.values())
+    def rows(self, best_subnets: dict[str, Subnet]) -> Rows:
+        """Return the rows of subnets.csv.
+
+        Args:
+            best_subnets: the subnets that will be extracted, by name.
+
+        Returns:
+            A row for every measured subnet: what asked for it, its genes, quality and costs, the name that it will be
+            extracted under, and whether it is Pareto-optimal.
+        """
+        rows = [self._row(measured, best_subnets) for measured in self.measured.values()]
+        searched_ms = "ms_" + "_".join(self.latency.devices[0])
+        front = {*evolution.pareto_front([(row[searched_ms], row["over_bicubic"]) for row in rows])}
+        return [row | {"front": index in front} for index, row in enumerate(rows)]
+
+    def _run_seed(self, seed: int) -> _SeedResult:
+        spec, cost = self.spec, self.cost
+        sampled = self._sample(seed, spec.samples + spec.promising)
+        start = time.perf_counter()
+        qualities = self._measure(sampled, "random", seed)
+        seconds_a_subnet = (time.perf_counter() - start) / len(sampled)
+        training, held_out = sampled[: spec.samples], sampled[spec.samples :]
+        predictor = Predictor(self.supernet, training, qualities[: spec.samples])
+        kendall_tau = rank_correlation(predictor.predict(held_out), qualities[spec.samples :])
+        start = time.perf_counter()
+        candidates = self._evolve(predictor, seed, training, evolution.unlimited)
+        seconds_of_candidates = time.perf_counter() - start
+        predicted: list[Point] = [*zip(map(cost, candidates), predictor.predict(candidates), strict=True)]
+        promising = [candidates[i] for i in evolution.spread(predicted, spec.promising)]
+        searched = [*qualities[: spec.samples], *self._measure(promising, "search", seed)]
+        most = cost(self.supernet.largest(self.scale))
+        return _SeedResult(
+            kendall_tau,
+            evolution.hypervolume([*zip(map(cost, training + promising), searched, strict=True)], most),
+            evolution.hypervolume([*zip(map(cost, sampled), qualities, strict=True)], most),
+            seconds_a_subnet,
+            seconds_of_candidates,
+        )
+
+    def _row(self, measured: MeasuredSubnet, best_subnets: dict[str, Subnet]) -> dict[str, Any]:
+        blocks = self.supernet.blocks(measured.subnet)
+        latencies = {f"ms_{'_'.join(device)}": self.latency.ms(blocks, device) for device in self.latency.devices}
+        precisions, size = self.spec.latency.precisions, self.spec.latency.size
+        memory = {f"memory_mb_{precision}": costs.memory_mb(blocks, precision, size) for precision in precisions}
+        return {
+            "by": measured.by,
+            "seed": measured.seed,
+            **measured.subnet,
+            "over_bicubic": measured.over_bicubic,
+            **latencies,
+            "mult_adds": costs.mult_adds(blocks),
+            "parameters": costs.parameters(blocks),
+            **memory,
+            "net": ", ".join(name for name, best in best_subnets.items() if best == measured.subnet),
+        }
+
+    def _sample(self, seed: int, count: int) -> list[Subnet]:
+        """Return different random subnets."""
+        if (available := self.supernet.count_subnets(self.scale)) < 2 * count:
+            raise UserError(f"the net has {available} subnets at ×{self.scale}, too few to draw {count}; lower samples")
+        generator = random.Random(seed)  # noqa: S311
+        sampled: dict[tuple[int, ...], Subnet] = {}
+        while len(sampled) < count:
+            subnet = self.supernet.sample_subnet(generator, self.scale)
+            sampled[tuple(subnet.values())] = subnet
+        return list(sampled.values())
 
     def _evolve(
-        self, predictor: Any, seed: int, known: Sequence[Subnet], excess: Callable[[Subnet], float]
+        self, predictor: Predictor, seed: int, known: Sequence[Subnet], excess: Callable[[Subnet], float]
     ) -> list[Subnet]:
-
-        ends = [self.supernet.smallest(self.scale), self.supernet.largest(self.scale)]
-        start = [*ends, *known]
-        count = self.spec.candidates
-        return evolution.evolve(self.supernet, self.scale, predictor.predict_one, self.cost, excess, count, seed, start)
+        objectives = Objectives(self.cost, predictor.predict_one, excess)
+        start = [self.supernet.smallest(self.scale), self.supernet.largest(self.scale), *known]
+        return evolution.evolve(self.supernet, self.scale, objectives, self.spec.candidates, seed, start)
 
     def _measure(self, subnets: Sequence[Subnet], by: str, seed: int) -> list[float]:
-        figures: list[float] = self.judge.over_bicubic(subnets, f"{by}, seed {seed}, ×{self.scale}")
-        for subnet, figure in zip(subnets, figures, strict=True):
-            row = {"by": by, "seed": seed, "subnet": subnet, "over_bicubic": figure}
-            self.found.setdefault(tuple(subnet.values()), row)
-        return figures
+        """Measure subnets, keep them in ``measured``, and return their qualities."""
+        qualities = self.evaluator.over_bicubic(subnets, f"{by}, seed {seed}, ×{self.scale}")
+        for subnet, quality in zip(subnets, qualities, strict=True):
+            self.measured.setdefault(tuple(subnet.values()), MeasuredSubnet(by, seed, subnet, quality))
+        return qualities

@@ -1,6 +1,6 @@
-"""Search the numbers of a recipe by trial trainings, with NNI's TPE, judged on the validation images of train.h5.
+"""Tune the numbers of a recipe by trial trainings, with NNI's TPE on the validation images of train.h5.
 
-Writes every trial to trials.csv, and the best to best.yaml, a preset: superres preset add <that file>.
+Writes every trial to trials.csv, and the best values to best.yaml, a preset: superres preset add <that file>.
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ from pipeline_src.files import sha256, whole_file, write_table
 
 
 def tune(name: str) -> None:
+    """Run the stage for one entry of the section tune of params.yaml."""
     params = config.load()
     if name not in params.tune:
         raise UserError(f"params.yaml has no tune.{name}; it has {', '.join(params.tune) or 'none'}")
@@ -33,7 +34,7 @@ def tune(name: str) -> None:
     examples = pruning.examples(session.training, system.scales) if pruned else {}
 
     def start() -> SuperResolutionNet:
-        """Return the net that every trial starts from."""
+        """Return a new net with the weights that every trial starts from."""
         torch.manual_seed(params.seed)
         if pruned and spec.net:
             net, _ = load_net(weights, system.scales)
@@ -51,8 +52,8 @@ def tune(name: str) -> None:
             {"prune": {spec.system: {"finetune": best}}} if pruned else {"systems": {spec.system: {"train": best}}}
         )
         write_table(out / "trials.csv", trials)
-        with whole_file(out / "best.yaml") as aside:
-            YAML().dump(preset, aside)
+        with whole_file(out / "best.yaml") as unfinished:
+            YAML().dump(preset, unfinished)
         run.log_outputs(out / "trials.csv", out / "best.yaml")
     session.close()
 

@@ -1,9 +1,10 @@
-"""Progressive shrinking: teach a once-for-all net its subnets, from large to small (Cai et al., ICLR 2020)."""
+"""Progressive shrinking: train the subnets of a once-for-all net, from large to small (Cai et al., ICLR 2020)."""
 
 import copy
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -13,62 +14,105 @@ from pipeline_src.config import Recipe, ShrinkPhase, Training
 from pipeline_src.errors import UserError
 from pipeline_src.metrics.validation import Row
 
-Choices = dict[str, tuple[int, ...]]
+if TYPE_CHECKING:  # or every system would depend on the code of once-for-all nets
+    from pipeline_src.models.once_for_all.supernet import Supernet
+
+Choices = dict[str, tuple[int, ...]]  # by dimension: kernel, depth, width, scale
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """The largest net as a teacher of its subnets.
+
+    It is not a module, and so the teacher is neither trained nor saved with the net that has this.
+
+    Attributes:
+        teacher: a copy of the supernet at the end of the training of its largest subnets.
+        scales: scales that the teacher was trained at; there is no distillation at others.
+        weight: factor of the distillation loss.
+    """
+
+    teacher: "Supernet"
+    scales: Sequence[int]
+    weight: float
+
+    def loss(self, lr: Tensor, sr: Tensor, scale: int) -> Tensor:
+        """Return the weighted mean absolute difference to the teacher's images, of pixels in 0..1.
+
+        Args:
+            lr: LR images, N×3×H×W in 0..255.
+            sr: the images of a subnet, N×3×(scale·H)×(scale·W) in 0..255.
+            scale: the factor by which the subnet upscales.
+
+        Returns:
+            A scalar; 0 where there is no distillation.
+        """
+        if not self.weight or scale not in self.scales:
+            return sr.new_zeros(())
+        with torch.no_grad():
+            target = self.teacher.at_scale(scale).train()(lr)
+        return self.weight * functional.l1_loss(sr.float(), target.float()) / 255
 
 
 class Shrinking(nn.Module):
-    """A supernet in one phase of its training: each forward pass trains another sampled subnet.
+    """A supernet in one phase of its training: each forward pass trains the next sampled subnet.
 
-    A step has ``accumulate`` passes, and each samples one subnet from ``choices`` (by dimension). ``distil`` times the
-    mean absolute difference (pixels in 0..1) to the teacher's images is added to the loss, at the scales that the
-    teacher was trained at (``taught``). ``drawn`` counts the sampled subnets, so that a resumed training continues the
-    same sequence. In eval mode this is the largest subnet.
+    In eval mode it is the largest subnet. A step of training has ``accumulate`` passes, each with a subnet of its own.
+
+    Args:
+        supernet: the net to train.
+        choices: the choices from which subnets are sampled.
+        seed: seed of the sampled subnets.
+        distillation: what is added to the loss.
+
+    Attributes:
+        drawn: the number of subnets sampled so far; a buffer, so that a resumed training continues the same sequence.
     """
 
-    def __init__(
-        self, supernet: Any, choices: Choices, seed: int, teacher: Any, taught: Sequence[int], distil: float
-    ) -> None:
+    drawn: Tensor
+
+    def __init__(self, supernet: "Supernet", choices: Choices, seed: int, distillation: Distillation) -> None:
         super().__init__()
-        self.supernet, self.choices, self.seed, self.distil, self.taught = supernet, choices, seed, distil, taught
+        self.supernet, self.choices, self.seed, self.distillation = supernet, choices, seed, distillation
         self.description = supernet.description
-        self.teacher = [teacher]  # a list hides it from torch, so that it is neither trained nor saved
-        self.drawn: Tensor
         self.register_buffer("drawn", torch.zeros(()))
 
     def at_scale(self, scale: int) -> nn.Module:
-        """Return a module that, in train mode, samples the next subnet and also returns its distillation loss."""
+        """Return a module that, in train mode, trains the next subnet and also returns its distillation loss."""
         return _NextSubnet(self, scale)
 
     def smallest(self) -> "_SmallestSubnet":
-        """Return the smallest subnet of the phase's choices, in the form that a validation takes."""
+        """Return the smallest subnet of the phase's choices, as a net that can be validated."""
         return _SmallestSubnet(self)
+
+    def largest_at(self, scale: int) -> nn.Module:
+        """Return the largest subnet of a scale, in eval mode."""
+        return self.supernet.at_scale(scale).eval()
+
+    def next_at(self, scale: int) -> nn.Module:
+        """Return the next sampled subnet of a scale, in train mode."""
+        # The generator is made of the count alone, because every process of a training has to sample the same subnet.
+        generator = random.Random(f"{self.seed} {int(self.drawn)}")  # noqa: S311
+        self.drawn += 1
+        subnet = self.supernet.sample_subnet(generator, scale, self.choices)
+        return self.supernet.subnet_module(subnet).train()
 
 
 class _NextSubnet(nn.Module):
     def __init__(self, phase: Shrinking, scale: int) -> None:
         super().__init__()
-        self.phase, self.scale = (
-            [phase],
-            scale,
-        )  # in a list, so that train() and eval() stop here
+        # Methods instead of the module itself, which would follow this one into train or eval mode.
+        self._largest_at, self._next_at = phase.largest_at, phase.next_at
+        self._distillation, self.scale = phase.distillation, scale
         self.description = phase.description
 
     def forward(self, lr: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        (phase,) = self.phase
+        """Return SR images of LR images, and in train mode the distillation loss."""
         if not self.training:
-            sr: Tensor = phase.supernet.at_scale(self.scale).eval()(lr)
-            return sr
-        generator = random.Random(f"{phase.seed} {int(phase.drawn)}")  # noqa: S311 (the same on every process)
-        phase.drawn += 1
-        sr = phase.supernet.subnet_module(phase.supernet.sample_subnet(generator, self.scale, phase.choices)).train()(
-            lr
-        )
-        if not phase.distil or self.scale not in phase.taught:
-            return sr, sr.new_zeros(())
-        (teacher,) = phase.teacher
-        with torch.no_grad():
-            wanted = teacher.at_scale(self.scale).train()(lr)
-        return sr, phase.distil * functional.l1_loss(sr.float(), wanted.float()) / 255
+            largest: Tensor = self._largest_at(self.scale)(lr)
+            return largest
+        sr: Tensor = self._next_at(self.scale)(lr)
+        return sr, self._distillation.loss(lr, sr, self.scale)
 
 
 class _SmallestSubnet(nn.Module):
@@ -77,20 +121,26 @@ class _SmallestSubnet(nn.Module):
         self.phase, self.description = phase, phase.description
 
     def at_scale(self, scale: int) -> nn.Module:
+        """Return the smallest subnet of a scale."""
+        smallest = {dimension: (min(choices),) for dimension, choices in self.phase.choices.items()}
         supernet = self.phase.supernet
-        least = {dimension: min(choices) for dimension, choices in self.phase.choices.items()}
-        subnet = supernet.sample_subnet(random.Random(0), scale, {key: (choice,) for key, choice in least.items()})  # noqa: S311
-        subnet_module: nn.Module = supernet.subnet_module(subnet)
-        return subnet_module
+        return supernet.subnet_module(supernet.sample_subnet(random.Random(0), scale, smallest))  # noqa: S311
 
 
-def with_smallest(validate: Callable[[Any], Row]) -> Callable[[Any], Row]:
+class HasSmallest(Protocol):
+    """A net with a smallest subnet: a :class:`Shrinking`, or one that is trained together with a downscaler."""
+
+    def smallest(self) -> nn.Module:
+        """Return the smallest subnet, as a net that can be validated."""
+
+
+def with_smallest(validate: Callable[[Any], Row]) -> Callable[[HasSmallest], Row]:
     """Return a validation of the largest subnet that also reports ``smallest``, the smallest subnet's PSNR Y."""
     return lambda phase: validate(phase) | {"smallest": validate(phase.smallest())["psnr_y"]}
 
 
 def shrink(
-    supernet: Any,
+    supernet: "Supernet",
     recipe: Recipe,
     phases: Sequence[ShrinkPhase],
     distil: float,
@@ -111,49 +161,56 @@ def shrink(
         train: trains a net by a recipe at the given scales as phase number n (0: the largest subnet) and returns the
             curve.
     """
-    choices: Choices = {dimension: of_net[-1:] for dimension, of_net in supernet.choices().items()}
+    choices: Choices = {dimension: all_choices[-1:] for dimension, all_choices in supernet.choices().items()}
     if not any(phase.dimension == "scale" for phase in phases):
         choices["scale"] = supernet.choices()["scale"]
     scales = [*choices["scale"]]
     curve = [row | {"phase": 0} for row in train(supernet, recipe, scales, 0)]
-    teacher, before = copy.deepcopy(supernet), recipe.steps
+    distillation = Distillation(copy.deepcopy(supernet), scales, distil)
+    steps_before = recipe.steps
     for number, phase in enumerate(phases, 1):
         if phase.dimension == "width":
             supernet.sort_channels(min(choices["width"]))
         choices[phase.dimension] = tuple(sorted(phase.choices))
-        net = Shrinking(supernet, dict(choices), seed + number, teacher, scales, distil)
-        recipe_of_phase = recipe.model_copy(
+        net = Shrinking(supernet, dict(choices), seed + number, distillation)
+        phase_recipe = recipe.model_copy(
             update={"accumulate": phase.subnets, "start": None} | phase.model_dump(include={"steps", "lr", "warmup"})
         )
-        rows = train(net, recipe_of_phase, [*choices["scale"]], number)
-        curve += [row | {"phase": number, "step": before + row["step"]} for row in rows]
-        before += phase.steps
+        rows = train(net, phase_recipe, [*choices["scale"]], number)
+        curve += [row | {"phase": number, "step": steps_before + row["step"]} for row in rows]
+        steps_before += phase.steps
     return curve
 
 
-def check(supernet: Any, recipe: Training) -> None:
-    """Raise UserError if a phase has choices that the net lacks, or if some choices would never be trained."""
+def check(net: nn.Module, recipe: Training) -> None:
+    """Check that the phases of a recipe fit a net.
+
+    Raises:
+        UserError: if a phase has choices that the net lacks, if some choices would never be trained, or if there are
+            phases and the net is no supernet.
+    """
     phases = recipe.shrink
-    if not hasattr(supernet, "genes"):
+    if not _is_supernet(net):
         if phases:
             raise UserError("train.shrink is for a once-for-all net, and this model has no subnets; remove it")
         return
     if recipe.start and not phases:
         return
-    untrained = supernet.choices()
+    all_choices = net.choices()
     for number, phase in enumerate(phases):
-        available = supernet.choices().get(phase.dimension, ())
+        available = all_choices.get(phase.dimension, ())
         if not {*phase.choices} <= {*available}:
             raise UserError(
                 f"train.shrink[{number}].choices of {phase.dimension} are {phase.choices}, but the net has "
                 f"{list(available)}; choose among these"
             )
-        untrained[phase.dimension] = tuple(
-            choice for choice in untrained[phase.dimension] if choice not in phase.choices
-        )
-    for dimension, remaining in untrained.items():
-        largest = supernet.choices()[dimension][-1:]
-        if missing := [choice for choice in remaining if (choice,) != largest]:
-            if dimension == "scale" and not any(phase.dimension == "scale" for phase in phases):
-                continue  # then the largest net is trained at all scales from the start
+    for dimension, choices in all_choices.items():
+        trained = {choice for phase in phases if phase.dimension == dimension for choice in phase.choices}
+        if dimension == "scale" and not trained:
+            continue  # then the largest net is trained at all scales from the start
+        if missing := [choice for choice in choices if choice not in trained and choice != choices[-1]]:
             raise UserError(f"no phase of train.shrink trains the {dimension} {missing}; add it, or take it out of net")
+
+
+def _is_supernet(net: nn.Module) -> "TypeGuard[Supernet]":
+    return hasattr(net, "genes")

@@ -17,7 +17,7 @@ from pipeline_src.models import build
 from pipeline_src.training.joint import Joint
 from pipeline_src.training.loop import TrainingRun, fit
 from pipeline_src.training.session import patches_of
-from pipeline_src.training.shrinking import Shrinking, check, shrink, with_smallest
+from pipeline_src.training.shrinking import Distillation, Shrinking, check, shrink, with_smallest
 
 PLAIN = {"space": "plain", "widths": [4, 6, 8], "depths": [1, 2]}
 MOBILE = {"space": "mobile", "widths": [1, 2], "depths": [1, 2], "kernels": [3, 5], "channels": 4, "hr_channels": 3}
@@ -205,7 +205,7 @@ def shrinking(distil: float = 1.0, **choices: tuple[int, ...]) -> Shrinking:
     for tail in whole.tails.values():
         torch.nn.init.normal_(tail.weight, std=0.05)
     everything = {"scale": (2, 4), "depth": (2,), "width": (8,)} | choices
-    return Shrinking(whole, everything, 7, copy.deepcopy(whole), [4], distil)
+    return Shrinking(whole, everything, 7, Distillation(copy.deepcopy(whole), [4], distil))
 
 
 def test_the_penalty_is_the_distance_to_what_the_largest_net_makes() -> None:
