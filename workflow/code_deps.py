@@ -33,13 +33,18 @@ def file_of(module: str) -> Path:
     return path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py")
 
 
+def nets(graph: grimp.ImportGraph) -> set[str]:
+    """Return the packages of ``pipeline_src/models``: each is a net, and the modules beside them are shared layers."""
+    return {module for module in graph.find_children("pipeline_src.models") if file_of(module).name == "__init__.py"}
+
+
 def modules_of(stage: str, graph: grimp.ImportGraph) -> set[str]:
     """Return the modules that a stage runs, but for the net and the downscaler that params.yaml names."""
     script = f"pipeline_src.stages.{stage}"
     modules = graph.find_upstream_modules(script) | {script}
     named: list[str] = []
     if stage in NETS:
-        named += sorted(graph.find_children("pipeline_src.models") - {"pipeline_src.models.layers"})
+        named += sorted(nets(graph))
     if stage in DOWNSCALERS:
         named += sorted(graph.find_children("pipeline_src.downscaling"))
     for package in named:

@@ -14,7 +14,7 @@ from pipeline_src.compression.importance import weight_importance
 from pipeline_src.config import Pruning
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
-from pipeline_src.models.layers import ScaleBatchNorm
+from pipeline_src.models.batch_norm import ScaleBatchNorm
 from pipeline_src.weights import resize_layers
 
 PRUNERS = {"l1": "L1NormPruner", "l2": "L2NormPruner", "fpgm": "FPGMPruner", "level": "LevelPruner"}

@@ -16,7 +16,7 @@ from pipeline_src.compression import channels, pruning
 from pipeline_src.compression.calibration import calibrate
 from pipeline_src.config import Pruning
 from pipeline_src.errors import UserError
-from pipeline_src.models.layers import ScaleBatchNorm
+from pipeline_src.models.batch_norm import ScaleBatchNorm
 from pipeline_src.weights import load_net, save_net
 
 WAYS: dict[str, dict[str, Any]] = {

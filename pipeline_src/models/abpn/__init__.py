@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline_src.models import Description
-from pipeline_src.models.layers import ClampPixels, DepthToSpace, in_full_precision, one_scale
+from pipeline_src.models.layers import ClampPixels, in_full_precision, one_scale
+from pipeline_src.models.operators import DepthToSpace
 
 RESIDUALS = ("anchor", "nearest", "bilinear", "feature", "none")
 
@@ -15,12 +16,17 @@ RESIDUALS = ("anchor", "nearest", "bilinear", "feature", "none")
 class ABPN(nn.Module):
     """A plain stack of 3×3 convolutions that predicts the difference to the anchor, the nearest-neighbour upscaling.
 
-    Float NCHW RGB in 0..255 on both sides, no mean shift, any height and width. The anchor is the input repeated
-    scale² times on the channels, which after depth-to-space is nearest-neighbour upscaling: one CONCATENATION, where a
-    resize would cost a mobile NPU its real time.
+    Values are RGB in 0..255 throughout, without a mean shift. The anchor is the input repeated scale² times on the
+    channels, which depth-to-space turns into the nearest-neighbour upscaling. It is a single CONCATENATION, where a
+    resize is slow on a mobile NPU.
 
-    The paper's other residuals: to the ``nearest`` or ``bilinear`` resize of the input; of the features, from the first
-    convolution over the inner ones (``feature``); or ``none``.
+    Args:
+        scale: the factor by which the net upscales.
+        channels: filters of the first and of the inner convolutions.
+        depth: number of inner convolutions.
+        residual: ``anchor``, or one of the residuals that the paper compares with it: the ``nearest`` or ``bilinear``
+            resize of the input, a skip of the features over the inner convolutions (``feature``), or ``none``.
+        image_conv: whether the convolution before the last one has 3·scale² filters, and not ``channels``.
     """
 
     def __init__(self, scale: int, channels: int, depth: int, residual: str, image_conv: bool) -> None:
@@ -35,8 +41,8 @@ class ABPN(nn.Module):
             nn.init.xavier_normal_(conv.weight)
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
         if residual in ("anchor", "nearest", "bilinear"):
-            # Start at the upscaled input itself. With Glorot's weights here the first steps have to unlearn a random
-            # image; that drives the activations before it to zero, from where some seeds never come back.
+            # Start at the upscaled input itself. With Glorot's weights the first steps have to unlearn a random image,
+            # which drives the activations before it to zero, and with some seeds they stay there.
             nn.init.zeros_(convs[-1].weight)
         self.body = nn.Sequential(*[layer for conv in convs[:-1] for layer in (conv, nn.ReLU())], convs[-1])
         self.tail = 2 * (depth + 1)  # where in the body the features become an image
@@ -44,34 +50,45 @@ class ABPN(nn.Module):
         self.clamp = ClampPixels()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Upscale N×3×H×W RGB in 0..255 to N×3×(scale·H)×(scale·W); clamped to 0..255 in eval mode alone."""
+        sr: Tensor
         first = self.body[:2](x)
         features = self.body[2 : self.tail](first)
         if self.residual == "feature":
             features = first + features
-        before, last = self.body[self.tail : -1](features), self.body[-1]
-        if self.residual in ("feature", "none"):
-            return self.upscale(self.clamp(in_full_precision(last, before)))  # no difference, but the image itself
-        pixels = last(before)
-        if self.residual == "anchor":
-            pixels = pixels + torch.cat([x] * self.scale**2, dim=1)
-        elif self.residual in ("nearest", "bilinear"):
-            return self.clamp(
-                self.upscale(pixels) + functional.interpolate(x, scale_factor=self.scale, mode=self.residual)
-            )
-        return self.upscale(self.clamp(pixels))
+        features, last = self.body[self.tail : -1](features), self.body[-1]
+        if self.residual in ("feature", "none"):  # the last convolution gives pixels, and not a difference
+            sr = self.upscale(self.clamp(in_full_precision(last, features)))
+        elif self.residual == "anchor":
+            sr = self.upscale(self.clamp(last(features) + torch.cat([x] * self.scale**2, dim=1)))
+        else:
+            upscaled = functional.interpolate(x, scale_factor=self.scale, mode=self.residual)
+            sr = self.clamp(self.upscale(last(features)) + upscaled)
+        return sr
 
     def at_scale(self, scale: int) -> nn.Module:
-        """The net, which has one scale."""
+        """Return the net itself.
+
+        Raises:
+            ValueError: for another scale.
+        """
         return one_scale(self, scale)
 
 
 def build(
     scales: list[int], channels: int = 28, depth: int = 4, residual: str = "anchor", image_conv: bool = True
 ) -> ABPN:
-    """ABPN for the one scale of ``scales``: ``depth`` inner convolutions of ``channels`` filters.
+    """Return an untrained ABPN; the defaults are those of the paper.
 
-    Before the last convolution stands one more, in image space (3·scale² channels) or in feature space. ``residual`` is
-    one of anchor, nearest, bilinear, feature, none.
+    Args:
+        scales: the one factor by which the net upscales.
+        channels: filters of the first and of the inner convolutions.
+        depth: number of inner convolutions.
+        residual: ``anchor``, ``nearest``, ``bilinear``, ``feature`` or ``none``.
+        image_conv: whether the convolution before the last one has 3·scale² filters, and not ``channels``.
+
+    Raises:
+        ValueError: for several scales, or an unknown residual.
     """
     if len(scales) != 1:
         raise ValueError(f"ABPN has one scale, not {scales}")

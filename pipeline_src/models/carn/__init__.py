@@ -16,11 +16,16 @@ from pipeline_src.models.layers import (
 )
 
 CHANNELS = 64
-STEPS = 3  # of a cascade: blocks in the net, and residual units in a block
+STEPS = 3  # of each cascade: blocks in the net, residual units in a block
 
 
 class ResidualUnit(nn.Module):
-    """Two 3×3 convolutions and a skip; with ``mobile`` they are grouped, and a 1×1 convolution mixes the groups."""
+    """Two 3×3 convolutions and a skip.
+
+    Args:
+        mobile: whether the convolutions are grouped and a 1×1 convolution mixes the groups.
+        groups: of the grouped convolutions.
+    """
 
     def __init__(self, mobile: bool, groups: int) -> None:
         super().__init__()
@@ -30,13 +35,17 @@ class ResidualUnit(nn.Module):
         self.body = nn.Sequential(first, nn.ReLU(), second, *mixing)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return features of the same shape as ``x``, N×channels×H×W."""
         return torch.relu(self.body(x) + x)
 
 
 class CARN(nn.Module):
     """A cascade of cascades at the size of the LR image, then an upsampler for each scale.
 
-    CARN-M (``mobile``) has one residual unit to a block, used three times, with grouped convolutions.
+    Args:
+        scales: the factors by which the net upscales.
+        mobile: CARN-M, whose blocks have one residual unit that is used three times, with grouped convolutions.
+        groups: of the upsamplers' convolutions, and in CARN-M of the residual units'.
     """
 
     def __init__(self, scales: list[int], mobile: bool, groups: int) -> None:
@@ -55,14 +64,26 @@ class CARN(nn.Module):
         self.clamp = ClampPixels()
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.body(self.head(self.sub_mean(x)))
-        return self.clamp(self.add_mean(self.tail(self.upscale(features))))
+        """Upscale N×3×H×W RGB in 0..255; only in the part that one scale needs. Clamped to 0..255 in eval mode alone."""
+        features: Tensor = self.body(self.head(self.sub_mean(x)))
+        sr: Tensor = self.clamp(self.add_mean(self.tail(self.upscale(features))))
+        return sr
 
     def at_scale(self, scale: int) -> nn.Module:
-        """The net of one of its scales: all of it but the upsamplers of the others."""
+        """Return the part of the net that upscales by ``scale``; its parameters are those of the net itself.
+
+        Raises:
+            ValueError: if the net lacks the scale.
+        """
         return one_scale(self, scale)
 
 
 def build(scales: list[int], mobile: bool = False, groups: int = 1) -> CARN:
-    """CARN, or CARN-M if ``mobile``; ``groups`` of the upsamplers' convolutions, in CARN-M of the units' too."""
+    """Return an untrained CARN, or CARN-M.
+
+    Args:
+        scales: the factors by which the net upscales, among 2, 3 and 4.
+        mobile: CARN-M.
+        groups: of the upsamplers' convolutions, and in CARN-M of the residual units'.
+    """
     return CARN(scales, mobile, groups)

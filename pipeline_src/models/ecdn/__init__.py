@@ -1,7 +1,8 @@
 """ECDN and ECDN-M, CARN with densely connected blocks (a course report of 2022, "Efficient Cascading Dense Network").
 
-As published, but for three things that were wrong: batch norm never takes the statistics of the images it is evaluated
-on, and has its own for each scale; ECDN-M computes of its up-and-down steps only what is kept; no parameter is unused.
+Three mistakes of the published code are corrected. Batch norm is evaluated with running statistics, of each scale, and
+not with those of the evaluated images. Of the up-and-down steps of ECDN-M only the kept pixels are computed. There are
+no unused parameters.
 """
 
 from itertools import pairwise
@@ -12,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline_src.models import Description
+from pipeline_src.models.batch_norm import ScaleBatchNorm
 from pipeline_src.models.layers import (
     ByScale,
     Cascade,
     ClampPixels,
     FullPrecision,
-    ScaleBatchNorm,
     add_mean,
     one_scale,
     subtract_mean,
@@ -30,7 +31,12 @@ GROWTH = 16
 
 
 class NormConv(nn.Module):
-    """Batch norm, ReLU, convolution."""
+    """Batch norm, ReLU and a convolution.
+
+    Args:
+        scales: of the net.
+        conv: the convolution.
+    """
 
     def __init__(self, scales: list[int], conv: nn.Conv2d) -> None:
         super().__init__()
@@ -38,11 +44,21 @@ class NormConv(nn.Module):
         self.conv = conv
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(torch.relu(self.norm(x)))
+        """Return features, N×outputs×H×W, of N×inputs×H×W."""
+        features: Tensor = self.conv(torch.relu(self.norm(x)))
+        return features
 
 
 class DenseBlock(nn.Module):
-    """DenseNet-BC's: each layer takes the block's input and what all before it gave; a 1×1 convolution ends it."""
+    """The dense block of DenseNet-BC (Huang et al., CVPR 2017, arXiv 1608.06993).
+
+    Each layer takes the block's input and the outputs of all layers before it. A 1×1 convolution ends the block.
+
+    Args:
+        scales: of the net.
+        depth: number of layers.
+        groups: of the last convolution.
+    """
 
     def __init__(self, scales: list[int], depth: int, groups: int) -> None:
         super().__init__()
@@ -51,28 +67,41 @@ class DenseBlock(nn.Module):
         self.transition = NormConv(scales, nn.Conv2d(widths[-1], CHANNELS, 1, groups=groups))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return features of the same shape as ``x``, N×channels×H×W."""
         for layer in self.layers:
             x = torch.cat([x, layer(x)], dim=1)
-        return self.transition(x)
+        features: Tensor = self.transition(x)
+        return features
 
 
 def up_and_down(x: Tensor, steps: Any) -> Tensor:
-    """What ``steps``, an upsampler, makes of the features, and of that each scale-th pixel: x's own size again.
+    """Return every scale-th pixel of the upscaled features, so that they have the same size again.
 
-    Of the last step only the first of the block² pixels is computed, and only where it is kept.
+    Of the last step only the first of the block² phases is computed, and only where it is kept.
+
+    Args:
+        x: N×channels×H×W.
+        steps: the steps of an upsampler, :class:`pipeline_src.models.layers.Upscale`.
+
+    Returns:
+        N×channels×H×W.
     """
     *first, last = steps
     stride = 1
     for step in first:
         x, stride = step(x), stride * step.upscale.block
-    kept = last.phases[0]
-    return torch.relu(functional.conv2d(x, kept.weight, kept.bias, stride, padding=1, groups=kept.groups))
+    kept_phase = last.phases[0]
+    kept = functional.conv2d(x, kept_phase.weight, kept_phase.bias, stride, padding=1, groups=kept_phase.groups)
+    return torch.relu(kept)
 
 
 class ECDN(nn.Module):
     """CARN's cascade of dense blocks, then an upsampler for each scale.
 
-    ECDN-M (``mobile``) has shorter blocks, and between them takes the features through the upsampler and down again.
+    Args:
+        scales: the factors by which the net upscales.
+        mobile: ECDN-M, which has shorter blocks, and between them upscales the features and takes them down again.
+        groups: of the upsamplers' convolutions, and in ECDN-M of the blocks' last convolutions.
     """
 
     def __init__(self, scales: list[int], mobile: bool, groups: int) -> None:
@@ -90,15 +119,27 @@ class ECDN(nn.Module):
         self.clamp = ClampPixels()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Upscale N×3×H×W RGB in 0..255; only in the part that one scale needs. Clamped to 0..255 in eval mode alone."""
         between = (lambda features: up_and_down(features, self.upscale)) if self.mobile else None
-        features = self.body(self.head(self.sub_mean(x)), between)
-        return self.clamp(self.add_mean(self.tail(self.upscale(features))))
+        features: Tensor = self.body(self.head(self.sub_mean(x)), between)
+        sr: Tensor = self.clamp(self.add_mean(self.tail(self.upscale(features))))
+        return sr
 
     def at_scale(self, scale: int) -> nn.Module:
-        """The net of one of its scales: all of it but the upsamplers and the statistics of the others."""
+        """Return the part of the net that upscales by ``scale``; its parameters are those of the net itself.
+
+        Raises:
+            ValueError: if the net lacks the scale.
+        """
         return one_scale(self, scale)
 
 
 def build(scales: list[int], mobile: bool = False, groups: int = 4) -> ECDN:
-    """ECDN, or ECDN-M if ``mobile``; ``groups`` of the upsamplers' convolutions, in ECDN-M of the transitions' too."""
+    """Return an untrained ECDN, or ECDN-M.
+
+    Args:
+        scales: the factors by which the net upscales, among 2, 3 and 4.
+        mobile: ECDN-M.
+        groups: of the upsamplers' convolutions, and in ECDN-M of the blocks' last convolutions.
+    """
     return ECDN(scales, mobile, groups)

@@ -7,7 +7,12 @@ from pipeline_src.models.layers import ClampPixels, FullPrecision, add_mean, one
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions and a skip; what they add is scaled, which keeps wide nets stable in training."""
+    """Two 3×3 convolutions and a skip.
+
+    Args:
+        channels: features of the input and of the output.
+        residual_scale: factor of what the convolutions add; a small one keeps wide nets stable in training.
+    """
 
     def __init__(self, channels: int, residual_scale: float) -> None:
         super().__init__()
@@ -16,12 +21,20 @@ class ResidualBlock(nn.Module):
         self.residual_scale = residual_scale
 
     def forward(self, x: Tensor) -> Tensor:
-        residual = self.body(x)
+        """Return features of the same shape as ``x``, N×channels×H×W."""
+        residual: Tensor = self.body(x)
         return x + (residual if self.residual_scale == 1 else residual * self.residual_scale)
 
 
 class EDSR(nn.Module):
-    """Residual blocks and a skip over all of them at the size of the LR image, then the upsampler; one scale."""
+    """Residual blocks and a skip over all of them at the size of the LR image, then the upsampler.
+
+    Args:
+        scale: the factor by which the net upscales, 2, 3 or 4.
+        channels: features of each convolution.
+        blocks: number of residual blocks.
+        residual_scale: factor of what a residual block adds.
+    """
 
     def __init__(self, scale: int, channels: int, blocks: int, residual_scale: float) -> None:
         super().__init__()
@@ -38,16 +51,34 @@ class EDSR(nn.Module):
         self.clamp = ClampPixels()
 
     def forward(self, x: Tensor) -> Tensor:
-        head = self.head(self.sub_mean(x))
-        return self.clamp(self.add_mean(self.tail(self.upscale(head + self.body(head)))))
+        """Upscale N×3×H×W RGB in 0..255 to N×3×(scale·H)×(scale·W); clamped to 0..255 in eval mode alone."""
+        head: Tensor = self.head(self.sub_mean(x))
+        sr: Tensor = self.clamp(self.add_mean(self.tail(self.upscale(head + self.body(head)))))
+        return sr
 
     def at_scale(self, scale: int) -> nn.Module:
-        """The net, which has one scale."""
+        """Return the net itself.
+
+        Raises:
+            ValueError: for another scale.
+        """
         return one_scale(self, scale)
 
 
 def build(scales: list[int], channels: int = 64, blocks: int = 16, residual_scale: float = 1.0) -> EDSR:
-    """EDSR for the one scale of ``scales``: the baseline; the large one has 256 channels, 32 blocks and scale 0.1."""
+    """Return an untrained EDSR; the defaults are those of the published baseline.
+
+    The large published net has 256 channels, 32 blocks and a residual scale of 0.1.
+
+    Args:
+        scales: the one factor by which the net upscales: 2, 3 or 4.
+        channels: features of each convolution.
+        blocks: number of residual blocks.
+        residual_scale: factor of what a residual block adds.
+
+    Raises:
+        ValueError: for several scales, or another one.
+    """
     if len(scales) != 1:
         raise ValueError(f"EDSR has one scale, not {scales}")
     return EDSR(scales[0], channels, blocks, residual_scale)

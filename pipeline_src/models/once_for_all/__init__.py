@@ -1,7 +1,8 @@
-"""Once-for-all nets: a supernet, trained once, whose subnets are nets too (Cai et al., ICLR 2020, arXiv 1908.09791).
+"""Once-for-all nets: supernets that are trained once and whose subnets are nets too.
 
-``supernet`` defines what all spaces share, ``plain`` and ``mobile`` are the spaces, and ``blocks`` describes the blocks
-whose costs the search adds up.
+Cai et al., "Once-for-All: Train One Network and Specialize it for Efficient Deployment", ICLR 2020, arXiv 1908.09791.
+``supernet`` has the contract of a supernet, ``plain`` and ``mobile`` are the two spaces, and ``blocks`` describes the
+blocks whose costs the search adds up.
 """
 
 from collections.abc import Sequence
@@ -41,12 +42,7 @@ def build(
     if space not in ("plain", "mobile"):
         raise ValueError(f"the spaces are plain and mobile, not {space!r}")
     for name, choices in {"widths": widths, "depths": depths, "kernels": kernels}.items():
-        if (
-            not choices
-            or len({*choices}) < len(choices)
-            or any(type(choice) is not int or choice < 1 for choice in choices)
-        ):
-            raise ValueError(f"{name} are different whole numbers of 1 or more, not {choices}")
+        _check_choices(name, choices)
     if not all(kernel % 2 for kernel in kernels):
         raise ValueError(f"kernels have odd sides, not {kernels}")
     if space == "mobile" and not {*scales} <= {2, 4}:
@@ -57,3 +53,12 @@ def build(
     else:
         supernet = Mobile(scales, widths, depths, kernels, channels, hr_channels)
     return supernet.build_subnet(supernet.subnet(subnet)) if subnet else supernet
+
+
+def _check_choices(name: str, choices: Sequence[int]) -> None:
+    if (
+        not choices
+        or not all(type(choice) is int and choice >= 1 for choice in choices)
+        or len({*choices}) < len(choices)
+    ):
+        raise ValueError(f"{name} are different whole numbers of 1 or more, not {choices}")

@@ -1,15 +1,21 @@
-"""The blocks of a subnet whose time is measured one by one, and the convolutions that they consist of."""
+"""The blocks of a subnet whose latency is measured one by one, and the convolutions that they consist of."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Block:
-    """A part of a subnet whose time is measured by itself.
+    """A part of a subnet whose latency is measured by itself.
 
-    ``conv``: a 3×3 convolution and ReLU; ``entry``: one without ReLU. ``mobile``: a :class:`MobileBlock`. ``anchor``:
-    the end of a :class:`PlainNet` of this ``scale``: the last convolution, the anchor and the depth to space. ``tail``:
-    the end of a :class:`MobileNet`: the long skip, pixel shuffles to ``outputs`` channels, and the image.
+    Attributes:
+        kind: ``conv``: a 3×3 convolution and ReLU. ``entry``: a 3×3 convolution without ReLU. ``mobile``: a
+            :class:`MobileBlock`. ``anchor``: the end of a :class:`PlainNet`: the last convolution, the anchor and the
+            depth to space. ``tail``: the end of a :class:`MobileNet`: the long skip, the pixel shuffles and the image.
+        inputs: channels of its input.
+        outputs: channels of its output; of a tail, the features after each pixel shuffle.
+        kernel: side of the convolution that is not 1×1.
+        expand: inner channels of a mobile block, as a multiple of its inputs.
+        scale: factor by which an anchor or a tail upscales.
     """
 
     kind: str
@@ -40,7 +46,15 @@ class Block:
 
 @dataclass(frozen=True)
 class Shape:
-    """A convolution that runs on ``factor`` times the height and width of the LR image."""
+    """The shape of a convolution.
+
+    Attributes:
+        inputs: channels of its input.
+        outputs: channels of its output.
+        side: height and width of its kernels.
+        groups: of the convolution.
+        factor: height and width of the image that it runs on, as a multiple of the LR image's.
+    """
 
     inputs: int
     outputs: int

@@ -8,16 +8,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline_src.models import Description
-from pipeline_src.models.layers import ClampPixels, DepthToSpace, in_full_precision, one_scale
+from pipeline_src.models.layers import ClampPixels, in_full_precision, one_scale
 from pipeline_src.models.once_for_all.blocks import Block
 from pipeline_src.models.once_for_all.supernet import Subnet, Supernet, channel_importance, importance_order
+from pipeline_src.models.operators import DepthToSpace
 
 
 class MobileBlock(nn.Module):
-    """1×1 to ``expand`` times the channels, k×k of each channel by itself, 1×1 back, and a skip (MobileNetV2's block).
+    """The inverted residual of MobileNetV2 (Sandler et al., CVPR 2018, arXiv 1801.04381) without batch norm.
 
-    ReLU and not ReLU6, which is of use only behind a batch norm. The last convolution starts at zero, so that the
-    block starts as none.
+    A 1×1 convolution to ``expand`` times the channels, a depthwise convolution, a 1×1 convolution back, and a skip. The
+    activations are ReLU, because ReLU6 is useful only after a batch norm. The last convolution starts at zero, so that
+    an untrained block is the identity.
+
+    Args:
+        channels: features of the input and of the output.
+        kernel: side of the depthwise convolution.
+        expand: inner channels as a multiple of ``channels``.
     """
 
     def __init__(self, channels: int, kernel: int, expand: int) -> None:
@@ -33,14 +40,16 @@ class MobileBlock(nn.Module):
         nn.init.zeros_(self.project.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.project(functional.relu(self.depthwise(functional.relu(self.expand(x)))))
+        """Return features of the same shape as ``x``, N×channels×H×W."""
+        features: Tensor = x + self.project(functional.relu(self.depthwise(functional.relu(self.expand(x)))))
+        return features
 
 
 class MobileNet(nn.Module):
-    """Blocks at the size of the LR image, then a pixel shuffle ×2, or two for ×4; float NCHW RGB in 0..255.
+    """Mobile blocks at the size of the LR image, then one pixel shuffle for ×2 or two for ×4.
 
-    The net computes the difference to the nearest-neighbour upscaling of its input. All but the blocks is small, so
-    that subnets of fewer and smaller blocks save time: only ``hr_channels`` features are left where the image is large.
+    The net computes the difference to the nearest-neighbour upscaling of its input. Everything but the blocks is small,
+    so that fewer and smaller blocks save time: where the image is large there are only ``hr_channels`` features.
 
     Args:
         scale: 2 or 4.
@@ -68,6 +77,7 @@ class MobileNet(nn.Module):
         self.clamp = ClampPixels()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Upscale N×3×H×W RGB in 0..255 to N×3×(scale·H)×(scale·W); clamped to 0..255 in eval mode alone."""
         head = features = self.head(x)
         for stage in self.stages:
             for block in stage:  # type: ignore[attr-defined]
@@ -76,19 +86,33 @@ class MobileNet(nn.Module):
         for up in self.ups:
             features = self.shuffle(functional.relu(up(features)))
         anchor = functional.interpolate(x, scale_factor=self.scale, mode="nearest")
-        return self.clamp(in_full_precision(self.tail, features) + anchor)
+        sr: Tensor = self.clamp(in_full_precision(self.tail, features) + anchor)
+        return sr
 
     def at_scale(self, scale: int) -> nn.Module:
-        """Return the net itself; ValueError for another scale."""
+        """Return the net itself.
+
+        Raises:
+            ValueError: for another scale.
+        """
         return one_scale(self, scale)
 
 
 class Mobile(Supernet):
-    """MobileNetV3's space of Once-for-All, for super-resolution and without batch norm.
+    """The MobileNetV3 space of Once-for-All, for super-resolution and without batch norm.
 
-    Each of four stages has ``depth1`` … blocks, each block a kernel and an expansion (``width``). A smaller kernel is
-    the centre of the larger one times a learned matrix, 706 parameters a block. ×2 and ×4 share everything: the scale
-    is how many pixel shuffles there are.
+    There are four stages. The genes ``depth1`` … ``depth4`` are their numbers of blocks; each block has a gene for its
+    kernel and one for its expansion (``width``). A smaller kernel is the centre of the next larger one times a learned
+    matrix, with kernels of 3, 5 and 7 706 parameters per block. ×2 and ×4 share all weights and differ in the number of
+    pixel shuffles.
+
+    Args:
+        scales: the factors by which the net upscales, 2 and 4.
+        widths: choices of the expansion of a block.
+        depths: choices of the number of blocks of a stage.
+        kernels: choices of the side of a depthwise convolution.
+        channels: features at the size of the LR image.
+        hr_channels: features after each pixel shuffle.
     """
 
     STAGES = 4
@@ -115,25 +139,30 @@ class Mobile(Supernet):
         self.transforms = nn.ModuleDict({layer: nn.ParameterDict(_transforms(kernels)) for layer in layers})
 
     def _layers(self, subnet: Subnet) -> Iterator[tuple[int, int, str]]:
+        """Yield stage, index in the stage and name of each block of a subnet."""
         for stage in range(self.STAGES):
             for layer in range(subnet[f"depth{stage + 1}"]):
                 yield stage, layer, f"{stage + 1}_{layer + 1}"
 
     def kept_genes(self, subnet: Subnet) -> set[str]:
+        """Return the genes of the blocks that the subnet's depths keep."""
         layers = {f"{gene}{name}" for _, _, name in self._layers(subnet) for gene in ("kernel", "width")}
         return layers | {"scale"} | {f"depth{stage + 1}" for stage in range(self.STAGES)}
 
     def count_subnets(self, scale: int) -> int:
+        """Return the number of different subnets of a scale."""
         choices_of_block = len(self.genes["kernel1_1"]) * len(self.genes["width1_1"])
         return int(sum(choices_of_block**depth for depth in self.genes["depth1"]) ** self.STAGES)
 
     def build_subnet(self, subnet: Subnet) -> nn.Module:
+        """Return the subnet as an untrained net with parameters of its own."""
         stages: list[list[tuple[int, int]]] = [[] for _ in range(self.STAGES)]
         for stage, _, name in self._layers(subnet):
             stages[stage].append((subnet[f"kernel{name}"], subnet[f"width{name}"]))
         return MobileNet(subnet["scale"], self.channels, self.hr_channels, stages)
 
     def subnet_weights(self, subnet: Subnet) -> dict[str, Tensor]:
+        """Return the ``state_dict`` of the subnet's net: slices of the supernet's parameters, and smaller kernels."""
         net: Any = self.net
         weights = {f"head.{key}": value for key, value in net.head.named_parameters()}
         for stage, layer, name in self._layers(subnet):
@@ -155,12 +184,14 @@ class Mobile(Supernet):
         return weights | {f"tail.{key}": value for key, value in net.tail.named_parameters()}
 
     def blocks(self, subnet: Subnet) -> list[Block]:
+        """Return the blocks of a subnet in the order they run."""
         mobile = [
             self._mobile_block(subnet[f"kernel{name}"], subnet[f"width{name}"]) for _, _, name in self._layers(subnet)
         ]
         return [self._head_block(), *mobile, self._tail_block(subnet["scale"])]
 
     def all_blocks(self) -> list[Block]:
+        """Return every block that any subnet of the space has."""
         kernels, widths = self.genes["kernel1_1"], self.genes["width1_1"]
         mobile = [self._mobile_block(kernel, width) for kernel in kernels for width in widths]
         tails = [self._tail_block(scale) for scale in self.genes["scale"]]
@@ -177,6 +208,7 @@ class Mobile(Supernet):
 
     @torch.no_grad()
     def sort_channels(self, first: int) -> None:
+        """Sort the first inner channels of every block by importance; see :meth:`Supernet.sort_channels`."""
         stages: Any = self.net.stages
         for stage in stages:
             for block in stage:
@@ -188,12 +220,12 @@ class Mobile(Supernet):
 
 
 def _transforms(kernels: Sequence[int]) -> dict[str, nn.Parameter]:
-    """Return the matrices that make each kernel but the largest from the next larger one; the identity at first."""
+    """Return the matrices, identities at first, that turn the centre of a kernel into the next smaller kernel."""
     return {str(kernel): nn.Parameter(torch.eye(kernel**2)) for kernel in sorted(kernels)[:-1]}
 
 
 def _shrink_kernel(weight: Tensor, side: int, transforms: Any) -> Tensor:
-    """Return depthwise kernels of a smaller ``side``: at each step the centre times the matrix of the next side."""
+    """Return depthwise kernels of a smaller ``side``, made step by step from the largest."""
     for smaller in sorted((int(key) for key in transforms), reverse=True):
         if smaller < side:
             break

@@ -9,13 +9,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline_src.models import Description
-from pipeline_src.models.layers import ClampPixels, DepthToSpace, one_scale
+from pipeline_src.models.layers import ClampPixels, one_scale
 from pipeline_src.models.once_for_all.blocks import Block
 from pipeline_src.models.once_for_all.supernet import Subnet, Supernet, channel_importance, importance_order
+from pipeline_src.models.operators import DepthToSpace
 
 
 class PlainNet(nn.Module):
-    """ABPN (``abpn.py``) without its convolution in image space, each layer as wide as it is."""
+    """ABPN (``models/abpn``) without its convolution in image space, and with a width for each layer.
+
+    Args:
+        scale: the factor by which the net upscales.
+        widths: filters of each convolution but the last.
+    """
 
     def __init__(self, scale: int, widths: Sequence[int]) -> None:
         super().__init__()
@@ -34,21 +40,32 @@ class PlainNet(nn.Module):
         self.clamp = ClampPixels()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Upscale N×3×H×W RGB in 0..255 to N×3×(scale·H)×(scale·W); clamped to 0..255 in eval mode alone."""
         features = x
         for conv in self.convs:
             features = functional.relu(conv(features))
-        return self.upscale(self.clamp(self.last(features) + torch.cat([x] * self.scale**2, dim=1)))
+        sr: Tensor = self.upscale(self.clamp(self.last(features) + torch.cat([x] * self.scale**2, dim=1)))
+        return sr
 
     def at_scale(self, scale: int) -> nn.Module:
-        """Return the net itself; ValueError for another scale."""
+        """Return the net itself.
+
+        Raises:
+            ValueError: for another scale.
+        """
         return one_scale(self, scale)
 
 
 class Plain(Supernet):
     """ABPN with elastic depth and width: 3×3 convolutions alone, which every NPU is fast at.
 
-    ``depth`` is ABPN's number of inner convolutions; ``width1`` … are the filters of each. The scales share all but the
-    last convolution.
+    The gene ``depth`` is ABPN's number of inner convolutions; ``width1``, ``width2`` … are the filters of each
+    convolution. The scales share all but the last convolution.
+
+    Args:
+        scales: the factors by which the net upscales.
+        widths: choices of the filters of a convolution.
+        depths: choices of the number of inner convolutions.
     """
 
     def __init__(self, scales: list[int], widths: Sequence[int], depths: Sequence[int]) -> None:
@@ -65,15 +82,19 @@ class Plain(Supernet):
         return [subnet[f"width{i + 1}"] for i in range(subnet["depth"] + 2)]
 
     def kept_genes(self, subnet: Subnet) -> set[str]:
+        """Return the genes of the layers that the subnet's depth keeps."""
         return {"scale", "depth", *(f"width{i + 1}" for i in range(subnet["depth"] + 2))}
 
     def count_subnets(self, scale: int) -> int:
+        """Return the number of different subnets of a scale."""
         return sum(len(self.genes["width1"]) ** (depth + 2) for depth in self.genes["depth"])
 
     def build_subnet(self, subnet: Subnet) -> nn.Module:
+        """Return the subnet as an untrained net with parameters of its own."""
         return PlainNet(subnet["scale"], self._widths(subnet))
 
     def subnet_weights(self, subnet: Subnet) -> dict[str, Tensor]:
+        """Return the ``state_dict`` of the subnet's net: slices of the supernet's parameters."""
         weights, inputs = {}, 3
         convs: Any = self.convs
         for i, width in enumerate(self._widths(subnet)):
@@ -84,21 +105,23 @@ class Plain(Supernet):
         return weights | {"last.weight": tail.weight[:, :inputs], "last.bias": tail.bias}
 
     def blocks(self, subnet: Subnet) -> list[Block]:
+        """Return the blocks of a subnet in the order they run."""
         widths = [3, *self._widths(subnet)]
         convs = [Block("conv", i, o) for i, o in itertools.pairwise(widths)]
         return [*convs, Block("anchor", widths[-1], 3, scale=subnet["scale"])]
 
     def all_blocks(self) -> list[Block]:
+        """Return every block that any subnet of the space has."""
         widths = self.genes["width1"]
         convs = [Block("conv", i, o) for i in (3, *widths) for o in widths]
         return convs + [Block("anchor", i, 3, scale=scale) for scale in self.genes["scale"] for i in widths]
 
     @torch.no_grad()
     def sort_channels(self, first: int) -> None:
+        """Sort the first channels of every layer by importance; see :meth:`Supernet.sort_channels`."""
         convs: Any = self.convs
         tails: Any = list(self.tails.values())
-        shallow = self.genes["depth"][0] + 1  # from this layer on each may be the last one before the tails
-
+        shallow = self.genes["depth"][0] + 1  # from this layer on, each may be the last one before the tails
         groups = [([i], [convs[i + 1]]) for i in range(shallow)]
         groups.append(([*range(shallow, self.layers)], [*convs[shallow + 1 :], *tails]))
         for layers, consumers in groups:

@@ -1,9 +1,9 @@
 """Supernets: nets that are trained once and whose subnets are nets too.
 
-A subnet is a choice for each of the supernet's ``genes``: for a depth gene how many layers of a stage are kept, for a
-width gene how many of a layer's channels (the first ones), for a kernel gene the side of a depthwise convolution, for
-the scale gene by how much it upscales. Genes of layers that the depth leaves out are 0, so that equal nets are equal
-choices.
+A subnet is a choice for each of the supernet's ``genes``. The choice of a depth gene is the number of layers that a
+stage keeps, of a width gene the number of channels that a layer keeps (the first ones), of a kernel gene the side of a
+depthwise convolution, and of the scale gene the factor by which the net upscales. Genes of layers that the depth leaves
+out are 0, so that equal nets have equal genes.
 
 There is no elastic layer: a subnet is an ordinary net, and its weights are a function of the supernet's. A subnet
 module and an extracted subnet are therefore the same computation.
@@ -11,7 +11,7 @@ module and an extracted subnet are therefore the same computation.
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,15 @@ def dimension(gene: str) -> str:
 
 
 class Supernet(nn.Module):
-    """The large net of a space, whose subnets share its weights. ``genes``: the choices of each gene, ascending."""
+    """The large net of a space, whose subnets share its weights.
+
+    A space inherits from this class and defines ``kept_genes``, ``build_subnet``, ``subnet_weights``, ``blocks``,
+    ``all_blocks``, ``sort_channels`` and ``count_subnets``.
+
+    Attributes:
+        description: the scales of the net.
+        genes: the choices of each gene, ascending.
+    """
 
     description: Description
     genes: dict[str, tuple[int, ...]]
@@ -46,7 +54,7 @@ class Supernet(nn.Module):
         raise NotImplementedError
 
     def subnet_weights(self, subnet: Subnet) -> dict[str, Tensor]:
-        """Return the ``state_dict`` of that net: views and functions of the supernet's parameters."""
+        """Return the ``state_dict`` of the subnet's net: views and functions of the supernet's parameters."""
         raise NotImplementedError
 
     def blocks(self, subnet: Subnet) -> list[Block]:
@@ -113,7 +121,7 @@ class Supernet(nn.Module):
         return self.subnet(sampled | {"scale": scale})
 
     def choices(self) -> dict[str, tuple[int, ...]]:
-        """Return all choices by dimension."""
+        """Return all choices by dimension, ascending."""
         return {dimension(gene): choices for gene, choices in self.genes.items()}
 
     def subnet_module(self, subnet: Subnet) -> nn.Module:
@@ -121,7 +129,11 @@ class Supernet(nn.Module):
         return SubnetModule(self, subnet)
 
     def at_scale(self, scale: int) -> nn.Module:
-        """Return the largest subnet of a scale as a module; ValueError if the supernet lacks the scale."""
+        """Return the largest subnet of a scale as a module.
+
+        Raises:
+            ValueError: if the supernet lacks the scale.
+        """
         if scale not in self.description.scales:
             known = ", ".join(f"×{known}" for known in self.description.scales)
             raise ValueError(f"this net upscales {known}, not ×{scale}")
@@ -141,23 +153,40 @@ class SubnetModule(nn.Module):
         self._hidden_net = (net,)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return SR images of LR images, N×3×H×W in 0..255; clamped to 0..255 in eval mode alone."""
         (net,) = self._hidden_net
         sr: Tensor = functional_call(net.train(self.training), self.supernet.subnet_weights(self.genes), (x,))
         return sr
 
     def at_scale(self, scale: int) -> nn.Module:
-        """Return the module itself; ValueError for a scale other than the subnet's."""
+        """Return the module itself.
+
+        Raises:
+            ValueError: for a scale other than the subnet's.
+        """
         if scale != self.genes["scale"]:
             raise ValueError(f"this net upscales ×{self.genes['scale']}, not ×{scale}")
         return self
 
 
-def channel_importance(consumers: list[nn.Conv2d]) -> Tensor:
-    """Return the L1 norm of the weights that each input channel of these convolutions has in them all."""
+def channel_importance(consumers: Sequence[nn.Conv2d]) -> Tensor:
+    """Return the importance of each channel: the L1 norm of the weights that it is multiplied by.
+
+    Args:
+        consumers: all convolutions that take these channels.
+    """
     return torch.stack([conv.weight.abs().sum((0, 2, 3)) for conv in consumers]).sum(0)
 
 
 def importance_order(importance: Tensor, first: int) -> Tensor:
-    """Return the indices of channels: the first ones by descending importance, the others where they are."""
+    """Return an order of channels: the first ones by descending importance, the others where they are.
+
+    Args:
+        importance: of each channel.
+        first: how many channels to sort.
+
+    Returns:
+        The indices of the channels in this order.
+    """
     by_importance = importance[:first].argsort(descending=True, stable=True)
     return torch.cat([by_importance, torch.arange(first, len(importance), device=by_importance.device)])

@@ -19,11 +19,16 @@ from pipeline_src.models.layers import (
 
 
 class VDSR(nn.Module):
-    """Predicts what bicubic upscaling lacks in Y; one net for all scales, at the size of the SR image.
+    """Predicts what bicubic upscaling lacks in Y: one net for all scales, at the size of the SR image.
 
-    The published net takes the upscaled Y, in 0..1. Here it takes RGB, as every net: the bicubic upscaling is fixed
-    operators of its own, and what the net adds to Y goes to R, G and B alike, by 255/219. As YCbCr to RGB is linear,
-    that is the new Y beside the bicubic Cb and Cr.
+    The published net takes the upscaled Y in 0..1. This one takes RGB, as every net here, and has the bicubic upscaling
+    as a fixed convolution. What it adds to Y it adds to R, G and B alike, times 255/219. Because the conversion from
+    YCbCr to RGB is linear, this is the new Y with the bicubic Cb and Cr.
+
+    Args:
+        scales: the factors by which the net upscales.
+        channels: filters of every convolution but the last.
+        depth: number of convolutions.
     """
 
     def __init__(self, scales: list[int], channels: int, depth: int) -> None:
@@ -32,7 +37,7 @@ class VDSR(nn.Module):
         widths = [1, *[channels] * (depth - 1), 1]
         convs = [nn.Conv2d(i, o, 3, padding=1, bias=False) for i, o in pairwise(widths)]
         for conv in convs:
-            nn.init.normal_(conv.weight, std=(2 / (9 * conv.out_channels)) ** 0.5)  # He et al.'s, by fan-out
+            nn.init.normal_(conv.weight, std=(2 / (9 * conv.out_channels)) ** 0.5)  # He et al. (ICCV 2015), by fan-out
         self.upscale = FullPrecision(ByScale({scale: BicubicUpscale(scale) for scale in scales}))
         to_y = torch.tensor(Y_OF_RGB).reshape(1, 3, 1, 1) / 255
         self.luma = FullPrecision(FixedConv(to_y, torch.tensor([16 / 255])))
@@ -41,16 +46,31 @@ class VDSR(nn.Module):
         self.clamp = ClampPixels()
 
     def forward(self, x: Tensor) -> Tensor:
-        bicubic = self.upscale(x)
-        return self.clamp(bicubic + self.to_rgb(self.body(self.luma(bicubic))))
+        """Upscale N×3×H×W RGB in 0..255; only in the part that one scale needs. Clamped to 0..255 in eval mode alone."""
+        bicubic: Tensor = self.upscale(x)
+        sr: Tensor = self.clamp(bicubic + self.to_rgb(self.body(self.luma(bicubic))))
+        return sr
 
     def at_scale(self, scale: int) -> nn.Module:
-        """The net of one of its scales; only the bicubic upscaling differs."""
+        """Return the part of the net that upscales by ``scale``; its parameters are those of the net itself.
+
+        Raises:
+            ValueError: if the net lacks the scale.
+        """
         return one_scale(self, scale)
 
 
 def build(scales: list[int], channels: int = 64, depth: int = 20) -> VDSR:
-    """VDSR of ``depth`` convolutions, two or more, all but the last of ``channels`` filters."""
+    """Return an untrained VDSR; the defaults are those of the paper.
+
+    Args:
+        scales: the factors by which the net upscales.
+        channels: filters of every convolution but the last.
+        depth: number of convolutions, 2 or more.
+
+    Raises:
+        ValueError: if there are fewer convolutions.
+    """
     if depth < 2:
         raise ValueError(f"VDSR has 2 convolutions or more, not {depth}")
     return VDSR(scales, channels, depth)
