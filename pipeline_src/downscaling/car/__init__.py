@@ -1,6 +1,7 @@
-"""CAR's learned downscaler, for ×2 and ×4. The published code is not used; the formulas are its paper's.
+"""CAR's learned downscaler, for ×2 and ×4 (Sun & Chen, IEEE TIP 2020, arXiv 1907.12904).
 
-A net of the upscaler's kind rebuilds the image from what this one keeps, and both are trained together.
+It is trained together with a net that upscales its images. The published code is not used; the formulas are those of
+the paper.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -8,14 +9,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-TILE, OVERLAP = 768, 256  # HR pixels; what a tile keeps is farther from its border than the net sees,
-MOST_BLOCKS = 10  # with up to so many blocks: 122 pixels
+# HR pixels. The kept part of a tile is 128 pixels from its border, and a net of MOST_BLOCKS blocks sees as far as 122.
+TILE, OVERLAP = 768, 256
+MOST_BLOCKS = 10
 
 
 def build(
     scales: list[int], entry: int = 64, features: int = 128, head: int = 256, blocks: int = 5, offsets: bool = True
 ) -> Any:
-    """The untrained downscaler for the one scale of ``scales``, from torch's generator; defaults as published."""
+    """Return an untrained downscaler, initialised from torch's global generator; the defaults are those of the paper.
+
+    Args:
+        scales: the one factor by which it downscales, 2 or 4.
+        entry: features at the size of HR.
+        features: features at a quarter of it.
+        head: features at an eighth of it.
+        blocks: number of residual blocks.
+        offsets: whether it learns offsets of the taps.
+
+    Raises:
+        ValueError: for several scales, another one, or more than ``MOST_BLOCKS`` blocks.
+    """
     from pipeline_src.downscaling.car.network import MULTIPLE, Downscaler
 
     if len(scales) != 1 or MULTIPLE % scales[0]:
@@ -28,7 +42,15 @@ def build(
 
 
 def downscale(net: Any, hr: "np.ndarray") -> "np.ndarray":
-    """LR, uint8 ⌈H/s⌉×⌈W/s⌉×3 or without the 3, of HR, uint8 H×W×3 or H×W, in tiles that do not show."""
+    """Downscale an image of any size, in tiles that leave no seams.
+
+    Args:
+        net: a trained :class:`network.Downscaler`.
+        hr: uint8, H×W×3 or H×W.
+
+    Returns:
+        LR, uint8, ⌈H/scale⌉×⌈W/scale⌉×3, or without the 3 if ``hr`` has no colour.
+    """
     import numpy as np
     import torch
 
@@ -44,8 +66,8 @@ def downscale(net: Any, hr: "np.ndarray") -> "np.ndarray":
             tile = torch.from_numpy(rgb[top : top + TILE, left : left + TILE].astype(np.float32)).to(device)
             with torch.inference_mode():
                 out, _ = net(tile.permute(2, 0, 1)[None])
-            small = out[0].permute(1, 2, 0).clamp(0, 255).round().to(torch.uint8).cpu().numpy()
+            lr_tile = out[0].permute(1, 2, 0).clamp(0, 255).round().to(torch.uint8).cpu().numpy()
             (y0, y1), (x0, x1) = ((span.start // scale, -(-span.stop // scale)) for span in (rows, columns))
             y, x = top // scale, left // scale
-            lr[y0:y1, x0:x1] = small[y0 - y : y1 - y, x0 - x : x1 - x]
+            lr[y0:y1, x0:x1] = lr_tile[y0 - y : y1 - y, x0 - x : x1 - x]
     return lr if hr.ndim == 3 else to_grey(lr)

@@ -1,10 +1,10 @@
-"""The adaptive resampler of CAR (Sun & Chen, TIP 2020, arXiv 1907.12904): one operator, four ways to compute it.
+"""The adaptive resampler of CAR (Sun & Chen, IEEE TIP 2020, arXiv 1907.12904): one operator, computed in four ways.
 
-The LR pixel (y, x) is the sum over taps (i, j) of kernel · HR at
+The LR pixel (y, x) is the sum over taps (i, j) of their weight in the kernel times HR at
 
     (y + 0.5)·s − 0.5 + i − k//2 + s·down,   (x + 0.5)·s − 0.5 + j − k//2 + s·across
 
-between whose four neighbours it is interpolated. HR is padded by k//2 first, and beyond that the border pixel goes on.
+interpolated bilinearly between four pixels. HR is padded by k//2 before; beyond that its border pixels are repeated.
 """
 
 import importlib.util
@@ -17,24 +17,33 @@ from torch.nn import functional
 
 
 def taps_of(scale: int) -> int:
-    """Taps of a kernel along each side: 3·scale + 1, as the published code has it (its paper says 3·scale)."""
+    """Return the taps along each side of a kernel: 3·scale + 1, as in the published code; the paper says 3·scale."""
     return 3 * scale + 1
 
 
 def adaptive_resample(hr: Tensor, kernels: Tensor, down: Tensor, across: Tensor, scale: int) -> Tensor:
-    """LR, N×C×h×w float, of HR already padded, N×C×(s·h + 2·(k//2))×(s·w + 2·(k//2)) float.
+    """Resample HR with a kernel and offsets for each LR pixel.
 
-    ``kernels``, ``down`` and ``across`` are N×k²×h×w; the offsets are in LR pixels, −1..1 in CAR. Gradients go to these
-    three and, as in the paper, none to HR. Float32 RGB goes through the operator :func:`fused_resample`, on a CPU
-    and, with Triton, on a GPU; everything else through :func:`reference`.
+    Gradients go to kernels and offsets and, as in the paper, none to HR. Float32 RGB is computed by the operator
+    :func:`fused_resample`, on a CPU and, with Triton, on a GPU; everything else by :func:`reference`.
+
+    Args:
+        hr: N×C×(s·h + 2·(k//2))×(s·w + 2·(k//2)) float, already padded.
+        kernels: N×k²×h×w.
+        down: vertical offsets, N×k²×h×w in LR pixels; −1..1 in CAR.
+        across: horizontal offsets, likewise.
+        scale: the factor s by which it downscales.
+
+    Returns:
+        LR, N×C×h×w float.
     """
-    way = fused_resample if _loop_for(hr, kernels) else reference
-    lr: Tensor = way(hr.detach(), kernels, down, across, scale)
+    resample = fused_resample if _loop_for(hr, kernels) else reference
+    lr: Tensor = resample(hr.detach(), kernels, down, across, scale)
     return lr
 
 
 def _loop_for(hr: Tensor, kernels: Tensor) -> ModuleType | None:
-    """The module that computes it in one loop for these tensors, if one does."""
+    """Return the module that computes the operator in one loop for these tensors, or None."""
     if hr.shape[1] != 3 or not hr.dtype == kernels.dtype == torch.float32:
         return None
     if hr.device.type == "cpu":
@@ -50,7 +59,7 @@ def _loop_for(hr: Tensor, kernels: Tensor) -> ModuleType | None:
 
 @torch.library.custom_op("super_resolution::adaptive_resample", mutates_args=())
 def fused_resample(hr: Tensor, kernels: Tensor, down: Tensor, across: Tensor, scale: int) -> Tensor:
-    """:func:`adaptive_resample` of float32 RGB, as one operator that torch can trace and export."""
+    """Resample as :func:`adaptive_resample`, of float32 RGB, as one operator that torch can trace and export."""
     lr: Tensor = _loop(hr, kernels).forward(hr, kernels, down, across, scale)
     return lr
 
@@ -65,9 +74,9 @@ def _(hr: Tensor, kernels: Tensor, down: Tensor, across: Tensor, scale: int) -> 
 def _fused_backward(
     grad: Tensor, hr: Tensor, kernels: Tensor, down: Tensor, across: Tensor, scale: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of ``kernels``, ``down`` and ``across``, of the gradient N×3×h×w of the LR image."""
-    of_kernels, of_down, of_across = _loop(hr, kernels).backward(grad, hr, kernels, down, across, scale)
-    return of_kernels, of_down, of_across
+    """Return the gradients of kernels, down and across for the gradient of LR, N×3×h×w."""
+    kernels_grad, down_grad, across_grad = _loop(hr, kernels).backward(grad, hr, kernels, down, across, scale)
+    return kernels_grad, down_grad, across_grad
 
 
 @_fused_backward.register_fake
@@ -75,8 +84,8 @@ def _(
     grad: Tensor, hr: Tensor, kernels: Tensor, down: Tensor, across: Tensor, scale: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     n, taps, h, w = kernels.shape
-    of_kernels, of_down, of_across = (kernels.new_empty(n, h, w, taps).permute(0, 3, 1, 2) for _ in range(3))
-    return of_kernels, of_down, of_across
+    kernels_grad, down_grad, across_grad = (kernels.new_empty(n, h, w, taps).permute(0, 3, 1, 2) for _ in range(3))
+    return kernels_grad, down_grad, across_grad
 
 
 def _loop(hr: Tensor, kernels: Tensor) -> Any:
@@ -99,7 +108,7 @@ fused_resample.register_autograd(_backward, setup_context=_context)
 
 
 def reference(hr: Tensor, kernels: Tensor, down: Tensor, across: Tensor, scale: int) -> Tensor:
-    """The operator tap by tap in plain torch, for any dtype, device and number of channels."""
+    """Resample as :func:`adaptive_resample`, tap by tap in plain torch, for any dtype, device and channel count."""
     k = taps_of(scale)
     n, _, h, w = kernels.shape
     rows, columns = (_first_taps(length, scale, hr) for length in (h, w))
@@ -112,9 +121,9 @@ def reference(hr: Tensor, kernels: Tensor, down: Tensor, across: Tensor, scale: 
 
 
 def by_grid_sample(hr: Tensor, kernels: Tensor, down: Tensor, across: Tensor, scale: int) -> Tensor:
-    """The operator of standard ones, for files: all taps sampled side by side as an image k times as large.
+    """Resample with standard operators, for files; see :func:`adaptive_resample`.
 
-    Memory is k² times that of the LR image and its offsets.
+    All taps are sampled as one image that is k times as high and wide as LR, so it takes k² times the memory of LR.
     """
     k = taps_of(scale)
     n, _, h, w = kernels.shape
@@ -122,24 +131,24 @@ def by_grid_sample(hr: Tensor, kernels: Tensor, down: Tensor, across: Tensor, sc
     taps = torch.arange(k, device=hr.device, dtype=hr.dtype)
     y = rows[:, None, None, None] + taps[:, None] + scale * _side_by_side(down, k).view(n, h, k, w, k).transpose(2, 3)
     x = columns[:, None, None] + taps + scale * _side_by_side(across, k).view(n, h, k, w, k).transpose(2, 3)
-    places = torch.stack([2 * x / (hr.shape[3] - 1) - 1, 2 * y / (hr.shape[2] - 1) - 1], dim=-1)
-    grid = places.transpose(2, 3).reshape(n, h * k, w * k, 2)
+    positions = torch.stack([2 * x / (hr.shape[3] - 1) - 1, 2 * y / (hr.shape[2] - 1) - 1], dim=-1)
+    grid = positions.transpose(2, 3).reshape(n, h * k, w * k, 2)
     sampled = functional.grid_sample(hr, grid, mode="bilinear", padding_mode="border", align_corners=True)
     return k * k * functional.avg_pool2d(sampled * _side_by_side(kernels, k), k)
 
 
 def _side_by_side(taps: Tensor, k: int) -> Tensor:
-    """N×k²×h×w as N×1×(k·h)×(k·w)."""
+    """Return N×k²×h×w as N×1×(k·h)×(k·w)."""
     return functional.pixel_shuffle(taps, k)
 
 
 def _first_taps(length: int, scale: int, like: Tensor) -> Tensor:
-    """Where the first tap of each LR pixel lies along a side of the padded HR, its offset being zero."""
+    """Return the position along a side of the padded HR of each LR pixel's first tap, without an offset."""
     return (torch.arange(length, device=like.device, dtype=like.dtype) + 0.5) * scale - 0.5
 
 
 def _bilinear(hr: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """HR at the places (y, x), each N×h×w, between its pixels; beyond the border the border goes on."""
+    """Return HR at the positions (y, x), N×h×w each, interpolated; beyond the border its pixels are repeated."""
     n, c, height, width = hr.shape
     flat = hr.flatten(2)
 

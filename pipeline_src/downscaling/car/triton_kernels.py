@@ -1,8 +1,10 @@
-"""The adaptive resampler on an NVIDIA GPU, in Triton: a program has a few LR pixels with all of their taps.
+"""The adaptive resampler on an NVIDIA GPU, in Triton: a program computes a few LR pixels with all of their taps.
 
-Nothing is kept between, as in :mod:`.fused`: each tap's kernel and offsets are read once, and HR through the cache.
+As in :mod:`.fused` there are no intermediate results: kernels and offsets are read once, and HR through the cache.
+``lanes`` is the number of taps, k·k, rounded up to a power of 2; ``block`` is the number of LR pixels of a program.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,12 +12,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-PIXELS = 4  # of LR in a program
+PIXELS = 4  # LR pixels of a program
+
+kernel: Callable[[Callable[..., Any]], Any] = triton.jit
 
 
-@triton.jit
+@kernel
 def _neighbours(position, length):  # type: ignore[no-untyped-def]
-    """The two neighbours of positions, within the image, and how far they are from the first to the second."""
+    """Return the two pixels beside each position, within the image, and its distance from the first one."""
     floor = tl.floor(position)
     first = floor.to(tl.int32)
     low = tl.minimum(tl.maximum(first, 0), length - 1)
@@ -23,30 +27,29 @@ def _neighbours(position, length):  # type: ignore[no-untyped-def]
     return low, high, position - floor
 
 
-@triton.jit
+@kernel
 def _taps(  # type: ignore[no-untyped-def]
     down, across, pixels, h, w,
-    SCALE: tl.constexpr, K: tl.constexpr, TAPS: tl.constexpr, PIXELS: tl.constexpr,
+    scale: tl.constexpr, k: tl.constexpr, lanes: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """The program's LR pixels and their images; of each tap whether there is one, where its values lie, and where in
-    HR it falls."""
-    pixel = (tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS))[:, None]
-    tap = tl.arange(0, TAPS)[None, :]
-    inside = (pixel < pixels) & (tap < K * K)
-    place = pixel * (K * K) + tap
+    """Return the program's LR pixels and, for each tap, whether it exists, its index and its position in HR."""
+    pixel = (tl.program_id(0).to(tl.int64) * block + tl.arange(0, block))[:, None]
+    tap = tl.arange(0, lanes)[None, :]
+    inside = (pixel < pixels) & (tap < k * k)
+    index = pixel * (k * k) + tap
     image, y, x = pixel // (h * w), pixel // w % h, pixel % w
-    row = (y.to(tl.float32) + 0.5) * SCALE - 0.5 + tap // K + SCALE * tl.load(down + place, mask=inside, other=0)
-    column = (x.to(tl.float32) + 0.5) * SCALE - 0.5 + tap % K + SCALE * tl.load(across + place, mask=inside, other=0)
-    return pixel, image, inside, place, row, column
+    row = (y.to(tl.float32) + 0.5) * scale - 0.5 + tap // k + scale * tl.load(down + index, mask=inside, other=0)
+    column = (x.to(tl.float32) + 0.5) * scale - 0.5 + tap % k + scale * tl.load(across + index, mask=inside, other=0)
+    return pixel, image, inside, index, row, column
 
 
-@triton.jit
+@kernel
 def _forward(  # type: ignore[no-untyped-def]
     hr, kernels, down, across, lr, pixels, h, w, height, width,
-    SCALE: tl.constexpr, K: tl.constexpr, TAPS: tl.constexpr, PIXELS: tl.constexpr,
+    scale: tl.constexpr, k: tl.constexpr, lanes: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    pixel, image, inside, place, row, column = _taps(down, across, pixels, h, w, SCALE, K, TAPS, PIXELS)
-    weight = tl.load(kernels + place, mask=inside, other=0)
+    pixel, image, inside, index, row, column = _taps(down, across, pixels, h, w, scale, k, lanes, block)
+    weight = tl.load(kernels + index, mask=inside, other=0)
     y0, y1, fy = _neighbours(row, height)
     x0, x1, fx = _neighbours(column, width)
     for c in tl.static_range(3):
@@ -61,37 +64,37 @@ def _forward(  # type: ignore[no-untyped-def]
         tl.store(lr + pixel * 3 + c, total, mask=pixel < pixels)
 
 
-@triton.jit
+@kernel
 def _backward(  # type: ignore[no-untyped-def]
-    grad, hr, kernels, down, across, of_kernels, of_down, of_across, pixels, h, w, height, width,
-    SCALE: tl.constexpr, K: tl.constexpr, TAPS: tl.constexpr, PIXELS: tl.constexpr,
+    grad, hr, kernels, down, across, kernels_grad, down_grad, across_grad, pixels, h, w, height, width,
+    scale: tl.constexpr, k: tl.constexpr, lanes: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    pixel, image, inside, place, row, column = _taps(down, across, pixels, h, w, SCALE, K, TAPS, PIXELS)
-    weight = SCALE * tl.load(kernels + place, mask=inside, other=0)
+    pixel, image, inside, index, row, column = _taps(down, across, pixels, h, w, scale, k, lanes, block)
+    weight = scale * tl.load(kernels + index, mask=inside, other=0)
     y0, y1, fy = _neighbours(row, height)
     x0, x1, fx = _neighbours(column, width)
-    value = tl.zeros((PIXELS, TAPS), tl.float32)
-    by_row = tl.zeros((PIXELS, TAPS), tl.float32)
-    by_column = tl.zeros((PIXELS, TAPS), tl.float32)
+    value = tl.zeros((block, lanes), tl.float32)
+    by_row = tl.zeros((block, lanes), tl.float32)
+    by_column = tl.zeros((block, lanes), tl.float32)
     for c in tl.static_range(3):
         plane = hr + (image * 3 + c) * height * width
-        of_pixel = tl.load(grad + pixel * 3 + c, mask=pixel < pixels, other=0)
+        pixel_grad = tl.load(grad + pixel * 3 + c, mask=pixel < pixels, other=0)
         a = tl.load(plane + y0 * width + x0, mask=inside, other=0)
         b = tl.load(plane + y0 * width + x1, mask=inside, other=0)
         above, slope_above = a + fx * (b - a), b - a
         a = tl.load(plane + y1 * width + x0, mask=inside, other=0)
         b = tl.load(plane + y1 * width + x1, mask=inside, other=0)
         below, slope_below = a + fx * (b - a), b - a
-        value += of_pixel * (above + fy * (below - above))
-        by_row += of_pixel * (below - above)
-        by_column += of_pixel * (slope_above + fy * (slope_below - slope_above))
-    tl.store(of_kernels + place, value, mask=inside)
-    tl.store(of_down + place, weight * by_row, mask=inside)
-    tl.store(of_across + place, weight * by_column, mask=inside)
+        value += pixel_grad * (above + fy * (below - above))
+        by_row += pixel_grad * (below - above)
+        by_column += pixel_grad * (slope_above + fy * (slope_below - slope_above))
+    tl.store(kernels_grad + index, value, mask=inside)
+    tl.store(down_grad + index, weight * by_row, mask=inside)
+    tl.store(across_grad + index, weight * by_column, mask=inside)
 
 
 def forward(hr: Tensor, kernels: Tensor, down: Tensor, across: Tensor, scale: int) -> Tensor:
-    """As ``resampler.adaptive_resample``: float32, three channels, on CUDA."""
+    """Resample as :func:`resampler.adaptive_resample`, of float32 RGB on a GPU."""
     taps = [_by_pixel(x) for x in (kernels, down, across)]
     n, h, w, _ = taps[0].shape
     lr = taps[0].new_empty(n, h, w, 3)
@@ -102,22 +105,22 @@ def forward(hr: Tensor, kernels: Tensor, down: Tensor, across: Tensor, scale: in
 def backward(
     grad: Tensor, hr: Tensor, kernels: Tensor, down: Tensor, across: Tensor, scale: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As ``resampler.adaptive_resample_backward``, under the same conditions."""
+    """Return the gradients of kernels, down and across for the gradient of LR, N×3×h×w, all float32 on a GPU."""
     taps = [_by_pixel(x) for x in (kernels, down, across)]
     n, h, w, _ = taps[0].shape
     gradients = [torch.empty_like(taps[0]) for _ in range(3)]
     _launch(_backward, (_by_pixel(grad), hr.contiguous(), *taps, *gradients), (n, h, w), hr, scale)
-    of_kernels, of_down, of_across = (x.permute(0, 3, 1, 2) for x in gradients)
-    return of_kernels, of_down, of_across
+    kernels_grad, down_grad, across_grad = (x.permute(0, 3, 1, 2) for x in gradients)
+    return kernels_grad, down_grad, across_grad
 
 
-def _launch(kernel: Any, tensors: tuple[Tensor, ...], shape: tuple[int, int, int], hr: Tensor, scale: int) -> None:
+def _launch(program: Any, tensors: tuple[Tensor, ...], shape: tuple[int, int, int], hr: Tensor, scale: int) -> None:
     n, h, w = shape
     k = 3 * scale + 1
     height, width = hr.shape[2:]
-    kernel[(triton.cdiv(n * h * w, PIXELS),)](
+    program[(triton.cdiv(n * h * w, PIXELS),)](
         *tensors, n * h * w, h, w, height, width,
-        SCALE=scale, K=k, TAPS=triton.next_power_of_2(k * k), PIXELS=PIXELS,
+        scale=scale, k=k, lanes=triton.next_power_of_2(k * k), block=PIXELS,
     )  # fmt: skip
 
 

@@ -62,8 +62,8 @@ class ABPN(nn.Module):
         elif self.residual == "anchor":
             sr = self.upscale(self.clamp(last(features) + torch.cat([x] * self.scale**2, dim=1)))
         else:
-            upscaled = functional.interpolate(x, scale_factor=self.scale, mode=self.residual)
-            sr = self.clamp(self.upscale(last(features)) + upscaled)
+            difference = self.upscale(last(features))
+            sr = self.clamp(difference + functional.interpolate(x, scale_factor=self.scale, mode=self.residual))
         return sr
 
     def at_scale(self, scale: int) -> nn.Module:

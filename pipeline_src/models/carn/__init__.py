@@ -64,7 +64,7 @@ class CARN(nn.Module):
         self.clamp = ClampPixels()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Upscale N×3×H×W RGB in 0..255; only in the part that one scale needs. Clamped to 0..255 in eval mode alone."""
+        """Upscale N×3×H×W RGB in 0..255, in the part of :meth:`at_scale`; clamped to 0..255 in eval mode alone."""
         features: Tensor = self.body(self.head(self.sub_mean(x)))
         sr: Tensor = self.clamp(self.add_mean(self.tail(self.upscale(features))))
         return sr

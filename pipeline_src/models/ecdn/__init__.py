@@ -119,7 +119,7 @@ class ECDN(nn.Module):
         self.clamp = ClampPixels()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Upscale N×3×H×W RGB in 0..255; only in the part that one scale needs. Clamped to 0..255 in eval mode alone."""
+        """Upscale N×3×H×W RGB in 0..255, in the part of :meth:`at_scale`; clamped to 0..255 in eval mode alone."""
         between = (lambda features: up_and_down(features, self.upscale)) if self.mobile else None
         features: Tensor = self.body(self.head(self.sub_mean(x)), between)
         sr: Tensor = self.clamp(self.add_mean(self.tail(self.upscale(features))))

@@ -46,7 +46,7 @@ class VDSR(nn.Module):
         self.clamp = ClampPixels()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Upscale N×3×H×W RGB in 0..255; only in the part that one scale needs. Clamped to 0..255 in eval mode alone."""
+        """Upscale N×3×H×W RGB in 0..255, in the part of :meth:`at_scale`; clamped to 0..255 in eval mode alone."""
         bicubic: Tensor = self.upscale(x)
         sr: Tensor = self.clamp(bicubic + self.to_rgb(self.body(self.luma(bicubic))))
         return sr
