@@ -6,7 +6,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # pip leaves the compiling to the first import of each module, which must then be able to keep what it compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: report test lint bench paper ui
+.PHONY: report test lint docs bench paper ui
 
 report: $(READY) ## the pipeline, to results/report/index.html
 	python -m pipeline_src preset check
@@ -18,6 +18,9 @@ test: $(READY) ## slow files first, as tests/conftest.py puts them, not those of
 lint: $(READY)
 	ruff check . && ruff format --check . && mypy && lint-imports && snakemake --lint
 	python workflow/code_deps.py --check && python -m pipeline_src.config.reference --check
+
+docs: $(READY) ## the pages of docs/ and the API, to site/index.html
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 bench: $(READY) ## side-by-side speed measurements
 	for script in benchmarks/*.py; do python "$$script" || exit 1; done

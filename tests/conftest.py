@@ -1,5 +1,6 @@
-"""Fixtures to run stages: a folder with tiny params, and a small train.h5 of photographs."""
+"""Fixtures to run stages: a folder with tiny params, a small train.h5 of photographs, and a browser."""
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 from shared import ROOT, TINY, merged, photograph, stage_command, stage_environment
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,3 +63,15 @@ def train_h5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("h5") / "train.h5"
     hdf5.write(path, pairs())
     return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, headless; the test is skipped where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed (on Debian: apt install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()

@@ -24,7 +24,7 @@ SHARED = {"Recipe": "recipe", "PinnedFile": "pinned-file"}
 EXTENDED = {"Training": "Recipe", "Qat": "Recipe"}  # sections that have all keys of a shared one, and more
 HEAD = f"""# Keys of params.yaml
 
-Every key of [params.yaml](../../params.yaml), by section. `<name>` is a name of yours, of letters, digits, `_` and `-`;
+Every key of `params.yaml`, by section. `<name>` is a name of yours, of letters, digits, `_` and `-`;
 `[]` is each item of a list. A key without a default must be given. An unknown key is an error.
 
 This page is written by `{COMMAND}` from the schema in `pipeline_src/config`.

@@ -1,4 +1,4 @@
-"""Fixtures of the report's tests: working folders with results, finished reports, and a browser."""
+"""Fixtures of the report's tests: working folders with results, finished reports, and the page in a browser."""
 
 import shutil
 from collections.abc import Iterator
@@ -26,8 +26,6 @@ from made_results import (
 )
 
 from pipeline_src.reporting import tables
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="session")
@@ -86,18 +84,6 @@ def table(repository: Path) -> pd.DataFrame:
 def crowd(full_house: Path) -> pd.DataFrame:
     """The rows of many systems at the scales 2, 3 and 4 on one set."""
     return tables.read(full_house / "results/benchmark", list(MANY), list(MANY_SETS)).query("set == 'Set5'")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium, headless; the test is skipped where there is none."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed (on Debian: apt install chromium)")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
