@@ -100,12 +100,12 @@ def main() -> None:
 
     import h5py
     import torch
-    from pipeline_src.training.setup import precision_of, torch_device
 
     from pipeline_src import config, paths
     from pipeline_src.datasets.hdf5 import ImagePairs
     from pipeline_src.datasets.patches import Patches
     from pipeline_src.models import build
+    from pipeline_src.training.devices import precision_of, torch_device
     from pipeline_src.training.loop import _parts, fit
 
     spec, path = config.load().system(args.system), args.h5 or paths.TRAIN_H5

@@ -1,0 +1,1 @@
+"""Super-resolution networks from photographs to small, measured files on an edge device."""

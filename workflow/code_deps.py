@@ -6,6 +6,7 @@ stands as one folder. What every stage goes through, and no output depends on, i
 otherwise retrain every system.
 """
 
+import ast
 import re
 import sys
 from functools import cache
@@ -56,7 +57,7 @@ def modules_of(stage: str, graph: grimp.ImportGraph) -> set[str]:
     return {
         module
         for module in modules | parents
-        if (ROOT / file_of(module)).read_text().strip()
+        if _has_code(ROOT / file_of(module))
         and not any(module == name or module.startswith(f"{name}.") for name in shared)
     }
 
@@ -82,10 +83,19 @@ def _reads(module: Path, data: Path) -> bool:
 
 
 @cache
+def _has_code(path: Path) -> bool:
+    """Return whether a file is more than the docstring of a package, which no output can depend on."""
+    if path.name != "__init__.py":
+        return True
+    module = ast.parse(path.read_text())
+    return len(module.body) > (ast.get_docstring(module) is not None)
+
+
+@cache
 def _code_in(folder: Path) -> set[Path]:
-    """Return the modules and data files under a folder that are not empty."""
+    """Return the data files under a folder, and the modules that have code."""
     paths = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", *DATA)]
-    return {path.relative_to(ROOT) for path in paths if path.read_text().strip()}
+    return {path.relative_to(ROOT) for path in paths if _has_code(path)}
 
 
 def with_code_deps(text: str, graph: grimp.ImportGraph) -> str:

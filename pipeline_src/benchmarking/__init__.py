@@ -1,0 +1,1 @@
+"""Measurements of exported files: latency, memory, quality, and single operators."""

@@ -1,0 +1,1 @@
+"""Images as arrays: reading and writing, colour, MATLAB's imresize, and tiles."""

@@ -1,1 +1,1 @@
-"""The search for the best subnets of a once-for-all system."""
+"""The search of once-for-all systems: the latency table, the quality predictor, and the evolution."""

@@ -8,6 +8,11 @@ from pipeline_src.files import empty, sha256, write_json, write_table
 
 
 def prune(system: str) -> None:
+    """Write the nets of ``prune.<system>`` to ``results/nets/<system>/prune``, their curves and metrics beside them.
+
+    Raises:
+        UserError: If ``params.yaml`` prunes nothing of this system.
+    """
     params = config.load()
     if system not in params.prune:
         raise UserError(f"params.yaml: prune has no {system!r}; it has {', '.join(params.prune) or 'nothing'}")

@@ -7,6 +7,7 @@ from pipeline_src.files import empty, sha256, write_json, write_table
 
 
 def quantize(system: str) -> None:
+    """Write a PTQ and a QAT net of every net of the system, and their metrics, to ``results/quantize/<system>``."""
     params = config.load()
     import torch
 

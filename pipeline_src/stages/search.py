@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def search(system: str) -> None:
-    """Run the stage for one system of params.yaml."""
+    """Write the subnets that fit the budgets, and the tables of the search, to ``results/nets/<system>/search``.
+
+    Raises:
+        UserError: If ``params.yaml`` has no search for this system.
+    """
     params = config.load()
     if system not in params.search:
         raise UserError(f"params.yaml: search has no {system!r}; it has {', '.join(params.search) or 'nothing'}")

@@ -8,6 +8,10 @@ from pipeline_src.files import empty, write_json, write_table
 
 
 def train(system: str) -> None:
+    """Write the trained weights to ``results/nets/<system>``, curve and metrics to ``results/train/<system>``.
+
+    Under ``torchrun`` only the first process writes.
+    """
     params = config.load()
     from pipeline_src.models import SuperResolutionNet
     from pipeline_src.training import joint, shrinking

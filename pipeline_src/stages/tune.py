@@ -11,7 +11,11 @@ from pipeline_src.files import sha256, whole_file, write_table
 
 
 def tune(name: str) -> None:
-    """Run the stage for one entry of the section tune of params.yaml."""
+    """Write the trials of ``tune.<name>`` and a preset of the best values to ``results/tune/<name>``.
+
+    Raises:
+        UserError: If ``params.yaml`` has no ``tune.<name>``.
+    """
     params = config.load()
     if name not in params.tune:
         raise UserError(f"params.yaml has no tune.{name}; it has {', '.join(params.tune) or 'none'}")

@@ -29,7 +29,7 @@ LOSSES_READ_EVERY = 10  # steps: reading a loss waits for the GPU
 log = logging.getLogger(__name__)
 
 
-class Diverged(UserError):
+class DivergedError(UserError):
     """The loss is not finite."""
 
 
@@ -94,7 +94,7 @@ def fit(net: SuperResolutionNet, patches: Patches, recipe: Recipe, run: Training
         One row per validation: ``step``, ``loss`` and the metrics.
 
     Raises:
-        Diverged: if the loss is not finite.
+        DivergedError: if the loss is not finite.
         UserError: if the checkpoint is corrupt or of another net, or the processes cannot share a batch evenly.
     """
     return _Loop(net, patches, recipe, run).train()
@@ -188,7 +188,7 @@ class _Loop:
         self.unread.clear()
         for step, loss in enumerate(losses, done - len(losses)):
             if not math.isfinite(loss):
-                raise Diverged(
+                raise DivergedError(
                     f"the loss of {self.run.name} is {loss} at step {step}; lower its lr ({self.recipe.lr:g})"
                 )
         self.progress.losses += losses

@@ -9,7 +9,7 @@ from pipeline_src import config
 from pipeline_src.config import Recipe, Tune
 from pipeline_src.errors import UserError
 from pipeline_src.models import SuperResolutionNet
-from pipeline_src.training.loop import Diverged
+from pipeline_src.training.loop import DivergedError
 from pipeline_src.training.session import Options, TrainingSession
 
 WORST = 0.0  # dB: what TPE is told of a trial whose loss was not finite
@@ -61,7 +61,7 @@ def run_trials(
         try:
             label = f"tune@{name} {trial + 1} of {spec.trials}"
             psnr_y = session.fit(label, start(), trial_recipe, made_from, options)[-1]["psnr_y"]
-        except Diverged as error:
+        except DivergedError as error:
             log.warning("%s", error)
             psnr_y = None
         seconds = round(time.monotonic() - began, 1)

@@ -22,6 +22,7 @@ class Workers:
 
     @property
     def first(self) -> bool:
+        """Whether this process is the one that validates and writes."""
         return self.rank == 0
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
