@@ -16,7 +16,7 @@ test: $(READY) ## slow files first, as tests/conftest.py puts them, not those of
 	pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
-	ruff check . && ruff format --check . && mypy && lint-imports && snakemake --lint
+	ruff check . && ruff format --check . && mypy && lint-imports && deptry . && snakemake --lint
 	python workflow/code_deps.py --check && python -m pipeline_src.config.reference --check
 
 docs: $(READY) ## the pages of docs/ and the API, to site/index.html
