@@ -42,7 +42,7 @@ def empty(folder: Path) -> None:
 
 @contextmanager
 def _beside(path: Path, kind: str = "tmp") -> Iterator[Path]:
-    """A free path beside ``path`` that nothing is left of; what killed processes left of theirs goes too."""
+    """Yield a free path beside ``path`` and remove it afterwards, and those of killed processes before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".*.{kind}.{path.name}"):
         if not _is_running(left.name.split(".")[1]):
@@ -98,7 +98,11 @@ def write_table(path: Path, rows: Any, columns: Sequence[str] | None = None) -> 
 
 
 def read_json(path: Path) -> Any:
-    """What a stage wrote with :func:`write_json`; UserError if it did not run yet."""
+    """Return what a stage wrote with :func:`write_json`.
+
+    Raises:
+        UserError: If the file does not exist, because the stage has not run.
+    """
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
@@ -106,6 +110,6 @@ def read_json(path: Path) -> Any:
 
 
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

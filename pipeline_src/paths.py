@@ -10,7 +10,7 @@ SCRATCH = Path(".cache")  # resume checkpoints: outside the outs, because both l
 
 
 def results(stage: str, item: str = "") -> Path:
-    """The folder a stage writes to: ``results/<stage>`` or ``results/<stage>/<item>``."""
+    """Return the folder a stage writes to: ``results/<stage>`` or ``results/<stage>/<item>``."""
     return RESULTS / stage / item
 
 
@@ -18,17 +18,17 @@ TRAIN_H5 = results("build_h5") / "train.h5"
 
 
 def images_folder(role: str, name: str) -> Path:
-    """Where ``fetch@<name>`` puts its images and ``manifest.csv``; ``role`` is "training" or "evaluation"."""
+    """Return where ``fetch@<name>`` puts its images and ``manifest.csv``; ``role`` is "training" or "evaluation"."""
     return results("fetch", role) / name
 
 
 def weights(system: str) -> Path:
-    """The trained float weights of a system, as the stage train writes them."""
+    """Return the file of a system's trained float weights, as the stage train writes them."""
     return results("nets", system) / "weights.safetensors"
 
 
 def smaller_nets(maker: str, system: str) -> Path:
-    """The folder of what ``maker``, the stage prune or search, makes of a system; its nets are in ``nets/``."""
+    """Return the folder of what ``maker``, the stage prune or search, makes of a system; its nets are in ``nets/``."""
     return results("nets", system) / maker
 
 
@@ -51,14 +51,14 @@ def nets(system: str) -> dict[str, Path]:
 
 
 def quantized(net: str, variant: str) -> Path:
-    """The state of an int8 net of :func:`nets`; ``variant`` is "ptq" or "qat"."""
+    """Return the state file of an int8 net of :func:`nets`; ``variant`` is "ptq" or "qat"."""
     system, _, name = net.partition("/")
     return results("quantize", system) / "nets" / name / f"{variant}.safetensors"
 
 
 def downscaler(system: str) -> Path:
-    """The folder of a system's learned downscaler: ``weights.safetensors`` and ``lr.h5``; empty if it learns nothing.
+    """Return the folder of a system's learned downscaler, which is empty if it learns nothing.
 
-    ``lr.h5`` holds the LR images that the downscaler makes of the HR images of ``train.h5``.
+    It holds ``weights.safetensors``, and ``lr.h5``: the LR images that the downscaler makes of the HR of ``train.h5``.
     """
     return results("train", system) / "downscaler"

@@ -36,7 +36,7 @@ class Workers:
                 gradient.copy_(summed.view_as(gradient))
 
     def sum(self, value: torch.Tensor) -> torch.Tensor:
-        """The sum of a tensor over the processes."""
+        """Replace a tensor by its sum over the processes, and return it."""
         if self.size > 1:
             distributed.all_reduce(value)
         return value
@@ -56,7 +56,7 @@ class Workers:
 
 
 def join(device: torch.device) -> Workers:
-    """The processes of ``torchrun`` (NCCL on CUDA, else Gloo), or this one alone where it did not start us."""
+    """Join the processes of ``torchrun`` (NCCL on CUDA, else Gloo); without it this process is alone."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return Workers()
     if not distributed.is_initialized():
