@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes params.yaml into a folder: the repository's, with abpn_x3 alone and short trainings.
+    """Return a function that writes params.yaml into a folder: ours, with abpn_x3 alone and short trainings.
 
     Its argument is merged into these params.
     """

@@ -68,6 +68,7 @@ class Runner:
     to_output: Callable[[Any], np.ndarray]
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Return SR, uint8 sH×sW×3, of an LR image, uint8 H×W×3."""
         height, width = image.shape[:2]
         if min(height, width) < SMALLEST:
             missing = [(0, max(0, SMALLEST - side)) for side in (height, width)]

@@ -35,7 +35,7 @@ def round_to_8_bits(line: np.ndarray) -> None:
 
 
 @njit(nogil=True, cache=True)
-def resample(
+def resample(  # noqa: C901 (one compiled loop over blocks of lines, whose parts share buffers)
     image: np.ndarray,
     channels: int,
     row_taps: np.ndarray,

@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
 from pipeline_src.metrics.psnr_ssim import luma, psnr
 from pipeline_src.metrics.validation import upscale, validation_crops
+from pipeline_src.models import SuperResolutionNet
 from pipeline_src.models.once_for_all.supernet import Subnet, Supernet
+from pipeline_src.weights import load_net
 
 
 class SubnetEvaluator:
@@ -53,12 +56,24 @@ class SubnetEvaluator:
         return [self._measured[tuple(subnet.items())] for subnet in subnets]
 
     def _measure(self, subnet: Subnet) -> float:
-        net = extract_subnet(self.supernet, subnet)
+        net = extract_subnet(self.supernet, subnet).at_scale(self.scale)
         psnrs = [psnr(hr_luma, luma(upscale(net, lr).numpy()), self.scale) for lr, hr_luma in self.pairs]
         return float(np.mean(psnrs)) - self.bicubic_psnr
 
 
-def extract_subnet(supernet: Supernet, subnet: Subnet) -> nn.Module:
+def load_supernet(path: Path, scales: Sequence[int]) -> tuple[Supernet, dict[str, Any]]:
+    """Return the supernet of a weights file in eval mode, and its metadata.
+
+    Raises:
+        UserError: the file is missing or corrupt, holds no supernet, or one of other scales.
+    """
+    net, metadata = load_net(path, scales)
+    if not isinstance(net, Supernet):
+        raise UserError(f"{path} holds a net of the model {metadata['model']}, which has no subnets; retrain it")
+    return net, metadata
+
+
+def extract_subnet(supernet: Supernet, subnet: Subnet) -> SuperResolutionNet:
     """Return a subnet as a net by itself in eval mode, with copies of the supernet's weights."""
     net = supernet.build_subnet(subnet)
     net.load_state_dict(supernet.subnet_weights(subnet))

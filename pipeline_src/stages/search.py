@@ -12,6 +12,7 @@ from pipeline_src.errors import UserError
 from pipeline_src.files import empty, sha256, write_json, write_table
 
 if TYPE_CHECKING:
+    from pipeline_src.models import SuperResolutionNet
     from pipeline_src.training.session import TrainingSession
 
 
@@ -29,14 +30,14 @@ def search(system: str) -> None:
     import torch
 
     from pipeline_src.searching.latency import Table, latency_table, median_error
-    from pipeline_src.searching.quality import extract_subnet
+    from pipeline_src.searching.quality import extract_subnet, load_supernet
     from pipeline_src.searching.search import search_scales
     from pipeline_src.training.devices import torch_device
     from pipeline_src.training.session import TrainingSession, checkpoint_path
-    from pipeline_src.weights import learned_lr, load_net, save_net
+    from pipeline_src.weights import learned_lr, save_net
 
     session = TrainingSession(params.train, params.seed, params.threads, learned_lr(system))
-    supernet, trained_from = load_net(weights, scales)
+    supernet, trained_from = load_supernet(weights, scales)
     made_from = session.made_from | {"weights": sha256(weights)}
     empty(out / "nets")
     torch_device("cpu", threads=1)  # every subnet is measured by one thread
@@ -68,7 +69,7 @@ def search(system: str) -> None:
 
 
 def _fine_tune(
-    session: "TrainingSession", net: Any, recipe: config.Recipe | None, metadata: dict[str, Any]
+    session: "TrainingSession", net: "SuperResolutionNet", recipe: config.Recipe | None, metadata: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Train an extracted subnet in place, if there is a recipe, and return its curve from step 0 on."""
     curve: list[dict[str, Any]] = [{"step": 0, **session.validator(metadata["scales"])(net.to(session.device))}]

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,19 +16,18 @@ from pipeline_src.downscaling import LearnedDownscaler
 from pipeline_src.imaging.images import through_jpeg
 from pipeline_src.imaging.imresize import modcrop
 from pipeline_src.models import SuperResolutionNet
+from pipeline_src.training.shrinking import Shrinkable
 from pipeline_src.weights import build_downscaler, load_into, save_net
 
 
-@runtime_checkable
-class Shrinkable(SuperResolutionNet, Protocol):
-    """A supernet in one phase of its training (:class:`training.shrinking.Shrinking`)."""
-
-    def smallest(self) -> SuperResolutionNet:
-        """Return the smallest subnet of the phase."""
-
-
 class Joint(nn.Module):
-    """The net that :func:`training.loop.fit` trains: it takes HR, and adds the regularisers to the loss."""
+    """An upscaler and its learned downscaler: it takes HR, and adds the downscaler's regularisers to the loss.
+
+    Args:
+        upscaler: the net from LR to SR.
+        downscaler: from HR to LR.
+        spec: how LR is rounded, whether it goes through JPEG, and the weights of the regularisers.
+    """
 
     def __init__(self, upscaler: SuperResolutionNet, downscaler: LearnedDownscaler, spec: Downscaler) -> None:
         super().__init__()
@@ -45,15 +43,21 @@ class Joint(nn.Module):
         return Joint(self.upscaler.smallest(), self.downscaler, self.spec)
 
     def at_scale(self, scale: int) -> nn.Module:
-        """From HR to SR: in train mode with what is to be added to the loss, a scalar."""
+        """Return a module from HR to SR, which in train mode also returns a scalar to be added to the loss."""
         return _ThroughLR(self, self.upscaler.at_scale(scale))
+
+    def next_step(self) -> int:
+        """Return the number of the training step and count it."""
+        step = int(self.steps)
+        self.steps += 1
+        return step
 
 
 class _ThroughLR(nn.Module):
     def __init__(self, joint: Joint, upscaler: nn.Module) -> None:
         super().__init__()
         self.downscaler, self.upscaler, self.spec = joint.downscaler, upscaler, joint.spec
-        self.count: list[Tensor] = [joint.steps]  # in a list, so that it stays the buffer of the joint net
+        self._next_step = joint.next_step  # the method, so that the counter stays a buffer of the joint net alone
 
     def forward(self, hr: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         lr, sampling = self.downscaler(hr)
@@ -62,14 +66,12 @@ class _ThroughLR(nn.Module):
             sr: Tensor = self.upscaler(lr)
             return sr[..., : hr.shape[2], : hr.shape[3]]
         if self.spec.jpeg:
-            (steps,) = self.count
-            lr = _through_jpeg(lr, self.spec.jpeg, int(steps))
-            steps += 1
+            lr = _through_jpeg(lr, self.spec.jpeg, self._next_step())
         penalty = self.spec.offset_weight * sampling.offset_distance()
         penalty = penalty + self.spec.tv_weight * sampling.partial_variation()
-        given = self.upscaler(lr)
-        sr, of_upscaler = given if isinstance(given, tuple) else (given, 0.0)
-        return sr, penalty + of_upscaler
+        output = self.upscaler(lr)
+        sr, upscaler_penalty = output if isinstance(output, tuple) else (output, 0.0)
+        return sr, penalty + upscaler_penalty
 
 
 def untrained_downscaler(spec: Downscaler, scales: list[int], where: str) -> LearnedDownscaler | None:

@@ -4,7 +4,7 @@ import copy
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.nn import functional
 from pipeline_src.config import Recipe, ShrinkPhase, Training
 from pipeline_src.errors import UserError
 from pipeline_src.metrics.validation import Row
+from pipeline_src.models import SuperResolutionNet
 
 if TYPE_CHECKING:  # or every system would depend on the code of once-for-all nets
     from pipeline_src.models.once_for_all.supernet import Supernet
@@ -127,25 +128,31 @@ class _SmallestSubnet(nn.Module):
         return supernet.subnet_module(supernet.sample_subnet(random.Random(0), scale, smallest))  # noqa: S311
 
 
-class HasSmallest(Protocol):
+@runtime_checkable
+class Shrinkable(SuperResolutionNet, Protocol):
     """A net with a smallest subnet: a :class:`Shrinking`, or one that is trained together with a downscaler."""
 
-    def smallest(self) -> nn.Module:
+    def smallest(self) -> SuperResolutionNet:
         """Return the smallest subnet, as a net that can be validated."""
 
 
-def with_smallest(validate: Callable[[Any], Row]) -> Callable[[HasSmallest], Row]:
+def with_smallest(validate: Callable[[SuperResolutionNet], Row]) -> Callable[[SuperResolutionNet], Row]:
     """Return a validation of the largest subnet that also reports ``smallest``, the smallest subnet's PSNR Y."""
-    return lambda phase: validate(phase) | {"smallest": validate(phase.smallest())["psnr_y"]}
+
+    def validate_both(net: SuperResolutionNet) -> Row:
+        assert isinstance(net, Shrinkable)
+        return validate(net) | {"smallest": validate(net.smallest())["psnr_y"]}
+
+    return validate_both
 
 
 def shrink(
-    supernet: "Supernet",
+    supernet: SuperResolutionNet,
     recipe: Recipe,
     phases: Sequence[ShrinkPhase],
     distil: float,
     seed: int,
-    train: Callable[[Any, Recipe, list[int], int], list[Row]],
+    train: Callable[[SuperResolutionNet, Recipe, list[int], int], list[Row]],
 ) -> list[Row]:
     """Train the largest subnet and then phase after phase, in place, and return the curves joined.
 
@@ -161,6 +168,7 @@ def shrink(
         train: trains a net by a recipe at the given scales as phase number n (0: the largest subnet) and returns the
             curve.
     """
+    assert _is_supernet(supernet)  # see check
     choices: Choices = {dimension: all_choices[-1:] for dimension, all_choices in supernet.choices().items()}
     if not any(phase.dimension == "scale" for phase in phases):
         choices["scale"] = supernet.choices()["scale"]
@@ -182,7 +190,7 @@ def shrink(
     return curve
 
 
-def check(net: nn.Module, recipe: Training) -> None:
+def check(net: SuperResolutionNet, recipe: Training) -> None:
     """Check that the phases of a recipe fit a net.
 
     Raises:
@@ -212,5 +220,5 @@ def check(net: nn.Module, recipe: Training) -> None:
             raise UserError(f"no phase of train.shrink trains the {dimension} {missing}; add it, or take it out of net")
 
 
-def _is_supernet(net: nn.Module) -> "TypeGuard[Supernet]":
+def _is_supernet(net: SuperResolutionNet) -> "TypeGuard[Supernet]":
     return hasattr(net, "genes")

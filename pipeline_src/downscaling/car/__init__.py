@@ -4,10 +4,12 @@ It is trained together with a net that upscales its images. The published code i
 the paper.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from pipeline_src.downscaling import LearnedDownscaler
 
 # HR pixels. The kept part of a tile is 128 pixels from its border, and a net of MOST_BLOCKS blocks sees as far as 122.
 TILE, OVERLAP = 768, 256
@@ -16,7 +18,7 @@ MOST_BLOCKS = 10
 
 def build(
     scales: list[int], entry: int = 64, features: int = 128, head: int = 256, blocks: int = 5, offsets: bool = True
-) -> Any:
+) -> "LearnedDownscaler":
     """Return an untrained downscaler, initialised from torch's global generator; the defaults are those of the paper.
 
     Args:
@@ -41,7 +43,7 @@ def build(
     return Downscaler(scales[0], entry, features, head, blocks, offsets)
 
 
-def downscale(net: Any, hr: "np.ndarray") -> "np.ndarray":
+def downscale(net: "LearnedDownscaler", hr: "np.ndarray") -> "np.ndarray":
     """Downscale an image of any size, in tiles that leave no seams.
 
     Args:

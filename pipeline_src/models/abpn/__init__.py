@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline_src.models import Description
+from pipeline_src.models import Description, SuperResolutionNet
 from pipeline_src.models.layers import ClampPixels, in_full_precision, one_scale
 from pipeline_src.models.operators import DepthToSpace
 
@@ -77,7 +77,7 @@ class ABPN(nn.Module):
 
 def build(
     scales: list[int], channels: int = 28, depth: int = 4, residual: str = "anchor", image_conv: bool = True
-) -> ABPN:
+) -> SuperResolutionNet:
     """Return an untrained ABPN; the defaults are those of the paper.
 
     Args:

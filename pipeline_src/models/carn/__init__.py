@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pipeline_src.models import Description
+from pipeline_src.models import Description, SuperResolutionNet
 from pipeline_src.models.layers import (
     ByScale,
     Cascade,
@@ -78,7 +78,7 @@ class CARN(nn.Module):
         return one_scale(self, scale)
 
 
-def build(scales: list[int], mobile: bool = False, groups: int = 1) -> CARN:
+def build(scales: list[int], mobile: bool = False, groups: int = 1) -> SuperResolutionNet:
     """Return an untrained CARN, or CARN-M.
 
     Args:

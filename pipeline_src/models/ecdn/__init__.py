@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline_src.models import Description
+from pipeline_src.models import Description, SuperResolutionNet
 from pipeline_src.models.batch_norm import ScaleBatchNorm
 from pipeline_src.models.layers import (
     ByScale,
@@ -134,7 +134,7 @@ class ECDN(nn.Module):
         return one_scale(self, scale)
 
 
-def build(scales: list[int], mobile: bool = False, groups: int = 4) -> ECDN:
+def build(scales: list[int], mobile: bool = False, groups: int = 4) -> SuperResolutionNet:
     """Return an untrained ECDN, or ECDN-M.
 
     Args:

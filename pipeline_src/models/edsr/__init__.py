@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from pipeline_src.models import Description
+from pipeline_src.models import Description, SuperResolutionNet
 from pipeline_src.models.layers import ClampPixels, FullPrecision, add_mean, one_scale, subtract_mean, upsampler
 
 
@@ -65,7 +65,7 @@ class EDSR(nn.Module):
         return one_scale(self, scale)
 
 
-def build(scales: list[int], channels: int = 64, blocks: int = 16, residual_scale: float = 1.0) -> EDSR:
+def build(scales: list[int], channels: int = 64, blocks: int = 16, residual_scale: float = 1.0) -> SuperResolutionNet:
     """Return an untrained EDSR; the defaults are those of the published baseline.
 
     The large published net has 256 channels, 32 blocks and a residual scale of 0.1.

@@ -7,8 +7,7 @@ blocks whose costs the search adds up.
 
 from collections.abc import Sequence
 
-from torch import nn
-
+from pipeline_src.models import SuperResolutionNet
 from pipeline_src.models.once_for_all.mobile import Mobile
 from pipeline_src.models.once_for_all.plain import Plain
 from pipeline_src.models.once_for_all.supernet import Subnet, Supernet
@@ -23,7 +22,7 @@ def build(
     channels: int = 32,
     hr_channels: int = 8,
     subnet: Subnet | None = None,
-) -> nn.Module:
+) -> SuperResolutionNet:
     """Return a supernet, or one of its subnets as an ordinary net.
 
     Args:

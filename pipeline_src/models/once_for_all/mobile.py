@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline_src.models import Description
+from pipeline_src.models import Description, SuperResolutionNet
 from pipeline_src.models.layers import ClampPixels, in_full_precision, one_scale
 from pipeline_src.models.once_for_all.blocks import Block
 from pipeline_src.models.once_for_all.supernet import Subnet, Supernet, channel_importance, importance_order
@@ -154,7 +154,7 @@ class Mobile(Supernet):
         choices_of_block = len(self.genes["kernel1_1"]) * len(self.genes["width1_1"])
         return int(sum(choices_of_block**depth for depth in self.genes["depth1"]) ** self.STAGES)
 
-    def build_subnet(self, subnet: Subnet) -> nn.Module:
+    def build_subnet(self, subnet: Subnet) -> SuperResolutionNet:
         """Return the subnet as an untrained net with parameters of its own."""
         stages: list[list[tuple[int, int]]] = [[] for _ in range(self.STAGES)]
         for stage, _, name in self._layers(subnet):

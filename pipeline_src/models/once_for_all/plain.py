@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline_src.models import Description
+from pipeline_src.models import Description, SuperResolutionNet
 from pipeline_src.models.layers import ClampPixels, one_scale
 from pipeline_src.models.once_for_all.blocks import Block
 from pipeline_src.models.once_for_all.supernet import Subnet, Supernet, channel_importance, importance_order
@@ -89,7 +89,7 @@ class Plain(Supernet):
         """Return the number of different subnets of a scale."""
         return sum(len(self.genes["width1"]) ** (depth + 2) for depth in self.genes["depth"])
 
-    def build_subnet(self, subnet: Subnet) -> nn.Module:
+    def build_subnet(self, subnet: Subnet) -> SuperResolutionNet:
         """Return the subnet as an untrained net with parameters of its own."""
         return PlainNet(subnet["scale"], self._widths(subnet))
 

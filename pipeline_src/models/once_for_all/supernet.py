@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from pipeline_src.models import Description
+from pipeline_src.models import Description, SuperResolutionNet
 from pipeline_src.models.once_for_all.blocks import Block
 
 Subnet = dict[str, int]
@@ -49,7 +49,7 @@ class Supernet(nn.Module):
         """Return the genes of the layers that the subnet's depth keeps; the others are set to 0."""
         raise NotImplementedError
 
-    def build_subnet(self, subnet: Subnet) -> nn.Module:
+    def build_subnet(self, subnet: Subnet) -> SuperResolutionNet:
         """Return the subnet as an untrained net with parameters of its own."""
         raise NotImplementedError
 
@@ -149,6 +149,7 @@ class SubnetModule(nn.Module):
         self.description = Description((subnet["scale"],))
         with torch.device("meta"):
             net = supernet.build_subnet(subnet)
+        assert isinstance(net, nn.Module)  # every net is one; a Protocol cannot say so
         # A tuple hides the net from torch, which would otherwise count its empty parameters as this module's.
         self._hidden_net = (net,)
 

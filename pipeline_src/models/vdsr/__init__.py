@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pipeline_src.models import Description
+from pipeline_src.models import Description, SuperResolutionNet
 from pipeline_src.models.layers import (
     Y_OF_RGB,
     Y_RANGE,
@@ -60,7 +60,7 @@ class VDSR(nn.Module):
         return one_scale(self, scale)
 
 
-def build(scales: list[int], channels: int = 64, depth: int = 20) -> VDSR:
+def build(scales: list[int], channels: int = 64, depth: int = 20) -> SuperResolutionNet:
     """Return an untrained VDSR; the defaults are those of the paper.
 
     Args:
