@@ -6,7 +6,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # pip leaves the compiling to the first import of each module, which must then be able to keep what it compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: report test lint docs bench paper ui
+.PHONY: report test coverage lint docs bench paper ui
 
 report: $(READY) ## the pipeline, to results/report/index.html
 	python -m pipeline_src preset check
@@ -14,6 +14,9 @@ report: $(READY) ## the pipeline, to results/report/index.html
 
 test: $(READY) ## slow files first, as tests/conftest.py puts them, not those of the most tests
 	pytest -n auto --dist loadfile --no-loadscope-reorder
+
+coverage: $(READY) ## the tests, and which lines of the package none of them runs
+	PYTEST_ADDOPTS="--cov --cov-report=term:skip-covered" $(MAKE) test
 
 lint: $(READY)
 	ruff check . && ruff format --check . && mypy && lint-imports && deptry . && snakemake --lint
