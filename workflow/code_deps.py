@@ -24,8 +24,13 @@ DOWNSCALERS = dict.fromkeys(("train", "export", "benchmark"), "pipeline_src/down
 
 
 def import_graph() -> grimp.ImportGraph:
-    """Return the imports between the modules of the package, without those for type checking alone."""
-    return grimp.build_graph("pipeline_src", exclude_type_checking_imports=True, cache_dir=None)
+    """Return the imports between the modules of the package, without those for type checking and of shared code."""
+    graph = grimp.build_graph("pipeline_src", exclude_type_checking_imports=True, cache_dir=None)
+    for name in SHARED:
+        shared = f"pipeline_src.{name}"
+        for module in graph.find_descendants(shared) | {shared}:
+            graph.remove_module(module)
+    return graph
 
 
 def file_of(module: str) -> Path:
@@ -53,13 +58,7 @@ def modules_of(stage: str, graph: grimp.ImportGraph) -> set[str]:
         modules |= {other for module in inside for other in graph.find_upstream_modules(module)} - inside
         modules -= inside
     parents = {".".join(names[:depth]) for names in (m.split(".") for m in modules) for depth in range(1, len(names))}
-    shared = tuple(f"pipeline_src.{name}" for name in SHARED)
-    return {
-        module
-        for module in modules | parents
-        if _has_code(ROOT / file_of(module))
-        and not any(module == name or module.startswith(f"{name}.") for name in shared)
-    }
+    return {module for module in modules | parents if _has_code(ROOT / file_of(module))}
 
 
 def code_deps(stage: str, graph: grimp.ImportGraph) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which filters or weights of a net may go, as the pruners of NNI choose them."""
+"""Pruning: the filters or weights that a pruner selects are removed from a net."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,23 +9,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline_src.compression.channels import Channels, read
+from pipeline_src.compression.channels import Channels, Filter, read
 from pipeline_src.compression.importance import weight_importance
 from pipeline_src.config import Pruning
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
 from pipeline_src.models.batch_norm import ScaleBatchNorm
+from pipeline_src.pruners import PRUNERS, removes_weights
 from pipeline_src.weights import resize_layers
 
-PRUNERS = {"l1": "L1NormPruner", "l2": "L2NormPruner", "fpgm": "FPGMPruner", "level": "LevelPruner"}
-EXAMPLES, EXAMPLE_CROP = 16, 48  # images, and LR pixels of each
-
-Filter = tuple[str, int]  # the name of a convolution's weights, and which of its filters
+EXAMPLES, EXAMPLE_CROP = 16, 48  # number of images, and the side of each in LR pixels
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What became of a convolution: its filters, or with the pruner ``level`` its weights, and those that are left."""
+    """The size of a convolution before and after pruning.
+
+    Attributes:
+        layer: Name of the convolution in the net.
+        before: Number of filters, or of weights if the pruner removes single weights.
+        after: The same after pruning.
+    """
 
     layer: str
     before: int
@@ -33,27 +37,37 @@ class Layer:
 
 
 def prune(net: Any, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]) -> list[Layer]:
-    """Leave out what a pruner takes of ``net``, in place; returns what became of its layers.
+    """Prune a net in place.
 
-    ``images`` are a few LR images of each scale, uint8 H×W×3, as :func:`pruner_input` takes them.
-    The pruners of filters make the convolutions themselves smaller; the net gives the images it would give with those
-    filters at 0. ``level`` sets weights to 0, and keeps their gradients there. The others keep their values, or with
-    ``spec.initialise: random`` are drawn anew from torch's global generator. UserError as :func:`channels_to_go`.
+    Removing filters makes the convolutions smaller. The net then computes what it would compute with those filters set
+    to 0. Removing weights sets them to 0 and masks their gradients. The other weights keep their values, unless
+    ``spec.initialise`` is ``random``: then they are drawn from torch's global generator.
+
+    Args:
+        net: A net of ``pipeline_src.models``.
+        spec: What to prune, and how.
+        images: A few LR images of each scale, uint8 H×W×3; see :func:`examples`.
+
+    Returns:
+        The sizes of the convolutions, in the order of the net.
+
+    Raises:
+        UserError: As :func:`channels_to_remove`.
     """
     channels, state = read(net), net.state_dict()
-    seen = pruner_input(net, channels, spec, images)
-    if spec.pruner == "level":
-        masks = weights_to_keep(net, seen, spec)
-        layers = [Layer(_layer(name), mask.numel(), int(mask.sum())) for name, mask in masks.items()]
+    scores = pruner_input(net, channels, spec, images)
+    masks: dict[str, Tensor] = {}
+    if removes_weights(spec.pruner):
+        masks = weight_masks(net, scores, spec)
+        layers = [Layer(_layer_name(name), mask.numel(), int(mask.sum())) for name, mask in masks.items()]
     else:
-        masks = {}
-        gone = channels_to_go(channels, seen, spec)
-        layers = layers_of(channels, gone)
-        smaller = channels.cut(state, gone)
+        removed = channels_to_remove(channels, scores, spec)
+        layers = layer_sizes(channels, removed)
+        smaller = channels.remove(state, removed)
         resize_layers(net, smaller)
         net.load_state_dict(smaller)
     if spec.initialise == "random":
-        _draw_anew(net)
+        _initialise(net)
     for name, mask in masks.items():
         net.get_parameter(name).data *= mask
     if masks:
@@ -62,7 +76,8 @@ def prune(net: Any, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]) -
 
 
 def keep_zeros(net: nn.Module) -> None:
-    """Keep those weights of convolutions that are trained at 0 where they are 0."""
+    """Mask the gradients of trained convolution weights that are 0, so that training leaves them at 0."""
+    weight: Any  # Tensor.register_hook has no annotations
     for weight in net.parameters():
         if weight.requires_grad and weight.ndim == 4 and not weight.all():
             mask = weight != 0
@@ -70,19 +85,37 @@ def keep_zeros(net: nn.Module) -> None:
 
 
 def examples(training: ImagePairs, scales: Iterable[int]) -> dict[int, list[np.ndarray]]:
-    """What :func:`prune` looks at: the middles of some training images, so never of an evaluation image."""
+    """Return the LR images of each scale on which importance is measured: centre crops of training images.
+
+    Args:
+        training: The training images, never evaluation images.
+        scales: The scales of the net.
+
+    Returns:
+        Images of each scale, uint8 H×W×3.
+    """
     return {scale: list(training.middles(scale, EXAMPLES, EXAMPLE_CROP).values()) for scale in scales}
 
 
 def pruner_input(
     net: Any, channels: Channels, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]
 ) -> dict[str, Tensor]:
-    """The state of ``net`` as a pruner sees it: the weights themselves, or by ``spec.criterion`` their importance."""
+    """Return the state of a net as the pruner compares it.
+
+    Args:
+        net: A net of ``pipeline_src.models``.
+        channels: Its channels, from :func:`channels.read`.
+        spec: ``spec.criterion`` chooses between the weights and their importance.
+        images: LR images of each scale, uint8 H×W×3; unused if the weights themselves are compared.
+
+    Returns:
+        The net's state, in which the weights of convolutions are replaced by their importance if that is the criterion.
+    """
     return net.state_dict() | (weight_importance(net, channels, images) if spec.criterion == "importance" else {})
 
 
-def _draw_anew(net: nn.Module) -> None:
-    """Glorot's weights, and batch norms that have seen nothing: what a net starts from that knows nothing."""
+def _initialise(net: nn.Module) -> None:
+    """Draw weights by Glorot's scheme, and reset biases and batch norms."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and module.weight.requires_grad:
             nn.init.xavier_normal_(module.weight)
@@ -92,75 +125,110 @@ def _draw_anew(net: nn.Module) -> None:
             module.reset()
 
 
-def channels_to_go(channels: Channels, state: Mapping[str, Tensor], spec: Pruning) -> set[int]:
-    """The channels that a pruner of filters takes out of a net, of ``state`` as :func:`pruner_input` gives it.
+def channels_to_remove(channels: Channels, scores: Mapping[str, Tensor], spec: Pruning) -> set[int]:
+    """Return the channels that a pruner of filters removes.
 
-    ``dependency_aware``: what hangs together is one filter to the pruner, and of each layer the share
-    ``spec.sparsity`` goes, rounded down. ``normal``: the pruner looks at each convolution for itself, and a channel
-    goes if it took all that hangs together, so that less than the share goes. Either way the groups of a grouped
-    convolution stay alike, and of every layer a filter is left.
+    In the mode ``dependency_aware`` the filters that make one channel are one row to the pruner, and the share
+    ``spec.sparsity`` of each layer is removed, rounded down. In the mode ``normal`` the pruner sees each convolution by
+    itself, and a channel is removed if all of its filters were selected, so less than that share is removed. In both
+    modes the groups of a grouped convolution stay equally large, and every layer keeps at least one filter.
 
-    Raises UserError if a name of ``spec`` matches no convolution, or nothing can go.
+    Args:
+        channels: The channels of the net.
+        scores: Weights or importance by name, from :func:`pruner_input`.
+        spec: What to prune, and how.
+
+    Raises:
+        UserError: If a pattern of ``spec`` matches no convolution, or nothing can be removed.
     """
-    chosen = _selected(channels.convolutions, spec)
-    made_by = {
+    chosen = _chosen(channels.convolutions, spec)
+    candidates = {
         channel: filters
         for channel, filters in channels.filters().items()
         if all(name in chosen for name, _ in filters)
     }
-    families = channels.families(made_by)
+    families = channels.families(candidates)
     if spec.mode == "dependency_aware":
-        rows = {str(i): _together(state, [made_by[c] for c in family]) for i, family in enumerate(families)}
-        masks = nni_masks(spec, rows)
-        gone = {
-            c
-            for i, family in enumerate(families)
-            for c, kept in zip(family, masks[str(i)], strict=True)
-            if not kept.any()
-        }
+        removed = _select_by_family(families, scores, spec, candidates)
     else:
-        gone = _gone_by_layer(channels, state, spec, made_by)
-    strength = {c: float(_together(state, [filters]).abs().sum()) for c, filters in made_by.items()}
-    _leave_one_of_each(families, gone, strength)
-    _keep_groups_alike(channels, gone, strength)
-    if not gone:
+        removed = _select_by_convolution(channels, scores, spec, candidates)
+    strength = {channel: float(_rows(scores, [filters]).abs().sum()) for channel, filters in candidates.items()}
+    _keep_one_of_each(families, removed, strength)
+    _balance_groups(channels, removed, strength)
+    if not removed:
         raise UserError(
-            f"{spec.pruner} at sparsity {spec.sparsity:g}, mode {spec.mode}, takes no filter of this net; "
+            f"{spec.pruner} at sparsity {spec.sparsity:g}, mode {spec.mode}, removes no filter of this net; "
             "raise the sparsity, choose more layers or the mode dependency_aware"
         )
-    return gone
+    return removed
 
 
-def _gone_by_layer(
-    channels: Channels, state: Mapping[str, Tensor], spec: Pruning, made_by: Mapping[int, list[Filter]]
+def _select_by_family(
+    families: Sequence[list[int]],
+    scores: Mapping[str, Tensor],
+    spec: Pruning,
+    candidates: Mapping[int, list[Filter]],
 ) -> set[int]:
-    """The channels of which the pruner takes every filter, looking at each group of each convolution for itself."""
+    """Return the selected channels when all filters of a channel are one row."""
+    rows = {str(index): _rows(scores, [candidates[c] for c in family]) for index, family in enumerate(families)}
+    masks = _select(spec, rows)
+    return {
+        channel
+        for index, family in enumerate(families)
+        for channel, row in zip(family, masks[str(index)], strict=True)
+        if not row.any()
+    }
+
+
+def _select_by_convolution(
+    channels: Channels, scores: Mapping[str, Tensor], spec: Pruning, candidates: Mapping[int, list[Filter]]
+) -> set[int]:
+    """Return the channels of which every filter is selected when each group of each convolution is a layer."""
     rows: dict[str, Tensor] = {}
-    of: dict[str, list[Filter]] = {}
-    for name, weights in channels.convolutions.items():
-        filters = range(len(weights.filters))
-        for group in torch.tensor(filters).chunk(weights.groups):
-            free = [i for i in group.tolist() if weights.filters[i] in made_by]
+    filters_of: dict[str, list[Filter]] = {}
+    for name, conv in channels.convolutions.items():
+        indices = range(len(conv.outputs))
+        for group in torch.tensor(indices).chunk(conv.groups):
+            free = [index for index in group.tolist() if conv.outputs[index] in candidates]
             if free:
-                of[f"{name}:{free[0]}"] = [(name, i) for i in free]
-                rows[f"{name}:{free[0]}"] = state[name][free].flatten(1)
-    masks = nni_masks(spec, rows)
-    taken = {one for key, mask in masks.items() for one, kept in zip(of[key], mask, strict=True) if not kept.any()}
-    return {channel for channel, filters in made_by.items() if taken.issuperset(filters)}
+                filters_of[f"{name}:{free[0]}"] = [(name, index) for index in free]
+                rows[f"{name}:{free[0]}"] = scores[name][free].flatten(1)
+    selected = {
+        one
+        for key, mask in _select(spec, rows).items()
+        for one, row in zip(filters_of[key], mask, strict=True)
+        if not row.any()
+    }
+    return {channel for channel, filters in candidates.items() if selected.issuperset(filters)}
 
 
-def weights_to_keep(net: nn.Module, state: Mapping[str, Tensor], spec: Pruning) -> dict[str, Tensor]:
-    """Of each convolution that is chosen and trained, by the name of its weights, the mask of the pruner ``level``."""
+def weight_masks(net: nn.Module, scores: Mapping[str, Tensor], spec: Pruning) -> dict[str, Tensor]:
+    """Return which weights a pruner of single weights keeps.
+
+    Args:
+        net: The net.
+        scores: Weights or importance by name, from :func:`pruner_input`.
+        spec: What to prune, and how.
+
+    Returns:
+        A bool mask for the weights of each chosen and trained convolution, by the name of the weights.
+
+    Raises:
+        UserError: If a pattern of ``spec`` matches no convolution.
+    """
     names = [f"{name}.weight" for name, module in net.named_modules() if isinstance(module, nn.Conv2d)]
-    trained = {name: state[name] for name in names if net.get_parameter(name).requires_grad}
-    chosen = _selected(trained, spec)
-    masks = nni_masks(spec, {name: trained[name].flatten(1) for name in chosen})
+    trained = {name: scores[name] for name in names if net.get_parameter(name).requires_grad}
+    masks = _select(spec, {name: trained[name].flatten(1) for name in _chosen(trained, spec)})
     return {name: mask.view_as(trained[name]) for name, mask in masks.items()}
 
 
-def _selected(names: Iterable[str], spec: Pruning) -> list[str]:
-    """Those of the convolutions, by the names of their weights, that ``spec`` names and does not exclude."""
-    layers = {name: _layer(name) for name in names}
+def _select(spec: Pruning, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return PRUNERS[spec.pruner].select(rows, spec.sparsity, spec.scope)
+
+
+def _chosen(names: Iterable[str], spec: Pruning) -> list[str]:
+    """Return the names of weights whose convolutions ``spec`` includes and does not exclude."""
+    layers = {name: _layer_name(name) for name in names}
     for pattern in (*spec.layers, *spec.exclude):
         if not any(fnmatch(layer, pattern) for layer in layers.values()):
             some = ", ".join(sorted(layers.values())[:4])
@@ -173,63 +241,44 @@ def _selected(names: Iterable[str], spec: Pruning) -> list[str]:
     ]
 
 
-def _layer(weights: str) -> str:
+def _layer_name(weights: str) -> str:
     return weights.removesuffix(".weight")
 
 
-def _together(state: Mapping[str, Tensor], channels: Iterable[list[Filter]]) -> Tensor:
-    """A row for each channel: the weights of all the filters that make it."""
-    return torch.stack([torch.cat([state[name][index].flatten() for name, index in filters]) for filters in channels])
+def _rows(scores: Mapping[str, Tensor], channels: Iterable[list[Filter]]) -> Tensor:
+    """Return a row for each channel: the scores of all filters that make it."""
+    return torch.stack([torch.cat([scores[name][index].flatten() for name, index in filters]) for filters in channels])
 
 
-def nni_masks(spec: Pruning, layers: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What NNI's pruner leaves of each layer, a matrix with a row of weights for each filter: bool of the same shape.
-
-    To the pruners of filters a row is as strong as its weights are in the mean, however many they are: in the scope
-    ``global`` rows of different lengths are compared.
-    """
-    from nni.compression import pruning
-
-    # Each matrix stands in a 1×1 convolution, so that NNI sees filters, whatever the layer is and whatever it shares.
-    net = nn.Module()
-    for index, rows in enumerate(layers.values()):
-        filters, length = rows.shape
-        conv = nn.Conv2d(length, filters, 1, bias=False)
-        share = {"l1": length, "l2": length**0.5, "fpgm": length**0.5, "level": 1}[spec.pruner]
-        conv.weight.data = (rows.detach().float() / share)[:, :, None, None]
-        net.add_module(f"layer{index}", conv)
-    config: dict[str, Any] = {"op_types": ["Conv2d"], "sparse_ratio": spec.sparsity}
-    if spec.scope == "global":
-        config["global_group_id"] = "all"
-    _, masks = getattr(pruning, PRUNERS[spec.pruner])(net, [config]).compress()
-    return {name: masks[f"layer{index}"]["weight"][:, :, 0, 0] > 0 for index, name in enumerate(layers)}
-
-
-def _leave_one_of_each(families: Iterable[list[int]], gone: set[int], strength: Mapping[int, float]) -> None:
+def _keep_one_of_each(families: Iterable[list[int]], removed: set[int], strength: Mapping[int, float]) -> None:
     for family in families:
-        if gone.issuperset(family):
-            gone.remove(max(family, key=strength.__getitem__))
+        if removed.issuperset(family):
+            removed.remove(max(family, key=strength.__getitem__))
 
 
-def _keep_groups_alike(channels: Channels, gone: set[int], strength: Mapping[int, float]) -> None:
-    """Take the strongest channels back until the groups of each grouped convolution have equally many."""
-    grouped = [weights for weights in channels.convolutions.items() if weights[1].groups > 1]
+def _balance_groups(channels: Channels, removed: set[int], strength: Mapping[int, float]) -> None:
+    """Restore the strongest removed channels until all groups of each grouped convolution are equally large."""
+    grouped = [(name, conv) for name, conv in channels.convolutions.items() if conv.groups > 1]
     before = -1
-    while before != len(gone):
-        before = len(gone)
-        for name, weights in grouped:
+    while before != len(removed):
+        before = len(removed)
+        for name, conv in grouped:
             for side in ("in", "out"):
-                blocks = [members.tolist() for (_, its, _), members in weights.blocks(name) if its == side]
-                most = max(sum(channel not in gone for channel in block) for block in blocks)
-                for block in blocks:
-                    lost = sorted({c for c in block if c in gone}, key=lambda c: -strength[c])
-                    while sum(channel not in gone for channel in block) < most:
-                        gone.remove(lost.pop(0))
+                _balance([members.tolist() for key, members in conv.blocks(name) if key[1] == side], removed, strength)
 
 
-def layers_of(channels: Channels, gone: set[int]) -> list[Layer]:
-    """How many filters each convolution had and has."""
+def _balance(blocks: Sequence[list[int]], removed: set[int], strength: Mapping[int, float]) -> None:
+    """Restore channels of each block until it keeps as many as the largest one."""
+    largest = max(sum(channel not in removed for channel in block) for block in blocks)
+    for block in blocks:
+        candidates = sorted({c for c in block if c in removed}, key=lambda c: -strength[c])
+        while sum(channel not in removed for channel in block) < largest:
+            removed.remove(candidates.pop(0))
+
+
+def layer_sizes(channels: Channels, removed: set[int]) -> list[Layer]:
+    """Return the number of filters of each convolution before and after channels are removed."""
     return [
-        Layer(_layer(name), len(of.filters), sum(c not in gone for c in of.filters.tolist()))
-        for name, of in channels.convolutions.items()
+        Layer(_layer_name(name), len(conv.outputs), sum(c not in removed for c in conv.outputs.tolist()))
+        for name, conv in channels.convolutions.items()
     ]

@@ -2,17 +2,19 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline_src.config.base import Name, Section
 from pipeline_src.config.training import Recipe
+from pipeline_src.pruners import PRUNERS
 
 
 class Pruning(Section):
     """One way to prune a net."""
 
-    pruner: Literal["l1", "l2", "fpgm", "level"] = Field(
-        description="`l1`, `l2`: filters of smallest norm; `fpgm`: the most redundant filters; `level`: single weights."
+    pruner: str = Field(
+        description="; ".join(f"`{name}`: {pruner.description}" for name, pruner in PRUNERS.items()) + ".",
+        json_schema_extra={"enum": [*PRUNERS]},
     )
     sparsity: float = Field(gt=0, lt=1, description="Share of the filters, or of the weights, that is removed.")
     scope: Literal["layer", "global"] = Field(
@@ -30,12 +32,19 @@ class Pruning(Section):
     exclude: list[str] = Field(default=[], description="Convolutions to leave as they are, named in the same way.")
     criterion: Literal["importance", "weights"] = Field(
         default="importance",
-        description="Whether the pruner compares contributions to the image, or the weights themselves, as NNI.",
+        description="Whether the pruner compares the importance of weights for the image, or the weights themselves.",
     )
     initialise: Literal["surviving", "random"] = Field(
         default="surviving",
         description="Whether fine-tuning starts from the weights that survive, or from random ones.",
     )
+
+    @field_validator("pruner")
+    @classmethod
+    def _check_pruner(cls, name: str) -> str:
+        if name not in PRUNERS:
+            raise ValueError(f"there is no pruner {name!r}; choose one of {', '.join(PRUNERS)}")
+        return name
 
 
 class Prune(Section):

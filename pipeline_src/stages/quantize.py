@@ -4,6 +4,7 @@ from typing import Any
 
 from pipeline_src import command, config, paths, tracking
 from pipeline_src.files import empty, sha256, write_json, write_table
+from pipeline_src.pruners import removes_weights
 
 
 def quantize(system: str) -> None:
@@ -41,7 +42,9 @@ def quantize(system: str) -> None:
             quantization.save(ptq, prepared, metadata | {"variant": "ptq"})
             validate = session.validator(net.description.scales)
             metrics[name] = {"fp32": validate(net.to(session.device)), "ptq": validate(prepared.to(session.device))}
-            quantization.begin_qat(prepared, keep_zeros=trained_from.get("pruned", {}).get("pruner") == "level")
+            quantization.begin_qat(
+                prepared, keep_zeros=removes_weights(trained_from.get("pruned", {}).get("pruner", ""))
+            )
             curve = session.fit(f"quantize@{name}", prepared, recipe, made_from, options)
             quantization.end_qat(prepared)
             quantization.save(qat, prepared, metadata | {"variant": "qat"})

@@ -131,7 +131,7 @@ def test_least_goes_where_each_convolution_is_looked_at_by_itself() -> None:
     sizes = {}
     for mode in ("normal", "dependency_aware"):
         spec = Pruning.model_validate({"pruner": "l1", "sparsity": 0.5, "mode": mode})
-        sizes[mode] = len(pruning.channels_to_go(together, net.state_dict(), spec))
+        sizes[mode] = len(pruning.channels_to_remove(together, net.state_dict(), spec))
     assert 0 < sizes["normal"] < sizes["dependency_aware"]
 
 
@@ -219,8 +219,8 @@ def test_a_pruned_net_is_read_back_as_it_was(tmp_path: Path) -> None:
     [
         ({"layers": ["upscale.*"]}, "'upscale.*' matches no convolution that is trained; the net has body.0, body.10"),
         ({"exclude": ["nothing"]}, "'nothing' matches no convolution that is trained"),
-        ({"layers": ["body.12"]}, "l1 at sparsity 0.5, mode dependency_aware, takes no filter of this net; raise the"),
-        ({"sparsity": 0.01}, "l1 at sparsity 0.01, mode dependency_aware, takes no filter of this net"),
+        ({"layers": ["body.12"]}, "l1 at sparsity 0.5, mode dependency_aware, removes no filter of this net; raise the"),
+        ({"sparsity": 0.01}, "l1 at sparsity 0.01, mode dependency_aware, removes no filter of this net"),
     ],
 )
 def test_a_name_that_matches_nothing_and_a_net_that_stays_whole_are_refused(spec: dict[str, Any], message: str) -> None:
@@ -243,9 +243,9 @@ def test_what_a_filter_contributes_does_not_depend_on_the_scales_of_channels() -
     by_weights = by_contributions.model_copy(update={"criterion": "weights"})
     assert gone(net, by_contributions) == gone(twin, by_contributions)
     assert gone(net, by_weights) != gone(twin, by_weights)
-    assert channels.read(net).convolutions["body.0.weight"].filters[5] in gone(net, by_contributions)
+    assert channels.read(net).convolutions["body.0.weight"].outputs[5] in gone(net, by_contributions)
 
 
 def gone(net: Any, spec: Pruning) -> set[int]:
     of_net = channels.read(net)
-    return pruning.channels_to_go(of_net, pruning.pruner_input(net, of_net, spec, EXAMPLES), spec)
+    return pruning.channels_to_remove(of_net, pruning.pruner_input(net, of_net, spec, EXAMPLES), spec)

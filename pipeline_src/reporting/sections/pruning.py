@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline_src.config import Prune, Pruning
+from pipeline_src.pruners import PRUNERS
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.drawing import Theme, drawing, save
 from pipeline_src.reporting.section import Block, Section, Table, Text, figure_per_set, table
@@ -15,7 +16,6 @@ from pipeline_src.reporting.tables import NAMED, Column, deployed, rank
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PRUNERS = {"l1": "L1 norm", "l2": "L2 norm", "fpgm": "FPGM", "level": "level (weights)"}
 COLUMNS = (
     Column("system", "Net"),
     Column("how", "Pruned by"),
@@ -88,7 +88,7 @@ def _how(spec: Pruning) -> str:
     changed = [text for name, text in texts.items() if getattr(spec, name) != getattr(default, name)]
     if (spec.layers, spec.exclude) != (default.layers, default.exclude):
         changed.append("some layers")
-    return ", ".join([PRUNERS[spec.pruner], *changed])
+    return ", ".join([PRUNERS[spec.pruner].label, *changed])
 
 
 def draw(rows: pd.DataFrame, path: Path, theme: Theme) -> Path:
