@@ -23,7 +23,7 @@ from pipeline_src.training.workers import Workers, join
 
 PACKAGE = Path(__file__).parents[1]
 # Code that a resume checkpoint must not outlive: a half-trained net goes on only under the code that began it.
-CODE = ("compression", "datasets", "downscaling", "graph", "imaging", "metrics", "models", "training")
+CODE = ("compression", "datasets", "downscaling", "graph", "imaging", "metrics", "models", "pruners.py", "training")
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class TrainingSession:
 
 def checkpoint_path(name: str, identity: Mapping[str, Any]) -> Path:
     """Return where a training keeps its resume checkpoint; another identity, or other code, is another file."""
-    sources = sorted(file for folder in CODE for file in (PACKAGE / folder).rglob("*.py"))
+    sources = sorted(file for file in PACKAGE.rglob("*.py") if file.relative_to(PACKAGE).parts[0] in CODE)
     content = {**identity, "code": [sha256(source) for source in sources]}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
     return SCRATCH / "train" / f"{name.replace('/', '-').replace(' ', '-')}-{digest}.safetensors"
