@@ -18,7 +18,7 @@ aten = torch.ops.aten
 
 LARGEST_FACTOR = 100.0
 
-Reader = tuple[fx.Node, int]  # a convolution, and the first of its input channels that are read
+Reader = tuple[Any, int]  # a node that is a convolution, and the first of its input channels that are read
 
 
 def equalise(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:

@@ -111,7 +111,8 @@ def pruner_input(
     Returns:
         The net's state, in which the weights of convolutions are replaced by their importance if that is the criterion.
     """
-    return net.state_dict() | (weight_importance(net, channels, images) if spec.criterion == "importance" else {})
+    scores: dict[str, Tensor] = net.state_dict()
+    return scores | (weight_importance(net, channels, images) if spec.criterion == "importance" else {})
 
 
 def _initialise(net: nn.Module) -> None:

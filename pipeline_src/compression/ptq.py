@@ -1,4 +1,4 @@
-"""Post-training quantisation of one net, from calibration images to the layers that stay in float."""
+"""Post-training quantisation of the nets of a system: calibration images, sensitivity, layers that stay in float."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -16,7 +16,12 @@ from pipeline_src.graph.folding import GraphNet
 
 
 class CalibrationImages:
-    """LR crops from the middles of training images, so never of an evaluation image; loaded once per scale."""
+    """LR crops from the centres of training images, loaded once per scale.
+
+    Args:
+        training: The training images, never evaluation images.
+        settings: How many images, and the size of the crops.
+    """
 
     def __init__(self, training: ImagePairs, settings: Quantize) -> None:
         self.training, self.settings = training, settings
@@ -31,7 +36,7 @@ class CalibrationImages:
         return {scale: list(self.crops[scale].values()) for scale in scales}
 
     def manifest(self) -> list[dict[str, Any]]:
-        """Return a row for every crop that was used: which image, at which scale, and the SHA-256 of its pixels."""
+        """Return a row for every crop: its image, scale, size, and the SHA-256 of its pixels."""
         return [
             {
                 **dict(zip(("set", "file"), name.split("/", 1), strict=True)),
@@ -46,7 +51,15 @@ class CalibrationImages:
 
 
 class Sensitivity:
-    """The PSNR that each layer of one net loses when it alone is int8; ``rows`` are those of ``lost_by_layer``."""
+    """The PSNR that each layer of one net loses when it alone is int8.
+
+    Args:
+        validation: The validation images.
+        settings: How many images, and the size of the crops.
+
+    Attributes:
+        rows: The rows of :func:`lost_by_layer` of all scales measured so far.
+    """
 
     def __init__(self, validation: ImagePairs, settings: Quantize) -> None:
         self.validation, self.settings = validation, settings
@@ -70,14 +83,14 @@ def post_training_quantize(
     """Return a calibrated int8 net and the names of its layers that stay in float.
 
     Args:
-        folded: the float net, as ``folding.fold`` gives it.
-        images: to calibrate with.
-        float_layers: how many of the most sensitive layers stay in float, or their names, with ``*`` and ``?``.
-        sensitivity: of the system's first net.
-        measure: whether this is that first net, whose sensitivity is measured here.
+        folded: The float net, from :func:`folding.fold`.
+        images: The images to calibrate with.
+        float_layers: How many of the most sensitive layers stay in float, or their names, with ``*`` and ``?``.
+        sensitivity: Sensitivity of the system's first net.
+        measure: Whether this is that first net, whose sensitivity is measured here.
 
     Raises:
-        UserError: if a name matches no layer, or there is no image to calibrate with.
+        UserError: If a name matches no layer, or there is no image to calibrate with.
     """
     scales = folded.description.scales
     prepared = quantization.prepare(folded)

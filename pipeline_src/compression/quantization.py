@@ -1,8 +1,8 @@
 """Int8 nets through PyTorch's PT2E flow: post-training quantisation (PTQ) and quantisation-aware training (QAT).
 
-A *prepared* net is the float net with fake quantisation at every place the quantizer annotates: it computes what the
-int8 net will compute, and it can be trained. Its state (weights, scales, zero points, ranges) is what is kept;
-:func:`convert` turns it into the int8 net that the exporters take, which gives the same images to the bit.
+A *prepared* net is the float net with fake quantisation wherever the quantizer asks for it. It computes what the int8
+net will compute, and it can be trained. Its state (weights, scales, zero points, ranges) is what is saved.
+:func:`convert` turns it into the int8 net for the exporters, which gives bit-identical images.
 """
 
 import copy
@@ -19,14 +19,18 @@ from pipeline_src.errors import UserError
 from pipeline_src.graph.folding import GraphNet, constant, fit_for_int8
 from pipeline_src.weights import load_metadata, load_tensors, save_tensors
 
-# At its import torchao says of each of its CUDA kernels that it is not for this machine.
+# While it is imported, torchao warns about each CUDA kernel that this machine cannot use.
 logging.getLogger("torchao").setLevel(logging.ERROR)
 
 
 def prepare(folded: GraphNet, float_layers: Collection[str] = ()) -> GraphNet:
-    """A net of :func:`folding.fold` with fake quantisation, but in ``float_layers``; its weights are copies.
+    """Return a net with fake quantisation; its weights are copies.
 
-    Its observers are on and its ranges unset: :func:`calibration.calibrate` it next, or :func:`load` its state.
+    Its observers are on and its ranges are unset: call :func:`calibration.calibrate` or :func:`load` next.
+
+    Args:
+        folded: A net from :func:`folding.fold`.
+        float_layers: Names of layers that stay in float, as :func:`folding.layer_of` names them.
     """
     from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
@@ -41,14 +45,14 @@ def prepare(folded: GraphNet, float_layers: Collection[str] = ()) -> GraphNet:
 
 
 def begin_qat(prepared: nn.Module, keep_zeros: bool = False) -> None:
-    """Let quantisation steps of weights follow the weights, so that no pair can saturate whatever training makes of it.
+    """Let the quantisation steps of weights follow the weights, so that no pair can saturate during training.
 
-    The steps of activations stay as calibrated. If they followed the extremes that training meets, what calibration
-    found would be undone (CARN-M lost 0.9 dB that way in 60 steps).
+    The steps of activations stay as calibrated. If they followed the extremes during training, calibration would be
+    undone (CARN-M lost 0.9 dB in 60 steps).
 
     Args:
-        prepared: a calibrated net.
-        keep_zeros: whether weights that are 0 stay 0, for a net that was pruned weight by weight.
+        prepared: A calibrated net.
+        keep_zeros: Whether weights that are 0 stay 0, for a net whose single weights were pruned.
     """
     if keep_zeros:
         pruning.keep_zeros(prepared)
@@ -57,7 +61,7 @@ def begin_qat(prepared: nn.Module, keep_zeros: bool = False) -> None:
 
 
 def end_qat(prepared: nn.Module) -> None:
-    """Fix the quantisation steps of the weights as they are now, and round biases to the resulting steps."""
+    """Fix the quantisation steps of the weights, and round biases to the resulting steps."""
     for graph in prepared.modules():
         if isinstance(graph, fx.GraphModule):
             for node in graph.graph.nodes:
@@ -75,9 +79,9 @@ def _weight_quantizers(prepared: nn.Module) -> Iterator[Any]:
 
 
 def convert(prepared: GraphNet) -> GraphNet:
-    """The int8 net of a prepared one; the same images to the bit. The prepared net is left as it was.
+    """Return the int8 net of a prepared net, which gives bit-identical images; the prepared net is not changed.
 
-    Its operators are float ones between those that quantise and dequantise, the weights float before theirs.
+    Its graph has float operators between explicit quantisation and dequantisation, also of its float weights.
     """
     from torchao.quantization.pt2e import disable_observer
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
@@ -91,17 +95,21 @@ def convert(prepared: GraphNet) -> GraphNet:
 
 
 def save(path: Path, prepared: GraphNet, metadata: dict[str, Any]) -> None:
-    """Write a prepared net: its state alone, as safetensors."""
+    """Write the state of a prepared net as safetensors."""
     save_tensors(path, prepared.state_dict(), metadata)
 
 
 def float_layers(path: Path) -> list[str]:
-    """The layers that the net of :func:`save` leaves in float: to :func:`prepare` one that can take its state."""
+    """Return the layers that a saved net leaves in float; :func:`prepare` needs them before :func:`load`."""
     return list(load_metadata(path).get("float_layers", []))
 
 
 def load(path: Path, prepared: GraphNet) -> None:
-    """Give a net of :func:`prepare` the state of :func:`save`; UserError if that is of another net."""
+    """Load the state that :func:`save` wrote into a net of :func:`prepare`.
+
+    Raises:
+        UserError: If the file is missing or corrupt, or its state does not fit the net.
+    """
     tensors, _ = load_tensors(path)
     try:
         prepared.load_state_dict(tensors)

@@ -1,9 +1,9 @@
-"""Where an int8 super-resolution net is quantised: the annotator of PyTorch's PT2E flow for these nets' operators.
+"""The quantizer of PyTorch's PT2E flow for super-resolution nets: it annotates where a graph is quantised, and how.
 
-Int8 as TFLite specifies it: activations per tensor, asymmetric; weights per output channel, symmetric; one set of
-parameters through every operator that only moves values. An activation keeps the parameters its producer gave it, so no
-runtime has to rescale between two operators. Weights are rounded so that no sum of two products saturates on a CPU
-without VNNI (:mod:`saturation`): the same file then gives the same image on every CPU.
+Int8 follows TFLite's specification. Activations are asymmetric, per tensor. Weights are symmetric, per output channel.
+Operators that only move values keep the parameters of their input. An activation keeps the parameters of its producer,
+so no runtime has to rescale between two operators. Weights are rounded so that no sum of two products saturates on a
+CPU without VNNI (:mod:`saturation`): the same file then gives the same image on every CPU.
 """
 
 from collections.abc import Collection
@@ -30,25 +30,25 @@ aten = torch.ops.aten
 own = torch.ops.super_resolution
 
 MOVES = (own.depth_to_space.default, own.mirror_pad.default, aten.upsample_nearest2d.vec)  # only move values
-KEEP_RANGE = (*MOVES, aten.upsample_bilinear2d.vec)  # what they give has the range of what they take
+KEEP_RANGE = (*MOVES, aten.upsample_bilinear2d.vec)  # the output has the range of the input
 
-# The smallest scale an activation or a weight channel may get. torchao's default, the float32 epsilon, is too close to
-# the weights of a net that takes 0..255; so a channel of zeros is all this one decides.
+# The smallest scale of an activation or a weight channel. torchao's default, the float32 epsilon, is too close to the
+# scales of a net whose input is 0..255. This one is so small that only a channel of zeros gets it.
 EPS = 2.0**-24
 
 
 def pixels(step: float = 1.0) -> FixedQParamsQuantizationSpec:
-    """An 8-bit image: its values, 0..255 times ``step``, are the quantised values (less 128).
+    """Return the parameters of an 8-bit image, whose values are 0..255 times ``step``, quantised as these less 128.
 
-    So it enters the net exactly, and what a net gives saturates to 0..255 and is rounded once.
+    The image enters the net without error. The output of a net saturates to 0..255 and is rounded once.
     """
     return FixedQParamsQuantizationSpec(
         dtype=torch.int8, scale=step, zero_point=-128, quant_min=-128, quant_max=127, qscheme=torch.per_tensor_affine
     )
 
 
-# The plain FakeQuantize, not the fused one: that one rounds otherwise than the converted net does, by up to 5 levels on
-# a quarter of the pixels.
+# FakeQuantize and not its fused variant, whose rounding differs from the converted net by up to 5 levels on a quarter
+# of the pixels.
 ACTIVATION = QuantizationSpec(
     dtype=torch.int8,
     quant_min=-128,
@@ -58,8 +58,8 @@ ACTIVATION = QuantizationSpec(
 )
 
 
-class _WeightObserver(MovingAveragePerChannelMinMaxObserver):
-    """Sets a step per output channel; the range that torchao derives it from is ±127 steps."""
+class _WeightObserver(MovingAveragePerChannelMinMaxObserver):  # type: ignore[misc]  # torchao is not followed
+    """Sets a step for each output channel, as the range ±127 steps from which torchao derives it."""
 
     def _set_steps(self, steps: Tensor) -> None:
         for bound, value in ((self.min_val, -LARGEST_WEIGHT * steps), (self.max_val, LARGEST_WEIGHT * steps)):
@@ -68,26 +68,28 @@ class _WeightObserver(MovingAveragePerChannelMinMaxObserver):
 
 
 class TrainedWeightObserver(_WeightObserver):
-    """The smallest step in which no pair of weights saturates; later it grows where the weights have grown out of it.
+    """Sets the smallest step in which no pair of weights saturates, and later enlarges it where weights have grown.
 
-    It never shrinks, which would undo how calibration has chosen to round the weights.
+    It never reduces a step, which would undo the rounding that calibration has chosen.
     """
 
     def forward(self, weight: Tensor) -> Tensor:
+        """Set the steps, and return the weights."""
         weights = weight.detach()
         steps = smallest_step(weights)
         if self.max_val.numel():
             before = self.max_val / LARGEST_WEIGHT
-            rounded = (weights.flatten(1) * (1 / before.clamp(min=EPS))[:, None]).round()  # as torch does it
+            rounded = (weights.flatten(1) * (1 / before.clamp(min=EPS))[:, None]).round()  # like torch
             steps = torch.where(fits(rounded), before, steps)
         self._set_steps(steps)
         return weight
 
 
-class GivenWeightObserver(_WeightObserver):
-    """The step in which the weights keep their sum, for weights that are never trained."""
+class FixedWeightObserver(_WeightObserver):
+    """Sets the step in which the weights keep their sum, for weights that are never trained."""
 
     def forward(self, weight: Tensor) -> Tensor:
+        """Set the steps at the first call, and return the weights."""
         if not self.max_val.numel():
             steps = [sum_keeping_step(channel.flatten().double().numpy()) for channel in weight.detach().cpu()]
             self._set_steps(torch.tensor(steps, device=weight.device))
@@ -106,14 +108,15 @@ def _weights(observer: Any) -> QuantizationSpec:
 
 
 TRAINED_WEIGHT = _weights(TrainedWeightObserver)
-GIVEN_WEIGHT = _weights(GivenWeightObserver)
+FIXED_WEIGHT = _weights(FixedWeightObserver)
 
 
-class SuperResolutionQuantizer(Quantizer):
-    """Annotates the operators of a graph of :func:`folding.fold`, without its clamp.
+class SuperResolutionQuantizer(Quantizer):  # type: ignore[misc]  # torchao is not followed
+    """Annotates the operators of a graph from :func:`folding.fit_for_int8`.
 
-    ``float_layers`` (names of :func:`folding.layer_of`) compute in float. What they give is int8 where anything else
-    takes it.
+    Args:
+        float_layers: Layers that compute in float, by the names of :func:`folding.layer_of`. Their output is int8
+            unless only float layers read it.
     """
 
     def __init__(self, float_layers: Collection[str] = ()) -> None:
@@ -121,7 +124,12 @@ class SuperResolutionQuantizer(Quantizer):
         self.float_layers = {*float_layers}
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
-        fixed = _images(model)
+        """Annotate every operator of a graph, in place.
+
+        Raises:
+            UserError: If the graph has an operator that is not known.
+        """
+        images = _images(model)
         trained = {name for name, _ in model.named_parameters()}
         in_float = self._in_float(model)
         node: Any
@@ -129,37 +137,44 @@ class SuperResolutionQuantizer(Quantizer):
             if node.op != "call_function" or "quantization_annotation" in node.meta:
                 continue
             if node in in_float:
-                given = in_float >= {*node.users} or rectified(node)
-                image = {x: _as_produced(x) for x in node.all_input_nodes if x.op == "placeholder"}
-                _annotate(node, image, None if given else fixed.get(node, ACTIVATION))
+                stays_float = in_float >= {*node.users} or rectified(node)
+                inputs = {x: _as_produced(x) for x in node.all_input_nodes if x.op == "placeholder"}
+                _annotate(node, inputs, None if stays_float else images.get(node, ACTIVATION))
             elif node.target is aten.conv2d.default:
                 conv = Conv2dArguments(*node.args)
-                weight = TRAINED_WEIGHT if conv.weight.target in trained else GIVEN_WEIGHT
-                _annotate_with_relu(node, {conv.x: _as_produced(conv.x), conv.weight: weight}, fixed)
-            elif node.target in SUMS and all(isinstance(term, fx.Node) for term in node.args[:2]):
-                _annotate_with_relu(node, {term: _as_produced(term) for term in node.args[:2]}, fixed)
-            elif node.target in RELUS:
-                _annotate(node, {node.args[0]: _as_produced(node.args[0])}, fixed.get(node, ACTIVATION))
-            elif node.target is aten.cat.default:
-                _annotate_concatenation(node)
-            elif node.target in KEEP_RANGE:
-                _annotate(node, {node.args[0]: _as_produced(node.args[0])}, _as_produced(node.args[0]))
-            elif node in fixed and node.target is aten.mul.Tensor:  # the factor at the end
-                _annotate(node, {node.args[0]: _as_produced(node.args[0])}, fixed[node])
+                weight = TRAINED_WEIGHT if conv.weight.target in trained else FIXED_WEIGHT
+                _annotate_with_relu(node, {conv.x: _as_produced(conv.x), conv.weight: weight}, images)
             else:
-                raise UserError(f"the quantizer does not know the operator {node.target}; choose a net without it")
+                _annotate_operator(node, images)
         return model
 
     def _in_float(self, model: fx.GraphModule) -> set[fx.Node]:
+        """Return the operators of the layers that stay in float, with their ReLUs."""
         layers = {n for n in model.graph.nodes if n.op == "call_function" and layer_of(n) in self.float_layers}
         return layers | {next(iter(node.users)) for node in layers if rectified(node)}
 
     def validate(self, model: fx.GraphModule) -> None:
-        """Nothing: what is unknown, ``annotate`` refuses."""
+        """Do nothing: ``annotate`` refuses operators that are not known."""
+
+
+def _annotate_operator(node: Any, images: dict[fx.Node, Any]) -> None:
+    """Annotate an operator without weights."""
+    if node.target in SUMS and all(isinstance(term, fx.Node) for term in node.args[:2]):
+        _annotate_with_relu(node, {term: _as_produced(term) for term in node.args[:2]}, images)
+    elif node.target in RELUS:
+        _annotate(node, {node.args[0]: _as_produced(node.args[0])}, images.get(node, ACTIVATION))
+    elif node.target is aten.cat.default:
+        _annotate_concatenation(node)
+    elif node.target in KEEP_RANGE:
+        _annotate(node, {node.args[0]: _as_produced(node.args[0])}, _as_produced(node.args[0]))
+    elif node in images and node.target is aten.mul.Tensor:  # the factor at the end
+        _annotate(node, {node.args[0]: _as_produced(node.args[0])}, images[node])
+    else:
+        raise UserError(f"the quantizer does not know the operator {node.target}; choose a net without it")
 
 
 def _images(model: fx.GraphModule) -> dict[fx.Node, FixedQParamsQuantizationSpec]:
-    """The nodes that give an image, whose parameters are therefore known."""
+    """Return the nodes whose result is an image, with its known parameters."""
     images = {node: pixels(node.meta[STEP]) for node in model.graph.nodes if STEP in node.meta}
     last: Any = model.graph.output_node().args[0]
     (last,) = last
@@ -175,22 +190,22 @@ def _annotate(node: fx.Node, inputs: dict[fx.Node, Any], output: Any) -> None:
     node.meta["quantization_annotation"] = QuantizationAnnotation(inputs, output, _annotated=True)
 
 
-def _annotate_with_relu(node: fx.Node, inputs: dict[fx.Node, Any], fixed: dict[fx.Node, Any]) -> None:
-    """A ReLU behind a convolution or a sum is part of it: only what leaves the ReLU is quantised."""
+def _annotate_with_relu(node: fx.Node, inputs: dict[fx.Node, Any], images: dict[fx.Node, Any]) -> None:
+    """Annotate a convolution or a sum together with its ReLU, whose output alone is quantised."""
     if rectified(node):
         user = next(iter(node.users))
         _annotate(node, inputs, None)
-        _annotate(user, {}, fixed.get(user, ACTIVATION))
+        _annotate(user, {}, images.get(user, ACTIVATION))
     else:
-        _annotate(node, inputs, fixed.get(node, ACTIVATION))
+        _annotate(node, inputs, images.get(node, ACTIVATION))
 
 
 def _annotate_concatenation(node: Any) -> None:
-    parts = list(dict.fromkeys(node.args[0]))  # an anchor repeats its input: a shared spec must not refer to itself
+    parts = list(dict.fromkeys(node.args[0]))  # ABPN's anchor repeats its input, and a spec must not share with itself
     shared = SharedQuantizationSpec((parts[0], node))
     _annotate(node, {parts[0]: _as_produced(parts[0])} | dict.fromkeys(parts[1:], shared), shared)
 
 
 def _as_produced(producer: fx.Node) -> Any:
-    """The spec of an edge: the parameters its producer gave it."""
+    """Return the parameters that the producer of an activation gave it."""
     return pixels() if producer.op == "placeholder" else SharedQuantizationSpec(producer)

@@ -1,4 +1,4 @@
-"""What int8 costs layer by layer: the net in float but for one layer, on a few images."""
+"""The PSNR that each layer loses in int8: all other layers compute in float, on a few images."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
@@ -19,8 +19,8 @@ aten = torch.ops.aten
 Pair = tuple[np.ndarray, np.ndarray]  # LR and HR, uint8 H×W×3
 
 
-class _OnlyThese(fx.Interpreter):
-    """Runs a prepared graph with the fake quantisations at ``nodes`` alone."""
+class _PartlyQuantized(fx.Interpreter):
+    """Runs a prepared graph with fake quantisation at some nodes only."""
 
     def __init__(self, graph: fx.GraphModule, nodes: set[fx.Node]) -> None:
         super().__init__(graph)
@@ -34,46 +34,63 @@ class _OnlyThese(fx.Interpreter):
 
 
 def layers(graph: fx.GraphModule) -> dict[str, set[fx.Node]]:
-    """Of each layer of a prepared graph its fake quantisations: of its weights, if it has some, and of what it gives.
+    """Return the fake quantisation nodes of each layer: those of its weights and of its output.
 
-    By the names of :func:`folding.layer_of`; a ReLU behind a convolution or a sum is part of it. What only moves values
-    has no layer: they are quantised already.
+    A ReLU behind a convolution or a sum belongs to its layer. Operators that only move values belong to no layer, as
+    these values are quantised already.
+
+    Args:
+        graph: One scale of a prepared net.
+
+    Returns:
+        Nodes by the layer names of :func:`folding.layer_of`.
     """
-    found: dict[str, set[fx.Node]] = {}
+    nodes: dict[str, set[fx.Node]] = {}
     node: Any
     for node in graph.graph.nodes:
         if node.op == "call_module":
-            maker = node.args[0]
-            if maker.target in RELUS and rectified(maker.args[0]):
-                maker = maker.args[0]
-            if maker.op == "get_attr":
-                found.setdefault(layer_of(next(iter(node.users))), set()).add(node)
-            elif maker.op == "call_function" and maker.target not in (*MOVES, aten.cat.default):
-                found.setdefault(layer_of(maker), set()).add(node)
-    return found
+            source = node.args[0]
+            if source.target in RELUS and rectified(source.args[0]):
+                source = source.args[0]
+            if source.op == "get_attr":
+                nodes.setdefault(layer_of(next(iter(node.users))), set()).add(node)
+            elif source.op == "call_function" and source.target not in (*MOVES, aten.cat.default):
+                nodes.setdefault(layer_of(source), set()).add(node)
+    return nodes
 
 
 def lost_by_layer(graph: fx.GraphModule, pairs: Sequence[Pair], scale: int) -> Iterator[dict[str, Any]]:
-    """A row per layer: ``scale``, ``layer`` and ``lost_db``, the PSNR Y that is lost when only this layer is int8.
+    """Measure how much PSNR Y is lost when one layer is int8 and all others are float.
 
-    ``graph`` is the prepared one of a scale, calibrated; ``pairs`` are LR and HR images, uint8 H×W×3.
+    Args:
+        graph: One scale of a prepared net, calibrated.
+        pairs: LR and HR images, uint8 H×W×3.
+        scale: The scale of the graph.
+
+    Yields:
+        A row for each layer: ``scale``, ``layer`` and ``lost_db``, in dB.
     """
 
     def psnr_y(nodes: set[fx.Node]) -> float:
-        net = _OnlyThese(graph, nodes)
+        net = _PartlyQuantized(graph, nodes)
         upscaled = [(hr, upscale(net.run, torch.tensor(lr)).numpy()) for lr, hr in pairs]
         return sum(quality(hr, sr, scale).psnr_y for hr, sr in upscaled) / len(pairs)
 
-    whole = psnr_y(set())
+    float_psnr_y = psnr_y(set())
     for layer, nodes in layers(graph).items():
-        yield {"scale": scale, "layer": layer, "lost_db": whole - psnr_y(nodes)}
+        yield {"scale": scale, "layer": layer, "lost_db": float_psnr_y - psnr_y(nodes)}
 
 
 def layers_to_keep(wanted: int | Sequence[str], lost: Sequence[Mapping[str, Any]], names: Collection[str]) -> list[str]:
-    """The layers, of ``names``, that are to stay in float: the ``wanted`` worst, or those whose names match.
+    """Return the layers that stay in float.
 
-    ``lost`` are the rows of :func:`lost_by_layer`; of several scales a layer counts by the one where it costs most.
-    Raises UserError for a name (it may hold ``*`` and ``?``) that matches none.
+    Args:
+        wanted: How many of the layers that lose most, or patterns of names with ``*`` and ``?``.
+        lost: Rows of :func:`lost_by_layer`; at several scales the largest loss of a layer counts.
+        names: The layers of the net.
+
+    Raises:
+        UserError: If a pattern matches no layer.
     """
     if isinstance(wanted, int):
         worst: dict[str, float] = {}

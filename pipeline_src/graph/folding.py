@@ -1,4 +1,4 @@
-"""A net as a graph of the few operators that the quantizer and the exporters know, with all folded that can be."""
+"""Folding: a net as a graph of the few operators that the quantizer and the exporters know."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +20,7 @@ RESIZES: dict[Any, Literal["nearest", "bilinear"]] = {
     aten.upsample_nearest2d.vec: "nearest",
     aten.upsample_bilinear2d.vec: "bilinear",
 }
-STEP = "pixel_step"  # in a node's meta: it gives an image's pixels, exactly, in this step between two of their values
+STEP = "pixel_step"  # key of a node's meta: its result is an image, in this step between two values of a pixel
 
 
 class Conv2dArguments(NamedTuple):
@@ -35,63 +35,75 @@ class Conv2dArguments(NamedTuple):
     groups: int = 1
 
     def source(self) -> Any:
-        """The ``get_attr`` node of its weights: through their fake quantisation, where they have one."""
+        """Return the ``get_attr`` node of the weights, behind their fake quantisation if they have one."""
         return self.weight.args[0] if self.weight.op == "call_module" else self.weight
 
 
 def layer_of(node: Any) -> str:
-    """What a layer is called: a convolution by its weights (used several times, it is one layer), others by node."""
+    """Return the name of a node's layer: that of its weights if it is a convolution, else that of the node.
+
+    Convolutions that share their weights are one layer.
+    """
     weights = Conv2dArguments(*node.args).source() if node.target is aten.conv2d.default else None
     return str(weights.target).removesuffix(".weight") if weights else str(node.name)
 
 
 def rectified(node: Any) -> bool:
-    """Whether a ReLU is all that takes what a node gives."""
+    """Return whether a ReLU is the only reader of a node."""
     return len(node.users) == 1 and next(iter(node.users)).target in RELUS
 
 
 class GraphNet(nn.Module):
-    """A net as one graph per scale, each with weights of its own; train and eval mode are the same to it."""
+    """A net as one graph per scale, each with weights of its own; train and eval mode make no difference.
+
+    Args:
+        description: The description of the net.
+        graphs: A graph for each of its scales.
+    """
 
     def __init__(self, description: Description, graphs: Mapping[int, fx.GraphModule]) -> None:
         super().__init__()
         self.description = description
         for scale, graph in graphs.items():
-            # Anew, because exported graphs refuse train() and eval(), which batch norm and dropout would not follow.
-            anew = fx.GraphModule(graph, graph.graph)
-            anew.meta.update(graph.meta)
-            self.add_module(f"x{scale}", anew)
+            # A new module, because exported ones refuse train() and eval(), to protect batch norm and dropout.
+            module = fx.GraphModule(graph, graph.graph)
+            module.meta.update(graph.meta)
+            self.add_module(f"x{scale}", module)
 
     def at_scale(self, scale: int) -> fx.GraphModule:
-        """The graph of one scale, float NCHW in 0..255 on both sides, of any batch, height and width."""
+        """Return the graph of one scale: float32 N×3×H×W in 0..255 to N×3×sH×sW in 0..255, of any N, H and W."""
         graph = self.get_submodule(f"x{scale}")
         assert isinstance(graph, fx.GraphModule)
         return graph
 
 
 def fold(net: Any) -> GraphNet:
-    """A net (its ``description`` and ``at_scale``) in eval mode as graphs; the weights are copies.
+    """Return a net as graphs, in eval mode and with copies of its weights.
 
-    They give the same images but for the rounding of float32, and none of their operators holds a size. Batch norm is
-    folded. So are constant factors, but for that from 0..1 to 0..255 at the end: there a weight that is trained on
-    would lose its scale, and an exported file pays nothing for a factor.
+    The images are the same but for the rounding of float32, and no operator contains a size. Batch norm is folded, and
+    so are constant factors, except that from 0..1 to 0..255 at the end: folded into weights, it would change their
+    scale for training, and in an exported file a factor costs nothing.
+
+    Args:
+        net: A net with ``description`` and ``at_scale``, as those of ``pipeline_src.models``.
     """
     return GraphNet(net.description, {scale: _graph_of(net.at_scale(scale)) for scale in net.description.scales})
 
 
 def _graph_of(net: nn.Module) -> fx.GraphModule:
     folded: Any = copy.deepcopy(fold_batch_norm(net)).cpu().eval()
-    graph: Any = torch.export.export(folded, (torch.zeros(1, 3, 24, 32),)).module(check_guards=False)
+    graph: fx.GraphModule = torch.export.export(folded, (torch.zeros(1, 3, 24, 32),)).module(check_guards=False)
     _at_each_node(graph, _fold_factor, _rectify_parts, _add_shift_before_factor, _shift_by_a_channel)
     _finish(graph)
     return graph
 
 
 def fit_for_int8(graph: fx.GraphModule) -> None:
-    """Change a graph of :func:`fold` to what is the better int8 net: the same images, not yet clamped to 0..255.
+    """Change a graph of :func:`fold`, in place, so that it becomes a better int8 net.
 
-    Batch norm goes before concatenations. Quantising the output to 0..255 saturates as the clamp did. Weights that are
-    used several times get a bias for each use, because the steps in which int8 runtimes add it depend on the input.
+    The images are the same, but not clamped to 0..255, because their quantisation saturates in the same way. Batch norm
+    moves before concatenations. Weights that are used several times get a bias for each use, because the steps in which
+    int8 runtimes add a bias depend on the input.
     """
     _at_each_node(graph, _remove_clamp, _normalise_parts, _rectify_parts)
     _separate_biases(graph)
@@ -105,11 +117,11 @@ def _at_each_node(graph: fx.GraphModule, *changes: Callable[[fx.GraphModule, Any
 
 
 def _finish(graph: fx.GraphModule) -> None:
-    """Remove what nothing uses any more, and note the shape of every node."""
+    """Remove unused nodes and modules, and record the shape of every node."""
     graph.graph.eliminate_dead_code()
     graph.delete_all_unused_submodules()
     graph.recompile()
-    # PT2E skips nodes that it does not know to be tensors.
+    # PT2E skips nodes whose metadata has no tensor.
     FakeTensorProp(graph, FakeTensorMode(allow_non_fake_inputs=True)).propagate(torch.zeros(1, 3, 24, 32))
 
 
@@ -120,7 +132,7 @@ def _remove_clamp(graph: fx.GraphModule, node: Any) -> None:
 
 
 def constant(graph: fx.GraphModule, node: Any) -> Tensor:
-    """The parameter or buffer that a ``get_attr`` node reads."""
+    """Return the parameter or buffer that a ``get_attr`` node reads."""
     value: Any = graph
     for part in node.target.split("."):
         value = getattr(value, part)
@@ -129,9 +141,9 @@ def constant(graph: fx.GraphModule, node: Any) -> Tensor:
 
 
 def _fold_factor(graph: fx.GraphModule, node: Any) -> None:
-    """A factor behind a convolution goes into its weights (EDSR's residual scale)."""
+    """Fold a factor into the weights of the convolution before it (EDSR's residual scale)."""
     conv: Any = node.args[0] if node.target is aten.mul.Tensor else None
-    if not _is_convolution(conv) or not isinstance(node.args[1], float | int) or not _alone(conv):
+    if not _is_convolution(conv) or not isinstance(node.args[1], float | int) or not _is_exclusive(conv):
         return
     for part in conv.args[1:3]:
         if part is not None:
@@ -141,7 +153,7 @@ def _fold_factor(graph: fx.GraphModule, node: Any) -> None:
 
 
 def _separate_biases(graph: fx.GraphModule) -> None:
-    """Copy a bias that an earlier convolution has too."""
+    """Copy each bias that an earlier convolution uses too."""
     seen: set[str] = set()
     for node in list(_convolutions(graph)):
         conv = Conv2dArguments(*node.args)
@@ -159,10 +171,10 @@ def _convolutions(graph: fx.GraphModule) -> Iterator[Any]:
 
 
 def _normalise_parts(graph: fx.GraphModule, node: Any) -> None:
-    """A batch norm behind a concatenation goes before it, to each of the parts.
+    """Move a batch norm behind a concatenation before it, to each of the parts.
 
-    The parts of a dense block differ in range by up to fifty times, which its batch norms make good. Int8 has one scale
-    for all of a concatenation: the small parts would vanish in it (36 dB to the float net). Normalised they are alike.
+    The ranges of a dense block's parts differ by a factor of up to fifty, which batch norm evens out. In int8 a
+    concatenation has one scale, in which the small parts would vanish (36 dB to the float net).
     """
     conv = Conv2dArguments(*node.args) if _is_convolution(node) else None
     if conv is None or conv.bias is None or conv.x.target is not aten.cat.default:
@@ -170,22 +182,26 @@ def _normalise_parts(graph: fx.GraphModule, node: Any) -> None:
     weight, bias = (constant(graph, part).detach() for part in (conv.weight, conv.bias))
     if weight.shape != (conv.groups, 1, 1, 1):
         return
-    parts = list(_parts(conv.x))
-    channels = [part.meta["val"].shape[1] for part in parts]
     normalised = []
+    start = 0
     with graph.graph.inserting_before(node):
-        for i, (part, *its) in enumerate(zip(parts, weight.split(channels), bias.split(channels), strict=True)):
-            names = [f"{node.name}_{kind}_{i}" for kind in ("weight", "bias")]
-            own = [_parameter(graph, name, value.clone()) for name, value in zip(names, its, strict=True)]
-            arguments = conv._replace(x=part, weight=own[0], bias=own[1], groups=channels[i])
+        for i, part in enumerate(_parts(conv.x)):
+            end = start + part.meta["val"].shape[1]
+            arguments = conv._replace(
+                x=part,
+                weight=_parameter(graph, f"{node.name}_weight_{i}", weight[start:end].clone()),
+                bias=_parameter(graph, f"{node.name}_bias_{i}", bias[start:end].clone()),
+                groups=end - start,
+            )
             normalised.append(graph.graph.call_function(aten.conv2d.default, tuple(arguments)))
-        together = graph.graph.call_function(aten.cat.default, (normalised, 1))
-    node.replace_all_uses_with(together)
+            start = end
+        concatenation = graph.graph.call_function(aten.cat.default, (normalised, 1))
+    node.replace_all_uses_with(concatenation)
     graph.graph.erase_node(node)
 
 
 def _parts(node: Any) -> Iterator[Any]:
-    """What is concatenated, also of concatenations of concatenations."""
+    """Yield the parts of a concatenation, and those of concatenations among them."""
     if node.target is aten.cat.default:
         for part in node.args[0]:
             yield from _parts(part)
@@ -194,21 +210,21 @@ def _parts(node: Any) -> Iterator[Any]:
 
 
 def _rectify_parts(graph: fx.GraphModule, node: Any) -> None:
-    """A ReLU behind a concatenation goes before it, into the convolutions that made the parts."""
+    """Move a ReLU behind a concatenation before it, to each of the parts."""
     cat = node.args[0] if node.target in RELUS else None
     if cat is None or cat.target is not aten.cat.default or len(cat.users) > 1:
         return
     with graph.graph.inserting_before(cat):
-        rectified = {part: graph.graph.call_function(aten.relu.default, (part,)) for part in cat.args[0]}
-    cat.args = ([rectified[part] for part in cat.args[0]], *cat.args[1:])
+        relus = {part: graph.graph.call_function(aten.relu.default, (part,)) for part in cat.args[0]}
+    cat.args = ([relus[part] for part in cat.args[0]], *cat.args[1:])
     node.replace_all_uses_with(cat)
     graph.graph.erase_node(node)
 
 
 def _add_shift_before_factor(graph: fx.GraphModule, node: Any) -> None:
-    """The convolution that ends in 0..255, factor · x + shift, becomes a factor; its shift joins the bias before it."""
+    """Replace the last convolution, factor · x + shift, by a factor, and add its shift to the bias before it."""
     scaling = _scaling(graph, node)
-    if not scaling or not _is_convolution(node.args[0]) or not _alone(node.args[0]):
+    if not scaling or not _is_convolution(node.args[0]) or not _is_exclusive(node.args[0]):
         return
     factor, shift = scaling
     conv = node.args[0]
@@ -223,41 +239,43 @@ def _add_shift_before_factor(graph: fx.GraphModule, node: Any) -> None:
 
 
 def _shift_by_a_channel(graph: fx.GraphModule, node: Any) -> None:
-    """The mean that is subtracted from the image goes into the next convolution, by way of a channel that is 1.
+    """Fold the subtraction of the mean colour into the next convolution, through a fourth channel that is always 1.
 
-    In 8 bits an image less its mean falls between the levels; with the mean left in, its pixels are exact. A bias could
-    not carry it: the convolution pads with zeros, which stand for the mean, and so the channel must be padded too.
+    In 8 bits the pixels of an image are exact, but an image less its mean falls between the levels. A bias cannot do
+    this: the convolution pads with zeros, which stand for the mean, and so the fourth channel must be padded too.
     """
     scaling = _scaling(graph, node)
     user: Any = next(iter(node.users)) if len(node.users) == 1 else None
     if not scaling or node.args[0].op != "placeholder" or not _is_convolution(user):
         return
     factor, shift = scaling
-    behind = Conv2dArguments(*user.args)
-    if behind.x is not node or behind.groups != 1 or len(behind.weight.users) > 1:
+    following = Conv2dArguments(*user.args)
+    if following.x is not node or following.groups != 1 or len(following.weight.users) > 1:
         return
-    weight = constant(graph, behind.weight).data
+    weight = constant(graph, following.weight).data
     with graph.graph.inserting_before(node):
         pixels = torch.cat([factor * torch.eye(3), torch.zeros(1, 3)])[:, :, None, None]
-        first = _buffer(graph, "pixels_weight", pixels), _buffer(graph, "pixels_bias", torch.eye(4)[3])
-        node.args = tuple(Conv2dArguments(node.args[0], *first))
+        constants = _buffer(graph, "pixels_weight", pixels), _buffer(graph, "pixels_bias", torch.eye(4)[3])
+        node.args = tuple(Conv2dArguments(node.args[0], *constants))
     with graph.graph.inserting_before(user):
         channel = (weight * shift[:, None, None]).sum(dim=1, keepdim=True)
         widened = _parameter(graph, f"{user.name}_weight", torch.cat([weight, channel], dim=1))
-        user.args = tuple(behind._replace(weight=widened))
+        user.args = tuple(following._replace(weight=widened))
     node.meta[STEP] = factor
 
 
 def _scaling(graph: fx.GraphModule, node: Any) -> tuple[float, Tensor] | None:
-    """(factor, shift) of a convolution that is frozen and does nothing but factor · x + shift."""
+    """Return (factor, shift) of a convolution that computes factor · x + shift and is not trained; else None."""
     if not _is_convolution(node):
         return None
     conv = Conv2dArguments(*node.args)
     weight = constant(graph, conv.weight)
     channels = weight.shape[0]
     factor = weight.flatten()[0].item()
-    same = weight.shape == (channels, channels, 1, 1) and torch.equal(weight[..., 0, 0], factor * torch.eye(channels))
-    if not same or weight.requires_grad or conv.bias is None:
+    is_scaling = weight.shape == (channels, channels, 1, 1) and torch.equal(
+        weight[..., 0, 0], factor * torch.eye(channels)
+    )
+    if not is_scaling or weight.requires_grad or conv.bias is None:
         return None
     return factor, constant(graph, conv.bias).data
 
@@ -266,8 +284,8 @@ def _is_convolution(node: Any) -> bool:
     return isinstance(node, fx.Node) and node.target is aten.conv2d.default
 
 
-def _alone(conv: Any) -> bool:
-    """Only one operator takes what the convolution gives, and its weights are of no other convolution."""
+def _is_exclusive(conv: Any) -> bool:
+    """Return whether a convolution has only one reader and shares its weights and bias with no other."""
     return all(len(node.users) == 1 for node in (conv, *conv.args[1:3]) if node is not None)
 
 

@@ -38,7 +38,7 @@ def read(graph: fx.GraphModule) -> OperationGraph:
     In an int8 graph with some layers in float, explicit operations quantise and dequantise around these.
 
     Raises:
-        UserError: if the graph has an operator that the file formats have no counterpart of.
+        UserError: If the graph has an operator that the file formats have no counterpart of.
     """
     net = _Reader(graph).net
     net.operations = list(_with_conversions(net))
@@ -46,7 +46,7 @@ def read(graph: fx.GraphModule) -> OperationGraph:
 
 
 def _with_conversions(net: OperationGraph) -> Iterator[Operation]:
-    """The operations of a net, with a dequantisation before and a quantisation behind those that compute in float."""
+    """Yield the operations of a net, with a dequantisation before and a quantisation behind those in float."""
     dequantized: dict[Activation, Activation] = {}
     for operation in net.operations:
         if _is_int8(operation):
@@ -73,10 +73,13 @@ def _is_int8(operation: Operation) -> bool:
 
 
 class _Reader:
-    """Reads a graph node by node into ``net``.
+    """Reads a graph node by node.
 
-    ``activations`` and ``constants`` hold what the nodes read so far give, ``makers`` the operation behind each
-    activation. A constant is a tensor, or (int8 values, scales) of quantised weights.
+    Attributes:
+        net: The operations read so far.
+        activations: The activation that each node read so far makes.
+        constants: The constant that each node read so far gives: a tensor, or int8 values and scales of weights.
+        makers: The operation that makes each activation.
     """
 
     def __init__(self, graph: fx.GraphModule) -> None:
@@ -132,7 +135,14 @@ class _Reader:
             self._add(node, Convolution([x], [Activation(len(weights.values))], weights))
         elif node.target in RELUS:
             self._rectify(node, args[0], x)
-        elif node.target is own.depth_to_space.default:
+        elif node.target is aten.mul.Tensor and isinstance(args[1], float):
+            self._multiply(node, x, args[1])
+        else:
+            self._read_plain_operator(node, x, args)
+
+    def _read_plain_operator(self, node: Any, x: Activation, args: list[Any]) -> None:
+        """Read an operator that has one input, no weights, and an operation of its own."""
+        if node.target is own.depth_to_space.default:
             self._add(node, DepthToSpace([x], [Activation(x.channels // args[1] ** 2)], args[1]))
         elif node.target is own.mirror_pad.default:
             self._add(node, MirrorPad([x], [Activation(x.channels)], args[1]))
@@ -140,8 +150,6 @@ class _Reader:
             self._add(node, Resize([x], [Activation(x.channels)], RESIZES[node.target], _resize_factor(node, args)))
         elif node.target is aten.clamp.default and args[1:] == [0, 255]:
             self._add(node, Clamp([x], [Activation(x.channels)]))
-        elif node.target is aten.mul.Tensor and isinstance(args[1], float):
-            self._multiply(node, x, args[1])
         else:
             raise _unsupported(node)
 
@@ -171,7 +179,7 @@ class _Reader:
 
     def _rectify(self, node: fx.Node, before: fx.Node, x: Activation) -> None:
         maker = self.makers.get(x)
-        # A quantised activation has a dequantisation for each of its readers, so there the check says nothing.
+        # A quantised activation has one dequantisation per reader, so there the number of users means nothing.
         only_reader = len(before.users) == 1 and x.scale is None
         if isinstance(maker, Convolution | Sum) and only_reader:
             maker.relu = True
@@ -203,7 +211,7 @@ def _unsupported(node: Any) -> UserError:
 
 
 def _resize_factor(node: Any, args: list[Any]) -> int:
-    """How many times a resize upscales; UserError unless by the same whole factor in both directions."""
+    """Return the factor of a resize; UserError unless it is the same whole number in both directions."""
     factors = args[-1]
     aligned = RESIZES[node.target] == "bilinear" and args[2]
     if aligned or not factors or len({*factors}) > 1 or factors[0] % 1:

@@ -1,4 +1,4 @@
-"""A graph run on images while somebody looks at the values inside it."""
+"""Running a graph on images while recording the values inside it."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,22 +7,22 @@ import numpy as np
 import torch
 from torch import fx
 
-See = Callable[[fx.Node, Any], None]
+Record = Callable[[fx.Node, Any], None]  # gets a node and its result
 
 
-class _Seen(fx.Interpreter):
-    def __init__(self, graph: fx.GraphModule, see: See) -> None:
+class _Recorder(fx.Interpreter):
+    def __init__(self, graph: fx.GraphModule, record: Record) -> None:
         super().__init__(graph)
-        self.see = see
+        self.record = record
 
     def run_node(self, node: fx.Node) -> Any:
         result = super().run_node(node)
-        self.see(node, result)
+        self.record(node, result)
         return result
 
 
-def run(graph: fx.GraphModule, images: Sequence[np.ndarray], see: See) -> None:
-    """Run a graph on LR images, uint8 H×W×3, and call ``see`` with every node and what it gave."""
+def run(graph: fx.GraphModule, images: Sequence[np.ndarray], record: Record) -> None:
+    """Run a graph on LR images, uint8 H×W×3, and call ``record`` with every node and its result."""
     with torch.inference_mode():
         for image in images:
-            _Seen(graph, see).run(torch.tensor(image).permute(2, 0, 1)[None].float())
+            _Recorder(graph, record).run(torch.tensor(image).permute(2, 0, 1)[None].float())

@@ -35,7 +35,7 @@ def largest_pair(weights: "Tensor") -> "Tensor":
 
 
 def fits(rounded: "Tensor") -> "Tensor":
-    """Tell which channels of int8 weights are safe: in −127..127, with no pair that can saturate.
+    """Return which channels of int8 weights are in −127..127 and have no pair that can saturate.
 
     Args:
         rounded: O×…, weights in whole steps.

@@ -219,7 +219,10 @@ def test_a_pruned_net_is_read_back_as_it_was(tmp_path: Path) -> None:
     [
         ({"layers": ["upscale.*"]}, "'upscale.*' matches no convolution that is trained; the net has body.0, body.10"),
         ({"exclude": ["nothing"]}, "'nothing' matches no convolution that is trained"),
-        ({"layers": ["body.12"]}, "l1 at sparsity 0.5, mode dependency_aware, removes no filter of this net; raise the"),
+        (
+            {"layers": ["body.12"]},
+            "l1 at sparsity 0.5, mode dependency_aware, removes no filter of this net; raise the",
+        ),
         ({"sparsity": 0.01}, "l1 at sparsity 0.01, mode dependency_aware, removes no filter of this net"),
     ],
 )

@@ -36,9 +36,9 @@ def test_every_convolution_is_a_layer_and_all_together_are_the_int8_net(name: st
     lr = torch.tensor(pair(scale)[0]).permute(2, 0, 1)[None].float()
     with torch.no_grad():
         nodes = set().union(*layers.values())
-        together = sensitivity._OnlyThese(graph, nodes).run(lr)
+        together = sensitivity._PartlyQuantized(graph, nodes).run(lr)
         assert (together - graph(lr)).abs().max() < 1e-3  # what only moves values need not quantise them again
-        assert not torch.equal(sensitivity._OnlyThese(graph, set()).run(lr), together)
+        assert not torch.equal(sensitivity._PartlyQuantized(graph, set()).run(lr), together)
 
 
 @pytest.mark.parametrize("name", NETS)
