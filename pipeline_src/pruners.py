@@ -39,8 +39,9 @@ def nni_pruner(name: str, length_exponent: float) -> Select:
 
     Args:
         name: A class of ``nni.compression.pruning`` that needs a model and a configuration, and no evaluator.
-        length_exponent: How the pruner's norm of K equal weights grows with K: 1 for L1, 0.5 for L2. Rows are divided
-            by K to this power first, because the scope ``global`` compares rows of different lengths.
+        length_exponent: How the pruner's norm of K equal weights grows with K: 1 for L1, 0.5 for L2, and 0 if it
+            compares single weights. Rows are divided by K to this power first, because the scope ``global`` compares
+            rows of different lengths.
     """
     return partial(_select_with_nni, name, length_exponent)
 
@@ -50,19 +51,29 @@ def _select_with_nni(
 ) -> "dict[str, Tensor]":
     from nni.compression import pruning
     from torch import nn
+    from torch.nn.functional import pad
 
     # Each matrix becomes a 1×1 convolution, so that NNI sees its rows as filters, whatever the layer is.
     net = nn.Module()
+    longest = max((rows.shape[1] for rows in layers.values()), default=0)
     for index, rows in enumerate(layers.values()):
-        filters, length = rows.shape
-        conv = nn.Conv2d(length, filters, 1, bias=False)
-        conv.weight.data = (rows.detach().float() / length**length_exponent)[:, :, None, None]
+        length = rows.shape[1]
+        rows = rows.detach().float() / length**length_exponent
+        if scope == "global" and length_exponent:
+            # NNI counts weights, not filters. If the lengths differ, how many it removes depends on the order of the
+            # layers, which comes from a set of strings and so differs between processes. Zeros change no norm.
+            rows = pad(rows, (0, longest - length))
+        conv = nn.Conv2d(rows.shape[1], len(rows), 1, bias=False)
+        conv.weight.data = rows[:, :, None, None]
         net.add_module(f"layer{index}", conv)
     config: dict[str, Any] = {"op_types": ["Conv2d"], "sparse_ratio": sparsity}
     if scope == "global":
         config["global_group_id"] = "all"
     _, masks = getattr(pruning, name)(net, [config]).compress()
-    return {layer: masks[f"layer{index}"]["weight"][:, :, 0, 0] > 0 for index, layer in enumerate(layers)}
+    return {
+        layer: masks[f"layer{index}"]["weight"][:, : rows.shape[1], 0, 0] > 0
+        for index, (layer, rows) in enumerate(layers.items())
+    }
 
 
 PRUNERS: dict[str, Pruner] = {
