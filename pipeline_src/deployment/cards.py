@@ -1,4 +1,4 @@
-"""The JSON card beside every exported file: what it is, what it takes and gives, and what it was made from."""
+"""The JSON card beside every exported file, which describes its net, its input and output, and its origin."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ LICENCE = "MIT, as the code that trained it; the terms of the images it was trai
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """The tensor at one end of an exported net: an image of 0..255, value = ``scale`` · (q − ``zero_point``)."""
+    """The input or output tensor of an exported net, an image in 0..255 with value = ``scale`` · (q − ``zero_point``)."""
 
     dtype: Literal["float32", "uint8", "int8"]
     layout: Literal["NHWC", "NCHW"]
@@ -27,20 +27,20 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the cards of all files of a net, in one variant and scale, have in common.
+    """The fields that the cards of all files of a net, in one variant and scale, have in common.
 
     Attributes:
-        system: the net's name: a system of params.yaml, or ``<system>/<name>`` of a smaller net.
+        system: name of the net: a system of params.yaml, or ``<system>/<name>`` for a smaller net.
         model: package in ``pipeline_src/models``.
         variant: fp32, ptq or qat.
-        scale: how many times it upscales.
-        colour: what the net was trained in, RGB or Y.
+        scale: upscaling factor.
+        colour: colour space of the training, RGB or Y.
         lr: the downscaler whose images it was trained on.
         parameters: number of trained parameters.
         mult_adds: multiply-adds for an HR image of 1280×720.
         float_layers: layers of an int8 net that compute in float.
         validation: PSNRs in dB on the middles of the validation images, in torch.
-        weights: SHA-256 of the weights it was made from, by file name.
+        weights: SHA-256 of the weights files, by name.
     """
 
     system: str
@@ -58,21 +58,21 @@ class Facts:
 
 @dataclass(frozen=True)
 class Card:
-    """A card: the :class:`Facts` of the net, and what belongs to one file.
+    """A card: the :class:`Facts` of the net, and the following fields of one file.
 
     Attributes:
         format: key of ``deployment.formats.FORMATS``.
-        largest_sum: the largest sum of two neighbouring products in an int8 net: up to ``graph.saturation.LARGEST_SUM``
+        largest_sum: largest sum of two neighbouring products in an int8 net; up to ``graph.saturation.LARGEST_SUM``
             every CPU computes the same; 0 for float.
-        reference: name of the image that the net makes of ``reference_lr.png`` beside it.
-        size: [height, width] of the LR image if the file takes that size alone.
-        input: the LR image as the file takes it.
-        output: the SR image as the file gives it.
+        reference: name of the image that the net makes from ``reference_lr.png`` beside it.
+        size: [height, width] of the LR image if the file accepts only one size.
+        input: the LR image.
+        output: the SR image.
         files: SHA-256 of the parts of the file, by name.
-        versions: of the libraries that made the file.
+        versions: of the libraries that wrote the file.
         licence: of the weights.
         example: a Python program that upscales photo.png.
-        fails: why the file cannot be run, where it was tried and could not.
+        fails: why the file could not be run at export, or "".
     """
 
     system: str
@@ -100,7 +100,7 @@ class Card:
 
 
 def path_of(file: Path) -> Path:
-    """Return where the card of an exported file lies."""
+    """Return the path of an exported file's card."""
     return file.with_name(f"{file.name}.json")
 
 
@@ -110,7 +110,7 @@ def write(file: Path, card: Card) -> None:
 
 
 def mark_as_failing(file: Path, reason: str) -> None:
-    """Note on the card of a file why it cannot be run."""
+    """Write on the card of a file why it cannot be run."""
     write_json(path_of(file), asdict(read(file)) | {"fails": reason})
 
 
@@ -138,8 +138,8 @@ def read(file: Path) -> Card:
     return card
 
 
-def of_folder(folder: Path) -> dict[Path, Card]:
-    """Return every exported file under a folder with its card, sorted by name.
+def read_folder(folder: Path) -> dict[Path, Card]:
+    """Read the cards of all exported files under a folder; return them by file, sorted by name.
 
     Raises:
         UserError: if there is none.
@@ -156,10 +156,10 @@ def write_for_downscaler(
     """Write the card of a learned downscaler, which describes all of its files.
 
     Args:
-        card: the file to write.
-        net: the downscaler, with its ``scale``.
+        card: path of the card.
+        net: the downscaler.
         system: the system that it was trained with.
-        weights: what the files were made from.
+        weights: its weights file.
         files: the exported files.
     """
     image = {"dtype": "float32", "layout": "NCHW", "range": [0, 255]}

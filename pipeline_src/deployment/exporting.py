@@ -1,4 +1,4 @@
-"""Nets as files: one variant and scale of a net in every format, with cards and the image that they should give."""
+"""Export of one variant and scale of a net in every format, with cards and a reference image."""
 
 import importlib.metadata
 import logging
@@ -20,21 +20,21 @@ from pipeline_src.imaging.images import read_image, write_png
 
 log = logging.getLogger(__name__)
 
-DOWNSCALER = "downscaler"  # beginning of the names of its files
+DOWNSCALER = "downscaler"  # stem of its files' names
 
 
 def export(graph: fx.GraphModule, folder: Path, stem: str, size: Size, facts: Facts) -> list[Path]:
-    """Write a net in every format, each file with its card, and the image that they should give.
+    """Write a net in every format, each file with its card, and the reference image.
 
-    Logs a warning when the int8 weights can saturate on a CPU without VNNI, which those of ``calibrate`` cannot.
+    Logs a warning if the int8 weights can saturate on a CPU without VNNI, which those of ``calibrate`` cannot.
 
     Args:
         graph: a float net (``folding.fold``) or an int8 one (``quantization.convert``), of one scale.
-        folder: gets the files of ``Format.export``, ``reference_lr.png``, and ``<stem>_reference.png``, that image as
-            the graph upscales it in torch.
+        folder: where the files of ``Format.export`` go, ``reference_lr.png``, and ``<stem>_reference.png``, which is
+            that image upscaled by the graph in torch.
         stem: beginning of the files' names.
-        size: height and width of the LR image for files of one size.
-        facts: what their cards have in common.
+        size: height and width of the LR image for files of fixed size.
+        facts: the fields that all cards have in common.
 
     Returns:
         The files that have a card.
@@ -54,7 +54,7 @@ def export(graph: fx.GraphModule, folder: Path, stem: str, size: Size, facts: Fa
 
 
 def _reference_lr(folder: Path) -> np.ndarray:
-    """The LR image that all nets of a folder are compared on, written by the first of them."""
+    """Return the LR image of a folder, and write it if no net has been exported to the folder yet."""
     file = folder / reference.LR_FILE
     if not file.exists():
         write_png(file, reference.lr_image())
@@ -80,14 +80,14 @@ def _card(model: ModelFile, name: str, file_format: Format, facts: Facts, larges
 def export_downscaler(net: LearnedDownscaler, weights: Path, folder: Path, system: str) -> None:
     """Write a learned downscaler: ``downscaler.onnx``, ``.xml`` and ``.bin``, and the card ``downscaler.json``.
 
-    The files take ``hr``, 1×3×H×W in 0..255, H and W multiples of 8 from 16 on, and give ``lr``, 1×3×(H/s)×(W/s) in
-    0..255, which the caller rounds; all float32. Their taps go through GridSample, side by side as an image k times as
-    large, which a mean over k×k adds up. TFLite has no such operator (``docs/deployment.md``).
+    The files map ``hr``, float32 1×3×H×W in 0..255 with H and W multiples of 8 and at least 16, to ``lr``, float32
+    1×3×(H/s)×(W/s) in 0..255, which the caller rounds. GridSample samples all taps side by side, in an image k times
+    as large, and a mean over k×k sums them. TFLite has no such operator (``docs/deployment.md``).
 
     Args:
         net: the downscaler.
         weights: the file it was loaded from.
-        folder: exists.
+        folder: an existing folder.
         system: the system that it was trained with.
     """
     import torch

@@ -1,7 +1,7 @@
-"""What a file format has to offer, and the types in which formats and the rest of the pipeline speak.
+"""The interface of file formats, and the types that they share with the rest of the pipeline.
 
-A format is a module in :mod:`pipeline_src.deployment.formats` that has all that :class:`Format` names, and an entry in
-``FORMATS`` there. Nothing else in the pipeline knows one format from another.
+A format is a module in :mod:`pipeline_src.deployment.formats` with all members of :class:`Format`, and an entry in
+``FORMATS`` there. No other code in the pipeline distinguishes formats.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from pipeline_src.graph.operations import OperationGraph
 
 Size = tuple[int, int]  # height and width
 TRIAL_SIZE: Size = (24, 32)
-SMALLEST = 8  # pixels a side of the smallest image that the nets take
+SMALLEST = 8  # height and width in pixels of the smallest image that all nets accept
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class ModelFile:
     """A file of a super-resolution net.
 
     Attributes:
-        path: where it lies.
-        tensors: the image at either end; input and output are alike.
-        size: height and width of the LR image if the file takes that size alone, None if it takes any.
+        path: of the file.
+        tensors: dtype and layout of the input, and likewise of the output.
+        size: height and width of the LR image if the file accepts only one size, None if it accepts any.
     """
 
     path: Path
@@ -45,21 +45,19 @@ class Operator:
 
     @classmethod
     def of(cls, name: str, activations: Iterable[str], constants: Iterable[str]) -> "Operator":
-        """Return an operator by the dtypes of its tensors, in any order and number."""
+        """Return an operator from the dtypes of its tensors, in any order and with repetitions."""
         return cls(name, tuple(sorted({*activations})), tuple(sorted({*constants})))
 
 
 @dataclass(frozen=True)
 class Runner:
-    """An upscaler of RGB images: uint8 H×W×3 to uint8 sH×sW×3. For a grey image, stack it to three channels.
-
-    An image smaller than the nets take is mirrored to that size first.
+    """An upscaler of RGB images, from uint8 H×W×3 to uint8 sH×sW×3.
 
     Attributes:
-        scale: how many times it upscales.
-        to_input: makes the input tensor of an image.
-        infer: the runtime's own call on that tensor; its result is valid until the next call.
-        to_output: makes an image of the result, which is the caller's to keep.
+        scale: upscaling factor s.
+        to_input: converts an image to the input tensor.
+        infer: runs the runtime on that tensor; its result is valid until the next call.
+        to_output: converts the result to an image, a copy that stays valid.
     """
 
     scale: int
@@ -68,7 +66,14 @@ class Runner:
     to_output: Callable[[Any], np.ndarray]
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Return SR, uint8 sH×sW×3, of an LR image, uint8 H×W×3."""
+        """Upscale an image; one that is smaller than the nets accept is first mirrored to that size.
+
+        Args:
+            image: uint8 H×W×3. Stack a grey image to three channels.
+
+        Returns:
+            uint8 sH×sW×3.
+        """
         height, width = image.shape[:2]
         if min(height, width) < SMALLEST:
             missing = [(0, max(0, SMALLEST - side)) for side in (height, width)]
@@ -78,26 +83,26 @@ class Runner:
 
 
 def cannot_open(file: Path, runtime: str, error: Exception) -> UserError:
-    """Return the error of a file that its runtime refuses."""
-    return UserError(f"{runtime} cannot open {file} ({in_short(error)}); export it again")
+    """Return the error for a file that its runtime refuses."""
+    return UserError(f"{runtime} cannot open {file} ({first_characters(error)}); export it again")
 
 
-def in_short(error: Exception) -> str:
-    """Return the message of a runtime's exception in one line of at most 200 characters."""
+def first_characters(error: Exception) -> str:
+    """Return the message of a runtime's exception as one line, cut off after 200 characters."""
     return " ".join(str(error).split())[:200]
 
 
 class Format(Protocol):
     """A file format together with the runtime that runs it; modules satisfy it.
 
-    They import their libraries, and ``pixels`` with numba, inside functions: every command imports all formats, to name
-    them in its ``--help``.
+    They import their libraries, and ``pixels`` with numba, inside functions, because every command imports all formats
+    to list them in its ``--help``.
 
     Attributes:
-        LABEL: the name that readers know, for tables and figures.
-        SUFFIX: end of the name of a file that takes images of any size: ``<variant>_x<scale><SUFFIX>``.
-        LIBRARIES: distributions that make the file; their versions go on its card.
-        RUNTIME: distribution that runs the file; its version is noted beside every measurement.
+        LABEL: name in tables and figures.
+        SUFFIX: end of the name of a file that accepts images of any size: ``<variant>_x<scale><SUFFIX>``.
+        LIBRARIES: distributions that write the file; its card records their versions.
+        RUNTIME: distribution that runs the file; every measurement records its version.
     """
 
     LABEL: str
@@ -109,27 +114,27 @@ class Format(Protocol):
         """Write the files of a super-resolution net into a folder.
 
         Args:
-            net: float or int8, from ``lr`` to ``sr``.
-            folder: exists.
+            net: float or int8, with the input ``lr`` and the output ``sr``.
+            folder: an existing folder.
             stem: beginning of the files' names.
-            size: height and width of the LR image for a file of one size, if the format has such a file.
+            size: height and width of the LR image for a file of fixed size, if the format has such a file.
 
         Returns:
-            The files written; none if the format does not serve nets of this kind.
+            The files written; none if the format does not support this kind of net.
         """
 
     def write(self, net: OperationGraph, file: Path, size: Size | None = None) -> None:
-        """Write any net of operations, with whatever inputs and outputs, to one file.
+        """Write a net of operations with any inputs and outputs to one file.
 
         Args:
-            net: written as it is.
-            file: its name ends in ``SUFFIX``.
-            size: height and width of the only input the file has to take; None for any. A format whose files take
+            net: any net; it is written without changes.
+            file: a path that ends in ``SUFFIX``.
+            size: height and width of the inputs that the file must accept; None for any. A format whose files accept
                 any size may ignore it.
         """
 
     def parts(self, file: Path) -> list[Path]:
-        """Return all the files that a model consists of, ``file`` first."""
+        """Return all files of a model, ``file`` first."""
 
     def load(self, file: Path, card: Card, threads: int) -> Runner:
         """Open a super-resolution net on the CPU.
@@ -139,21 +144,24 @@ class Format(Protocol):
         """
 
     def import_runtime(self) -> None:
-        """Import all that :meth:`load` needs, so that its memory is not taken for that of a model."""
+        """Import the libraries that :meth:`load` needs, so that a model's memory can be measured without theirs."""
 
     def raw_call(self, file: Path, size: Size, threads: int) -> Callable[[], object]:
-        """Return the runtime's own call of a file that :meth:`write` made for this size, to be timed.
+        """Return a function that runs a file on random inputs, to time the runtime alone.
 
-        The file may have any inputs; they are random.
+        Args:
+            file: written by :meth:`write` for this size, with any inputs.
+            size: height and width of the inputs.
+            threads: number of threads of the runtime.
         """
 
     def operators(self, file: Path) -> Iterator[Operator]:
         """Yield the operators of a file in the order they run."""
 
     def try_out(self, files: Sequence[Path], size: Size = TRIAL_SIZE) -> dict[Path, str]:
-        """Return the files that this machine cannot run, and why.
+        """Return the files that this machine cannot run, and the reasons.
 
-        For a runtime that can crash and take the calling process with it; others return {} and raise in :meth:`load`.
+        This is for runtimes that can crash the calling process; others return {} and raise in :meth:`load`.
         """
 
     def example(self, model: ModelFile, largest_sum: int) -> str:
@@ -161,5 +169,5 @@ class Format(Protocol):
 
         Args:
             model: the file.
-            largest_sum: of the card (``graph.saturation.largest_sum``).
+            largest_sum: of the net's int8 products, as in its card (``graph.saturation.largest_sum``).
         """

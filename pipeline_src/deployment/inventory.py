@@ -1,4 +1,4 @@
-"""What is inside an exported file: every operator, how often, and in which number formats it computes."""
+"""Inventories of exported files: their operators, how often each occurs, and its dtypes."""
 
 from collections import Counter
 from pathlib import Path

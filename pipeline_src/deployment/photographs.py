@@ -1,4 +1,4 @@
-"""Images of users: any mode, with transparency and colour profiles, and the note that a downscaled PNG carries."""
+"""Resizing users' photographs of any mode, with their transparency, their colour profile and a note of their origin."""
 
 import re
 from collections.abc import Callable
@@ -23,13 +23,13 @@ SOURCE = re.compile(r"(\d{1,6})x(\d{1,6}) by (\d) for ([\w-]+)")
 def resized(resize: Callable[[np.ndarray], np.ndarray], image: Image.Image, scale: float) -> Image.Image:
     """Resize an upright 8-bit image of any mode.
 
-    L and LA stay grey, transparency is kept and resized with bicubic, everything else becomes RGB. The colour profile
-    is kept.
+    L and LA stay grey, and all other modes become RGB. Transparency is resized with bicubic, and the colour profile is
+    copied.
 
     Args:
-        resize: Maps uint8 H×W×3 to uint8 of ``scale`` times the sides, rounded up.
-        image: The image.
-        scale: Greater than 1 enlarges.
+        resize: maps uint8 H×W×3 to uint8 ⌈H·scale⌉×⌈W·scale⌉×3.
+        image: the image.
+        scale: factor of ``resize``; above 1 enlarges.
     """
     colours = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
     rgb = resize(np.ascontiguousarray(colours[..., :3]))
@@ -42,29 +42,33 @@ def resized(resize: Callable[[np.ndarray], np.ndarray], image: Image.Image, scal
 
 
 def refuse_lost_transparency(image: Image.Image, source: Path, target: Path) -> None:
-    """Raise UserError if the format of ``target`` cannot hold the transparency of ``image``."""
+    """Check that the format of ``target`` can hold the transparency of ``image``.
+
+    Raises:
+        UserError: if it cannot.
+    """
     if image.has_transparency_data and target.suffix.lower() in WITHOUT_ALPHA:
         raise UserError(f"{source} has transparency, which {target.suffix} cannot hold; choose a .png output")
 
 
 def note_source(small: Image.Image, photograph: Image.Image, scale: int, system: str) -> None:
-    """Note in a downscaled image, for its PNG, the size of the photograph, the scale, and the system."""
+    """Record the photograph's size, the scale and the system in a downscaled image, from where they go into its PNG."""
     small.info[SOURCE_KEY] = f"{photograph.width}x{photograph.height} by {scale} for {system}"
 
 
 def cropped_to_source(result: Image.Image, small: Image.Image, scale: int, source: Path) -> Image.Image:
     """Crop an upscaled image to the size of the photograph, if the PNG of the small image records it.
 
-    The rows and columns that are cropped are there only because the size of the small image was rounded up.
+    The upscaled image can be larger than the photograph because the size of the small image was rounded up.
 
     Args:
-        result: The upscaled image.
-        small: The image that was upscaled.
-        scale: The scale by which it was upscaled.
-        source: The file of the small image, as the error names it.
+        result: the upscaled image.
+        small: the image that was upscaled.
+        scale: the scale by which it was upscaled.
+        source: file of the small image, for the error message.
 
     Raises:
-        UserError: If ``small`` was made to be upscaled by another scale.
+        UserError: if ``small`` was made to be upscaled by another scale.
     """
     note = SOURCE.fullmatch(str(small.info.get(SOURCE_KEY, "")))
     if not note:
@@ -74,20 +78,24 @@ def cropped_to_source(result: Image.Image, small: Image.Image, scale: int, sourc
         raise UserError(
             f"{source} was made to be upscaled ×{noted_scale} by {note[4]}, not ×{scale}; choose --model {note[4]}"
         )
-    unchanged = (-(-width // scale), -(-height // scale)) == small.size  # else it was cropped or resized since
+    unchanged = (-(-width // scale), -(-height // scale)) == small.size  # otherwise it was cropped or resized later
     return result.crop((0, 0, width, height)) if unchanged else result
 
 
 def save(image: Image.Image, target: Path) -> None:
-    """Write an image whole or not at all, with the colour profile and the note of its ``info``."""
+    """Write an image with the colour profile and the note in its ``info``, completely or not at all.
+
+    Raises:
+        UserError: if Pillow does not know the format, or the file cannot be written.
+    """
     from PIL.PngImagePlugin import PngInfo
 
     texts = PngInfo()
     if SOURCE_KEY in image.info:
         texts.add_text(SOURCE_KEY, image.info[SOURCE_KEY])
     try:
-        with whole_file(target) as aside:
-            image.save(aside, quality=JPEG_QUALITY, icc_profile=image.info.get("icc_profile"), pnginfo=texts)
+        with whole_file(target) as temporary:
+            image.save(temporary, quality=JPEG_QUALITY, icc_profile=image.info.get("icc_profile"), pnginfo=texts)
     except ValueError:
         raise UserError(f"{target}: Pillow knows no image format of this name; choose .png or .jpg") from None
     except PermissionError:

@@ -1,7 +1,7 @@
-"""The image that a file should give, made at export, and how far the image is that a runtime gives on this machine.
+"""The reference image, made at export, and its comparison with the image that a runtime gives on this machine.
 
-A runtime may compute another net than the file holds: sums of int8 products that saturate on a CPU without VNNI,
-bfloat16 where the CPU has it, a delegate that is wrong. The file is intact, so only its output shows it.
+A runtime can compute another net than the file contains, because sums of int8 products saturate on a CPU without VNNI,
+because it uses bfloat16, or because a delegate is wrong. The file is intact, so this shows only in its output.
 """
 
 from collections.abc import Sequence
@@ -11,18 +11,18 @@ import numpy as np
 
 LR_FILE = "reference_lr.png"
 SIZE = (72, 96)  # height and width of the LR image
-# How far images of the same net may be apart: OpenVINO does not round between a convolution and the sum behind it.
+# The most by which images of the same net may differ. OpenVINO does not round between a convolution and a sum after it.
 LEVELS, PSNR = 3, 50.0
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How close two images are.
+    """The similarity of two images.
 
     Attributes:
         levels: the largest difference.
-        within_one: share of values that differ by one level or not at all.
-        psnr: in dB; ``inf`` where the two are equal.
+        within_one: share of values that differ by at most one level.
+        psnr: in dB; ``inf`` if the two are equal.
     """
 
     levels: int
@@ -31,20 +31,21 @@ class Agreement:
 
     @property
     def agrees(self) -> bool:
-        """Whether the two come from the same net, but for its rounding."""
+        """Whether the two images come from the same net, apart from rounding."""
         return self.levels <= LEVELS and self.psnr >= PSNR
 
     @property
     def in_words(self) -> str:
-        """The three figures, as the end of a sentence."""
+        """The three figures as the end of a sentence."""
         return f"up to {self.levels} levels off, {1 - self.within_one:.1%} by more than one, PSNR {self.psnr:.1f} dB"
 
 
 def lr_image(height: int = SIZE[0], width: int = SIZE[1]) -> np.ndarray:
-    """Return an LR image as detailed as a photograph and of more contrast, the same on every machine: uint8 H×W×3.
+    """Return a synthetic LR image, uint8 H×W×3, with the detail of a photograph and the same on every machine.
 
-    Random colours in squares of 1, 2, 4, … pixels, added up, the larger ones stronger; a tenth of it is black or white.
-    Even areas and patterns would not do: one tie that two runtimes round in different ways would be all over them.
+    It is the sum of random squares of 1, 2, 4, … pixels, of which the larger ones have more weight. A tenth of its
+    values are clipped to 0 or 255. Flat areas and patterns are unsuitable, because a tie that two runtimes round
+    differently would repeat all over them.
     """
     random = np.random.default_rng(0)
     image = np.zeros((height, width, 3))
@@ -57,7 +58,7 @@ def lr_image(height: int = SIZE[0], width: int = SIZE[1]) -> np.ndarray:
 
 
 def worst(agreements: Sequence[Agreement]) -> Agreement:
-    """Return the worst of each figure."""
+    """Return the worst of each figure among several comparisons."""
     return Agreement(
         max(agreement.levels for agreement in agreements),
         min(agreement.within_one for agreement in agreements),
@@ -66,7 +67,7 @@ def worst(agreements: Sequence[Agreement]) -> Agreement:
 
 
 def compare(sr: np.ndarray, reference: np.ndarray) -> Agreement:
-    """Return how far an image is from the one it should be; both uint8 H×W×3."""
+    """Compare an image with its reference, both uint8 H×W×3."""
     difference = np.abs(sr.astype(np.int16) - reference)
     error = float(np.square(difference, dtype=np.float64).mean())
     psnr = 10 * np.log10(255**2 / error) if error else float("inf")

@@ -1,4 +1,4 @@
-"""Every runtime as one callable: from an LR image, uint8 H×W×3, to an SR image, uint8 sH×sW×3."""
+"""Opens a file in any runtime as a function from an LR image, uint8 H×W×3, to an SR image, uint8 sH×sW×3."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline_src.deployment import cards, pixels
 from pipeline_src.deployment.formats import format_of
-from pipeline_src.deployment.interface import Runner as Runner  # what load returns is named by its callers
+from pipeline_src.deployment.interface import Runner as Runner  # exported, because load returns it
 from pipeline_src.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def load(path: Path, threads: int, *, scale: int | None = None) -> Runner:
 
     Args:
         path: an exported file with its card, or ``.safetensors``, the float net in torch.
-        threads: how many the runtime may use.
-        scale: chooses among the scales of a ``.safetensors`` net that has several; an exported file has one.
+        threads: number of threads of the runtime.
+        scale: one of the scales of a ``.safetensors`` net that has several; an exported file has one.
 
     Raises:
         UserError: if the file is missing or damaged, lacks the scale, or if the runtime cannot open it.
@@ -40,7 +40,7 @@ def chosen_scale(model: object, scales: Sequence[int], scale: int | None) -> int
     """Return ``scale``, or the only one of ``scales`` if it is None.
 
     Raises:
-        UserError: if ``model`` does not have it, or if it is None and there are several.
+        UserError: if ``model`` does not have this scale, or if ``scale`` is None and there are several.
     """
     known = ", ".join(f"×{available}" for available in scales)
     if scale is None and len(scales) > 1:
@@ -51,7 +51,7 @@ def chosen_scale(model: object, scales: Sequence[int], scale: int | None) -> int
 
 
 def import_for(path: Path) -> None:
-    """Import the libraries that :func:`load` needs for a file, so that their memory is not taken for the model's."""
+    """Import the libraries that :func:`load` needs for a file, so that a model's memory is measured without theirs."""
     if path.suffix == WEIGHTS:
         import torch  # noqa: F401
     else:
@@ -62,13 +62,13 @@ def in_torch(net: "Callable[[Tensor], Tensor]", scale: int) -> Runner:
     """Return the runner of a module in eval mode, or of a graph of ``folding.fold``.
 
     Args:
-        net: from N×3×H×W, float32 in 0..255, to the same of ``scale`` times the sides.
-        scale: how many times it upscales.
+        net: maps float32 N×3×H×W in 0..255 to N×3×sH×sW.
+        scale: upscaling factor s.
     """
     import torch
 
     def to_input(image: np.ndarray) -> torch.Tensor:
-        # Channels-last: the faster order for convolutions on a CPU, and then an image is the tensor itself.
+        # Channels-last is faster for convolutions on a CPU, and is the memory layout of an image.
         return torch.from_numpy(pixels.to_nhwc(image, "float32")).permute(0, 3, 1, 2)
 
     def infer(lr: torch.Tensor) -> Any:

@@ -19,17 +19,17 @@ def upscale_tiled(
 ) -> np.ndarray:
     """Upscale an image tile by tile.
 
-    Tiles have at most ``tile`` LR pixels a side, are all of one size, and share ``overlap`` pixels with their
-    neighbours; each keeps the half of these that is farther from its own border. If half of ``overlap`` covers the
-    net's receptive field, the result is that of the image in one piece.
+    All tiles have the same size, and overlap their neighbours by at least ``overlap`` pixels. In the middle of an
+    overlap, the image passes from one tile to the next. If half of ``overlap`` covers the net's receptive field, the
+    result equals that of the image in one piece.
 
     Args:
-        upscale: Upscales one tile, uint8 H×W×3, to uint8 sH×sW×3.
-        lr: The LR image, uint8 H×W×3.
-        scale: The upscaler's scale s.
-        tile: LR pixels a side of a tile.
+        upscale: maps a tile, uint8 H×W×3, to uint8 sH×sW×3.
+        lr: the LR image, uint8 H×W×3.
+        scale: upscaling factor s.
+        tile: height and width of a tile in LR pixels, or of the image where that is smaller.
         overlap: LR pixels that neighbouring tiles share, fewer than ``tile``.
-        progress: Called after each tile.
+        progress: called after each tile.
 
     Returns:
         The SR image, uint8 sH×sW×3.
@@ -46,7 +46,7 @@ def upscale_tiled(
 
 
 def tile_count(height: int, width: int, tile: int, overlap: int) -> int:
-    """Return how many tiles :func:`upscale_tiled` makes of an image of this size."""
+    """Return into how many tiles :func:`upscale_tiled` divides an image."""
     return len(list(spans(height, tile, overlap))) * len(list(spans(width, tile, overlap)))
 
 

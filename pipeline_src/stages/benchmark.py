@@ -24,7 +24,7 @@ def benchmark(system: str) -> None:
 
     spec = params.benchmark
     sets = {name: list_images(paths.images_folder("evaluation", name)) for name in params.sets_for("evaluation")}
-    exported = cards.of_folder(paths.results("export", system))
+    exported = cards.read_folder(paths.results("export", system))
     files = {file: card for file, card in exported.items() if not card.fails}
     main_net = tables.main_net(system, files)
     main_files = {file: card for file, card in files.items() if card.system == main_net}

@@ -17,7 +17,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Card]:
     """The files of the net "small", ABPN ×3, with their cards; not to be changed."""
     folder = tmp_path_factory.mktemp("export")
     export("abpn", folder, SIZE)
-    return cards.of_folder(folder)
+    return cards.read_folder(folder)
 
 
 @pytest.fixture(scope="session")

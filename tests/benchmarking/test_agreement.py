@@ -31,7 +31,7 @@ def test_each_file_is_compared_with_the_image_of_torch_and_one_that_differs_is_w
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     export("abpn", tmp_path, SIZE)
-    rows = {(row["variant"], row["runtime"]): row for row in agreement_rows(cards.of_folder(tmp_path))}
+    rows = {(row["variant"], row["runtime"]): row for row in agreement_rows(cards.read_folder(tmp_path))}
     assert set(rows) == {
         *((variant, runtime) for variant in ("fp32", "ptq") for runtime in ("onnx", "openvino", "tflite")),
         ("fp32", "openvino_fp16"),
@@ -47,7 +47,7 @@ def test_each_file_is_compared_with_the_image_of_torch_and_one_that_differs_is_w
     wrong = np.asarray(Image.open(expected)).copy()
     wrong[:20] = 255 - wrong[:20]
     Image.fromarray(wrong).save(expected)
-    different = [row for row in agreement_rows(cards.of_folder(tmp_path)) if row["disagrees"]]
+    different = [row for row in agreement_rows(cards.read_folder(tmp_path)) if row["disagrees"]]
     assert [(row["variant"], row["runtime"]) for row in different] == [
         ("ptq", "onnx"),
         ("ptq", "tflite"),
@@ -65,5 +65,5 @@ def test_a_file_of_fixed_size_that_differs_from_the_one_of_any_size_is_found(tmp
     for suffix in ("", ".json"):
         fixed = f"ptq_x3_24x40.tflite{suffix}"
         (tmp_path / "vdsr" / fixed).replace(tmp_path / "abpn" / fixed)
-    rows = agreement_rows(cards.of_folder(tmp_path / "abpn"))
+    rows = agreement_rows(cards.read_folder(tmp_path / "abpn"))
     assert [(row["variant"], row["runtime"]) for row in rows if row["disagrees"]] == [("ptq", "tflite")]

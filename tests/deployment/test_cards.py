@@ -16,17 +16,17 @@ from pipeline_src.errors import UserError
 
 
 def test_cards_of_a_folder(folder: Path) -> None:
-    of_file = cards.of_folder(folder)
+    of_file = cards.read_folder(folder)
     assert len(of_file) == 9
     card = of_file[folder / "ptq_x3.xml"]
     assert set(card.files) == {"ptq_x3.xml", "ptq_x3.bin"}
     assert card.versions["openvino"]
     with pytest.raises(UserError, match="holds no exported file"):
-        cards.of_folder(folder / "nothing")
+        cards.read_folder(folder / "nothing")
 
 
 def test_the_example_of_a_card_upscales_a_photograph(apart: Path) -> None:
-    of_file = cards.of_folder(apart)
+    of_file = cards.read_folder(apart)
     assert len(of_file) == 9
     for file, card in of_file.items():
         lr = photograph("coffee.png")[:360, :480].repeat(2, axis=1)[:, :640] if card.size else next(lr_images())

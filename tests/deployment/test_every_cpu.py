@@ -76,7 +76,7 @@ def largest_sum_in(file: Path) -> int:
 
 
 def assert_no_file_saturates(folder: Path) -> None:
-    files = [file for file in cards.of_folder(folder) if file.name.startswith("ptq")]
+    files = [file for file in cards.read_folder(folder) if file.name.startswith("ptq")]
     assert {file.suffix for file in files} == {".onnx", ".xml", ".tflite"}
     for file in files:
         largest = largest_sum_in(file)
@@ -101,7 +101,9 @@ def test_without_vnni_openvino_gives_the_image_that_it_gives_here_and_that_of_tf
     exported: tuple[str, Path],
 ) -> None:
     name, folder = exported
-    files = [file for file, card in cards.of_folder(folder).items() if file.suffix == ".xml" and card.variant == "ptq"]
+    files = [
+        file for file, card in cards.read_folder(folder).items() if file.suffix == ".xml" and card.variant == "ptq"
+    ]
     lr = next(lr_images())
     for file, sr in upscaled_without_vnni(files).items():
         here = reference.compare(sr, runtimes.load(file, 1)(lr))

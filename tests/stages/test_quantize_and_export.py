@@ -132,7 +132,7 @@ def assert_quantized(out: Path, train_h5: Path) -> None:
 
 
 def assert_exported(exported: Path, quantized: Path) -> None:
-    found = cards.of_folder(exported)
+    found = cards.read_folder(exported)
     assert {(card.system, card.variant, card.format, card.scale, card.size is None) for card in found.values()} == {
         (net, variant, made_as, scale, any_size)
         for net in NETS

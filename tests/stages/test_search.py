@@ -165,7 +165,7 @@ def test_subnets_of_a_learned_downscaler(ready: Path, stage: Stage) -> None:
     assert quantised["tiny/light"]["fp32"]["psnr_y"] == pytest.approx(
         searched["light"]["validation"]["psnr_y"], abs=1e-3
     )
-    found = cards.of_folder(ready / "results/export/tiny")
+    found = cards.read_folder(ready / "results/export/tiny")
     assert {card.lr for card in found.values()} == {"car"}
 
 
@@ -231,7 +231,7 @@ def assert_picked(out: Path, subnets: list[dict[str, str]]) -> None:
 
 
 def assert_exported(folder: Path) -> None:
-    found = cards.of_folder(folder / "results/export/tiny")
+    found = cards.read_folder(folder / "results/export/tiny")
     assert {(card.system, card.variant, card.scale) for card in found.values()} == {
         (net, variant, scale) for net, scale in zip(NETS, (4, 2), strict=True) for variant in ("fp32", "ptq", "qat")
     }

@@ -1,4 +1,4 @@
-"""The file formats that nets are exported to, each a module with all that is particular to it."""
+"""The file formats that nets are exported to, each in a module of its own."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,10 +17,10 @@ FORMATS: dict[str, Format] = {
 
 
 def format_of(file: Path) -> Format:
-    """Return the format of a file by the end of its name.
+    """Return the format whose suffix is the longest that a file's name ends in.
 
     Raises:
-        UserError: if no format's file ends so.
+        UserError: if no format has such a suffix.
     """
     matches = [file_format for file_format in FORMATS.values() if file.name.endswith(file_format.SUFFIX)]
     if not matches:
@@ -30,10 +30,10 @@ def format_of(file: Path) -> Format:
 
 
 def try_out(files: Iterable[Path], size: Size = TRIAL_SIZE) -> dict[Path, str]:
-    """Return the files that this machine cannot run, and why; see ``Format.try_out``.
+    """Return the files that this machine cannot run, and the reasons; see ``Format.try_out``.
 
     Args:
-        files: of any formats, with any inputs.
+        files: of any formats, and with any inputs.
         size: height and width of the inputs.
     """
     trials: dict[Callable[..., dict[Path, str]], list[Path]] = {}

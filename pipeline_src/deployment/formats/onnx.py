@@ -1,4 +1,4 @@
-"""ONNX files: float, and int8 as QDQ with uint8 activations (batch 1); and ONNX Runtime, which runs them."""
+"""ONNX files, float or int8 (as QDQ with uint8 activations), and ONNX Runtime, which runs them."""
 
 import os
 import warnings
@@ -17,7 +17,7 @@ from pipeline_src.deployment.interface import (
     Runner,
     Size,
     cannot_open,
-    in_short,
+    first_characters,
 )
 from pipeline_src.errors import UserError
 from pipeline_src.graph.operations import OperationGraph
@@ -31,8 +31,8 @@ SUFFIX = ".onnx"
 LIBRARIES: tuple[str, ...] = ("torch", "torchao", "onnx", "onnxruntime")
 RUNTIME = "onnxruntime"
 
-# The session option that makes int8 sums exact on CPUs without VNNI. It costs much of the speed on a CPU with VNNI
-# (benchmarks/int8_on_this_cpu.py), so it is set for files that need it alone.
+# The session option that makes int8 sums exact on CPUs without VNNI. It halves the speed on a CPU with VNNI
+# (benchmarks/int8_on_this_cpu.py), so only files that need it set it.
 EXACT_OPTION = "session.x64quantprecision"
 
 EXAMPLE = """import os
@@ -50,7 +50,7 @@ options.add_session_config_entry("{EXACT_OPTION}", "1")  # exact on CPUs without
 
 
 def library() -> Any:
-    """Return the module onnxruntime, without its telemetry: from 1.29 on, that writes a database under ~/.cache."""
+    """Import onnxruntime without its telemetry, which from 1.29 on writes a database under ~/.cache."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import
     import onnxruntime
 
@@ -61,38 +61,38 @@ def library() -> Any:
 
 
 def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[ModelFile]:
-    """Write ``<stem>.onnx``, which takes images of any size."""
+    """Write ``<stem>.onnx``, which accepts images of any size."""
     file = folder / f"{stem}{SUFFIX}"
     write(net, file)
     return [ModelFile(file, tensor_spec(net))]
 
 
 def tensor_spec(net: OperationGraph) -> TensorSpec:
-    """Return the image at either end of a net's file."""
+    """Return dtype and layout of the images that a net's file takes and gives."""
     return TensorSpec("float32" if net.inputs["lr"].scale is None else "uint8", "NCHW")
 
 
 def write(net: OperationGraph, file: Path, size: Size | None = None) -> None:
-    """Write a net that takes any size; ``size`` is ignored."""
+    """Write a net that accepts any size; ``size`` is ignored."""
     file.write_bytes(onnx_writer.serialize(net))
 
 
 def write_module(module: "nn.Module", file: Path, example_input: "Tensor", names: tuple[str, str]) -> None:
-    """Write any torch module of standard operators, by torch's own exporter.
+    """Write any torch module of standard operators with torch's exporter.
 
-    For nets that use what :mod:`pipeline_src.graph.operations` does not have, such as the GridSample of a learned
-    downscaler; upscalers are written by :func:`write`.
+    This is for nets with operators that :mod:`pipeline_src.graph.operations` lacks, such as the GridSample of a learned
+    downscaler; :func:`write` is for upscalers.
 
     Args:
-        module: from one tensor to one tensor, in the mode in which it is to run.
+        module: maps one tensor to one tensor, in the mode in which it is to run.
         file: the ONNX file.
-        example_input: N×C×H×W float32; the file takes the same N and C and any H and W.
+        example_input: float32 N×C×H×W; the file accepts the same N and C and any H and W.
         names: of the input and the output tensor.
     """
     import torch
 
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # recommendations of its successor, which fails on graphs of any size
+        warnings.simplefilter("ignore")  # recommends its successor, which cannot export graphs of any size
         torch.onnx.export(
             module,
             (example_input,),
@@ -123,8 +123,8 @@ def open_session(file: Path, threads: int, *, exact: bool) -> Any:
 
     Args:
         file: the ONNX file.
-        threads: how many it may use.
-        exact: sum int8 products without saturation on CPUs that have no VNNI; slower on those that have.
+        threads: number of threads.
+        exact: sum int8 products without saturation on CPUs without VNNI; slower on CPUs with it.
     """
     options = library().SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -134,7 +134,7 @@ def open_session(file: Path, threads: int, *, exact: bool) -> Any:
 
 
 def load(file: Path, card: Card, threads: int) -> Runner:
-    """Open a net, in the exact mode if its int8 sums can saturate.
+    """Open a net, in exact mode if its int8 sums can saturate.
 
     Raises:
         UserError: if ONNX Runtime refuses the file.
@@ -148,7 +148,7 @@ def load(file: Path, card: Card, threads: int) -> Runner:
         if saturates:
             raise UserError(
                 f"ONNX Runtime cannot open {file} in the exact mode ({EXACT_OPTION}) that it needs, because its int8 "
-                f"weights saturate on CPUs without VNNI ({in_short(error)}); quantise the net again"
+                f"weights saturate on CPUs without VNNI ({first_characters(error)}); quantise the net again"
             ) from None
         raise cannot_open(file, "ONNX Runtime", error) from None
     return Runner(
@@ -160,19 +160,19 @@ def load(file: Path, card: Card, threads: int) -> Runner:
 
 
 def raw_call(file: Path, size: Size, threads: int) -> Callable[[], object]:
-    """Return ONNX Runtime's own call of a file with any inputs, random tensors at them."""
+    """Return a function that runs a file with any inputs on random tensors."""
     random = np.random.default_rng(0)
     session = open_session(file, threads, exact=False)
     dtypes = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
     inputs = {
-        end.name: random.integers(0, 100, (*end.shape[:2], *size)).astype(dtypes[end.type])
-        for end in session.get_inputs()
+        tensor.name: random.integers(0, 100, (*tensor.shape[:2], *size)).astype(dtypes[tensor.type])
+        for tensor in session.get_inputs()
     }
     return lambda: session.run(None, inputs)
 
 
 def try_out(files: Sequence[Path], size: Size = TRIAL_SIZE) -> dict[Path, str]:
-    """Return {}: ONNX Runtime raises an exception where it cannot run a file."""
+    """Return {}: ONNX Runtime raises an exception if it cannot run a file."""
     return {}
 
 
@@ -205,7 +205,7 @@ def _dtype(code: int) -> str:
 
 
 def example(model: ModelFile, largest_sum: int) -> str:
-    """Return a Python program that upscales ``photo.png`` with the file, in the exact mode if it needs that."""
+    """Return a Python program that upscales ``photo.png`` with the file, in exact mode if it needs that."""
     if largest_sum:
         return examples.program(EXAMPLE, model, exact=EXACT if largest_sum > LARGEST_SUM else INEXACT)
     return examples.program(EXAMPLE, model, exact="")

@@ -1,4 +1,4 @@
-"""OpenVINO: IR files (``.xml`` and ``.bin``), made from ONNX, and the runtime for Intel's and other CPUs."""
+"""OpenVINO IR files (``.xml`` and ``.bin``), converted from ONNX, and the runtime for Intel and other CPUs."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ SUFFIX = ".xml"
 LIBRARIES: tuple[str, ...] = ("torch", "torchao", "onnx", "openvino")
 RUNTIME = "openvino"
 
-# The program that tries files in a process of its own: height, width, and the files.
+# The command that runs files in a child process. Its arguments are height, width, and the files.
 TRIAL = [
     sys.executable,
     "-c",
@@ -34,7 +34,7 @@ sr = model({lr}.transpose(2, 0, 1)[None])[0][0].transpose(1, 2, 0)"""
 
 
 def library() -> Any:
-    """Return the module openvino, without its telemetry: that reports usage to a server, from a forked process."""
+    """Import openvino without its telemetry, which reports usage to a server from a forked process."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as if it were not installed
     import openvino
 
@@ -45,24 +45,24 @@ def library() -> Any:
 
 
 def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[ModelFile]:
-    """Write ``<stem>.xml`` and ``.bin``, which take images of any size."""
+    """Write ``<stem>.xml`` and ``.bin``, which accept images of any size."""
     file = folder / f"{stem}{SUFFIX}"
     write(net, file)
     return [ModelFile(file, tensor_spec(net))]
 
 
 def tensor_spec(net: OperationGraph) -> TensorSpec:
-    """Return the image at either end of a net's file, as in its ONNX file."""
+    """Return dtype and layout of the images that a net's file takes and gives, the same as those of its ONNX file."""
     return onnx.tensor_spec(net)
 
 
 def write(net: OperationGraph, file: Path, size: Size | None = None) -> None:
-    """Write a net that takes any size; ``size`` is ignored."""
+    """Write a net that accepts any size; ``size`` is ignored."""
     write_ir(net, file)
 
 
 def write_ir(net: OperationGraph, file: Path, *, halves: bool = False) -> None:
-    """Write the IR of a net: ``file`` and the ``.bin`` beside it, weights as they are, or stored in 16 bits."""
+    """Write the IR of a net, ``file`` and the ``.bin`` beside it; weights in 16 bits with ``halves``."""
     with TemporaryDirectory() as scratch:
         onnx_file = Path(scratch) / "net.onnx"
         onnx.write(net, onnx_file)
@@ -70,7 +70,7 @@ def write_ir(net: OperationGraph, file: Path, *, halves: bool = False) -> None:
 
 
 def from_onnx(onnx_file: Path, file: Path, *, halves: bool = False) -> None:
-    """Convert an ONNX file to IR: ``file`` and the ``.bin`` beside it, weights as they are, or stored in 16 bits."""
+    """Convert an ONNX file to IR, ``file`` and the ``.bin`` beside it; weights in 16 bits with ``halves``."""
     openvino = library()
     openvino.save_model(openvino.Core().read_model(onnx_file), file, compress_to_fp16=halves)
 
@@ -93,13 +93,13 @@ def compile_model(file: Path, threads: int, size: Size | None = None) -> Any:
 
     Args:
         file: the ``.xml``.
-        threads: how many it may use.
-        size: height and width of the input to fix; a fixed shape runs up to 1.3 times as fast as an open one.
+        threads: number of threads.
+        size: height and width to fix for the inputs; a fixed shape runs up to 1.3 times as fast as an open one.
     """
     core = library().Core()
     model = core.read_model(file)
     if size:
-        model.reshape({end: [*[*end.partial_shape][:2], *size] for end in model.inputs})
+        model.reshape({tensor: [*[*tensor.partial_shape][:2], *size] for tensor in model.inputs})
     config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     return core.compile_model(model, "CPU", config)
 
@@ -107,7 +107,7 @@ def compile_model(file: Path, threads: int, size: Size | None = None) -> Any:
 def load(file: Path, card: Card, threads: int) -> Runner:
     """Open a net; it is compiled for the size of an image, which takes 0.1 to 2 s at each change of size.
 
-    ``try_out`` has run each file in a child process at export, because the compiler has been seen to crash.
+    The compiler can crash, so ``try_out`` runs each file in a child process first, at export.
 
     Raises:
         UserError: if OpenVINO refuses the file.
@@ -139,12 +139,12 @@ def load(file: Path, card: Card, threads: int) -> Runner:
 
 
 def raw_call(file: Path, size: Size, threads: int) -> Callable[[], object]:
-    """Return OpenVINO's own call of a file with any inputs, random tensors at them."""
+    """Return a function that runs a file with any inputs on random tensors."""
     random = np.random.default_rng(0)
     model = compile_model(file, threads, size)
     request = model.create_infer_request()
-    for end in model.inputs:
-        request.get_tensor(end).data[:] = random.integers(0, 100, end.shape)
+    for tensor in model.inputs:
+        request.get_tensor(tensor).data[:] = random.integers(0, 100, tensor.shape)
     call: Callable[[], object] = request.infer
     return call
 
@@ -153,36 +153,37 @@ def raw_call(file: Path, size: Size, threads: int) -> Callable[[], object]:
 
 
 def try_out(files: Sequence[Path], size: Size = TRIAL_SIZE) -> dict[Path, str]:
-    """Compile and run files in a child process; return those that cannot be run, and why.
+    """Compile and run files in a child process; return those that cannot be run, and the reasons.
 
-    OpenVINO has been seen to die of a segmentation fault while compiling a quantised graph. Costs a second, and little
-    more for each file; a crash costs a second more.
+    OpenVINO sometimes ends in a segmentation fault while it compiles a quantised graph. The trial takes a second, and
+    another one after each crash.
     """
-    left, failed = sorted(files), {}
-    while left:
-        command = [*TRIAL, *map(str, (*size, *left))]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if not done.returncode:
+    remaining, failures = sorted(files), {}
+    while remaining:
+        command = [*TRIAL, *map(str, (*size, *remaining))]
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not process.returncode:
             break
-        tried = len(done.stdout.splitlines())
-        if not tried:
-            raise RuntimeError(done.stderr)
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        crashed = f"OpenVINO crashes on it (signal {-done.returncode})"
-        failed[left[tried - 1]] = crashed if done.returncode < 0 else f"OpenVINO cannot run it: {reason}"
-        left = left[tried:]
-    return failed
+        started = len(process.stdout.splitlines())
+        if not started:
+            raise RuntimeError(process.stderr)
+        message = (process.stderr.strip().splitlines() or ["no reason given"])[-1]
+        crash = f"OpenVINO crashes on it (signal {-process.returncode})"
+        failures[remaining[started - 1]] = crash if process.returncode < 0 else f"OpenVINO cannot run it: {message}"
+        remaining = remaining[started:]
+    return failures
 
 
 def run_each(height: str, width: str, *files: str) -> None:
-    """Run files one after the other, printing the name of each before it runs: the child process of ``try_out``.
+    """Run files one after the other in the child process of ``try_out``, and print the name of each before it runs.
 
-    The last name printed is that of the file that crashed.
+    If the process crashes, the last name printed is that of the file at fault.
     """
     for file in files:
-        print(file, flush=True)
+        sys.stdout.write(f"{file}\n")
+        sys.stdout.flush()
         model = compile_model(Path(file), threads=1, size=(int(height), int(width)))
-        model([np.zeros(end.shape, end.element_type.to_dtype()) for end in model.inputs])
+        model([np.zeros(tensor.shape, tensor.element_type.to_dtype()) for tensor in model.inputs])
 
 
 # --- describing
@@ -194,12 +195,12 @@ def operators(file: Path) -> Iterator[Operator]:
         if op.get_type_name() in ("Parameter", "Constant", "Result"):
             continue
         sources = [port.get_source_output() for port in op.inputs()]
-        constant = [source for source in sources if source.get_node().get_type_name() == "Constant"]
+        constants = [source for source in sources if source.get_node().get_type_name() == "Constant"]
         computed = [source for source in sources if source.get_node().get_type_name() != "Constant"]
         yield Operator.of(
             op.get_type_name(),
             (output.get_element_type().to_dtype().name for output in [*computed, *op.outputs()]),
-            (output.get_element_type().to_dtype().name for output in constant),
+            (output.get_element_type().to_dtype().name for output in constants),
         )
 
 

@@ -1,4 +1,4 @@
-"""OpenVINO IR files of float nets with their weights stored in 16 bits: half the bytes, computed in float32."""
+"""OpenVINO IR files of float nets with weights stored in 16 bits, which take half the bytes; they run in float32."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ SUFFIX = "_fp16.xml"
 
 
 def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[ModelFile]:
-    """Write ``<stem>_fp16.xml`` and ``.bin`` of a float net; an int8 net has no weights worth it."""
+    """Write ``<stem>_fp16.xml`` and ``.bin`` of a float net; an int8 net has hardly any float weights."""
     if net.inputs["lr"].scale is not None:
         return []
     file = folder / f"{stem}{SUFFIX}"
@@ -47,5 +47,5 @@ def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[Mod
 
 
 def write(net: OperationGraph, file: Path, size: Size | None = None) -> None:
-    """Write a net that takes any size; ``size`` is ignored."""
+    """Write a net that accepts any size; ``size`` is ignored."""
     openvino.write_ir(net, file, halves=True)

@@ -1,8 +1,8 @@
-"""TFLite (LiteRT) files, float and int8, and the runtime for phones and their accelerators.
+"""TFLite (LiteRT) files, float or int8, and the runtime for phones and their accelerators.
 
-They hold nothing but what a phone's accelerator takes: one operator for each operation, in TFLite's own order (NHWC).
-General converters put chains of TRANSPOSE and RESHAPE in their place, 1.9 times (float) to 3 times (int8) slower on a
-CPU and unfit for an accelerator, and take seconds for each file.
+The files contain only operators that accelerators of phones support: one for each operation, in TFLite's layout (NHWC).
+General converters add chains of TRANSPOSE and RESHAPE, which are 1.9 times (float) to 3 times (int8) slower on a CPU
+and unfit for an accelerator, and take seconds for each file.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -35,11 +35,11 @@ sr = net.get_tensor(net.get_output_details()[0]["index"])[0]{to_uint8}"""
 
 
 def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[ModelFile]:
-    """Write ``<stem>.tflite``, which takes images of any size, and ``<stem>_<H>x<W>.tflite`` for one size.
+    """Write ``<stem>.tflite``, which accepts images of any size, and ``<stem>_<H>x<W>.tflite`` for one size.
 
-    Accelerators want a file of one size. The images of an int8 net are uint8 in the file of any size, as programs have
-    them, and int8 like all the rest in the other: a QUANTIZE at either end costs a CPU a tenth of ABPN's time, and not
-    every driver has it.
+    Accelerators need a file of fixed size. An int8 net takes and gives uint8 images in the file of any size, for the
+    convenience of programs, and int8 images in the other: the QUANTIZE at the input and the output takes a tenth of
+    ABPN's time on a CPU, and not every driver supports it.
     """
     net = repeats_as_convolutions(net)
     any_size, one_size = folder / f"{stem}{SUFFIX}", folder / f"{stem}_{size[0]}x{size[1]}{SUFFIX}"
@@ -55,7 +55,7 @@ def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[Mod
 
 
 def write(net: OperationGraph, file: Path, size: Size | None = None) -> None:
-    """Write a net for inputs of one ``size``, or of any."""
+    """Write a net for inputs of one ``size``, or of any size for None."""
     file.write_bytes(tflite_writer.serialize(net, size))
 
 
@@ -73,10 +73,10 @@ def import_runtime() -> None:
 
 
 def load(file: Path, card: Card, threads: int) -> Runner:
-    """Open a net; a file of any size is resized to each image.
+    """Open a net; a file of any size is resized for each image.
 
     Raises:
-        UserError: if TFLite refuses the file, and of the runner if an image is not of the one size of the file.
+        UserError: if TFLite refuses the file. The runner raises one if an image does not have the fixed size of the file.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -100,7 +100,7 @@ def load(file: Path, card: Card, threads: int) -> Runner:
         interpreter.set_tensor(lr_index, lr)
         interpreter.invoke()
         view: Callable[[], np.ndarray] = interpreter.tensor(sr_index)
-        return view  # and not its result: as long as a view of the tensor exists, the next invoke is refused
+        return view  # a function, because TFLite refuses to invoke while an array that it returned exists
 
     return Runner(
         card.scale,
@@ -111,20 +111,20 @@ def load(file: Path, card: Card, threads: int) -> Runner:
 
 
 def raw_call(file: Path, size: Size, threads: int) -> Callable[[], object]:
-    """Return TFLite's own call of a file of one size with any inputs, random tensors at them."""
+    """Return a function that runs a file of one size with any inputs on random tensors."""
     from ai_edge_litert.interpreter import Interpreter
 
     random = np.random.default_rng(0)
     interpreter = Interpreter(model_path=str(file), num_threads=threads)
     interpreter.allocate_tensors()
-    for end in interpreter.get_input_details():
-        interpreter.set_tensor(end["index"], random.integers(0, 100, end["shape"]).astype(end["dtype"]))
+    for tensor in interpreter.get_input_details():
+        interpreter.set_tensor(tensor["index"], random.integers(0, 100, tensor["shape"]).astype(tensor["dtype"]))
     call: Callable[[], object] = interpreter.invoke
     return call
 
 
 def try_out(files: Sequence[Path], size: Size = TRIAL_SIZE) -> dict[Path, str]:
-    """Return {}: TFLite raises an exception where it cannot run a file."""
+    """Return {}: TFLite raises an exception if it cannot run a file."""
     return {}
 
 

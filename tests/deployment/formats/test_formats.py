@@ -34,7 +34,7 @@ from pipeline_src.imaging.images import read_image
 def main():
     name, folder = sys.argv[1], Path(sys.argv[2])
     export("abpn", folder, (24, 40))
-    files = {file: card for file, card in cards.of_folder(folder).items() if card.format == name}
+    files = {file: card for file, card in cards.read_folder(folder).items() if card.format == name}
     memory = peak_memory_mb(files, 8, 8, 1)
     report = {}
     for file, card in files.items():
