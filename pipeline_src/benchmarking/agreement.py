@@ -1,4 +1,4 @@
-"""Comparison of the image that an exported file gives on this machine with the one its net gave in torch at export."""
+"""Comparison of the image that an exported file gives on this machine with its reference image."""
 
 import logging
 from pathlib import Path
@@ -15,18 +15,18 @@ def agreement_row(file: Path, runner: runtimes.Runner, files: dict[Path, Card], 
     """Compare the image that a file gives here with the reference image beside it.
 
     A file of fixed size with the same key is compared with this one, on an image of that size, and the row has the
-    worse figures of the two. Logs a warning where they are those of another net.
+    worse figures of the two comparisons. Logs a warning if these figures are too bad for the same net.
 
     Args:
-        file: an exported file that takes images of any size.
+        file: an exported file that accepts images of any size.
         runner: that file, opened.
         files: all exported files with their cards.
-        threads: for opening the file of fixed size.
+        threads: number of threads for the file of fixed size.
 
     Returns:
         The key of the file, and ``off_levels``, the largest difference in levels of 0..255; ``off_share``, the share of
-        values that differ by more than one level; ``off_psnr``, the PSNR in dB; ``disagrees``, a sentence where the two
-        are not the same net, else "".
+        values that differ by more than one level; ``off_psnr``, the PSNR in dB; ``disagrees``, a sentence if the image
+        is that of another net, otherwise "".
     """
     key = FileKey.of(files[file])
     lr, expected = read_image(file.with_name(reference.LR_FILE)), read_image(file.with_name(files[file].reference))

@@ -1,4 +1,4 @@
-"""Costs of exported files: latency at one LR size, file size, peak memory."""
+"""Costs of exported files: latency at one LR size, file size and peak memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -47,8 +47,8 @@ class Costs:
 def measure_costs(files: dict[Path, Card], spec: config.Benchmark) -> Iterator[Row]:
     """Yield one row per net, variant, format and scale: its key and its :class:`Costs`.
 
-    Where a format has a file of fixed size, that is the file measured here; quality is measured on the one that takes
-    any size. All files of one scale take turns at the same LR size; those of another scale are not in memory then.
+    If a format has a file of fixed size, this one is measured, while quality is measured on the file of any size. All
+    files of one scale are in memory together and take turns at the same LR size.
     """
     for timed, (height, width) in _timed_files(files):
         latency = in_turns(
@@ -96,7 +96,7 @@ def upscaling_call(file: Path, height: int, width: int, threads: int) -> Callabl
 
 
 def _timed_files(files: dict[Path, Card]) -> Iterator[tuple[dict[Path, Card], tuple[int, int]]]:
-    """For each scale the files to time, and the LR height and width to time them at: that of the fixed-size files."""
+    """Yield the files to time of each scale, and the LR height and width, which are those of the fixed-size files."""
     fixed = {FileKey.of(card) for card in files.values() if card.size}
     for scale in sorted({card.scale for card in files.values()}):
         of_scale = {file: card for file, card in files.items() if card.scale == scale}

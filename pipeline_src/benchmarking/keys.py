@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline_src.deployment.cards import Card
 
-Row = dict[str, Any]  # column -> cell of a table that pandas writes
+Row = dict[str, Any]  # column → cell of a table that pandas writes
 KEY_COLUMNS = ["system", "variant", "runtime", "scale"]
 
 
@@ -33,4 +33,5 @@ class FileKey:
         return dict(zip(KEY_COLUMNS, (self.net, self.variant, self.runtime, self.scale), strict=True))
 
     def __str__(self) -> str:
+        """Return the key for messages, such as ``abpn_x3 qat tflite 3``."""
         return " ".join(str(cell) for cell in self.columns().values() if cell)

@@ -5,7 +5,7 @@ variants; the result is p50, p90 and IQR instead of a mean. Variants take turns 
 the machine affects all of them alike.
 
 A turn is several calls in a row, of which the first does not count: after a pause the threads of a runtime are asleep,
-and on a virtual machine they wake so late that a net of 10 ms may run on one core and take twice that.
+and on a virtual machine they may wake so late that a net of 10 ms runs on one core and takes 20 ms.
 """
 
 import os
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PAUSE = 0.005  # seconds before each turn, so that the spinning threads of the runtime before it are asleep
-TURN = 3  # calls of a turn that count
+PAUSE = 0.005  # seconds before each turn, after which the previous runtime's threads have stopped spinning
+TURN = 3  # timed calls per turn
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Latency:
 
 
 def pin(threads: int) -> None:
-    """Keep this process on the first ``threads`` of the cores it may use, where the operating system supports it."""
+    """Pin this process to the first ``threads`` of the cores it may use, if the operating system supports it."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
@@ -49,7 +49,7 @@ def pinned(threads: int) -> Iterator[None]:
 
 
 def timed(run: Callable[[], object]) -> Callable[[], dict[str, float]]:
-    """Return a call for :func:`in_turns` that times ``run`` as its one part, ``ms``."""
+    """Return a function for :func:`in_turns` that runs ``run`` and returns its milliseconds as the part ``ms``."""
 
     def call() -> dict[str, float]:
         start = time.perf_counter()
@@ -60,7 +60,7 @@ def timed(run: Callable[[], object]) -> Callable[[], dict[str, float]]:
 
 
 def summary(milliseconds: list[float]) -> Latency:
-    """Return the percentiles of the times of one variant."""
+    """Return percentiles of the times of one variant."""
     p25, p50, p75, p90 = np.percentile(milliseconds, (25, 50, 75, 90))
     return Latency(len(milliseconds), float(p50), float(p90), float(p75 - p25))
 
@@ -71,15 +71,15 @@ def in_turns(
     """Time variants in turns.
 
     Args:
-        calls: per variant a function that runs it once and returns the milliseconds of its parts by name.
+        calls: for each variant a function that runs it once and returns the milliseconds of its parts by name.
         warmup: calls of each variant before any is timed.
-        runs: the least number of calls of each variant, rounded up to whole turns of ``TURN``.
-        min_seconds: turns go on until the fastest variant has run for so long in all.
-        max_seconds: a variant that has run for so long in all ends sooner, after one call at the least; so does its
-            warm-up.
+        runs: least number of timed calls per variant, rounded up to a multiple of ``TURN``.
+        min_seconds: turns continue until the timed calls of the fastest variant have taken this long in total.
+        max_seconds: a variant stops early, after at least one call, once its timed calls have taken this long in total;
+            likewise its warm-up.
 
     Returns:
-        Per variant and part the summary of its times.
+        The summary of the times by variant and part.
     """
     for call in calls.values():
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The LR images of a learned downscaler: made once for the benchmark, kept, and compared with bicubic's."""
+"""The LR images that a learned downscaler makes for the benchmark, and their comparison with bicubic LR."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -18,11 +18,11 @@ from pipeline_src.metrics.protocol import EvaluationImage, load_evaluation_image
 
 
 class LearnedLR:
-    """The LR images that a trained downscaler makes of the evaluation images, rounded to 8 bits, each made once.
+    """The evaluation images downscaled by a trained downscaler and rounded to 8 bits; each is made once and cached.
 
     Args:
         weights: ``downscaler/weights.safetensors`` of a system.
-        threads: of torch.
+        threads: number of threads of torch.
     """
 
     def __init__(self, weights: Path, threads: int) -> None:
@@ -45,18 +45,18 @@ class LearnedLR:
 def write_comparison(
     learned_lr: LearnedLR, files: dict[Path, Card], sets: dict[str, list[Path]], threads: int, folder: Path
 ) -> None:
-    """Write what the report says of learned LR images.
+    """Write the images and tables about learned LR images that the report shows.
 
-    ``lr/<set>/<image>_x<scale>.png`` are the images themselves. ``lr.csv`` compares them and bicubic's with the
-    protocol's LR (:func:`~pipeline_src.metrics.downscaled.fidelity`). ``jpeg.csv`` has the quality of SR when LR is
-    stored as JPEG, by the fp32 net from learned LR and by bicubic from bicubic LR.
+    ``lr/<set>/<image>_x<scale>.png`` are the images. ``lr.csv`` compares them and bicubic LR with the protocol's LR
+    (:func:`~pipeline_src.metrics.downscaled.fidelity`). ``jpeg.csv`` has the quality of SR if LR is stored as JPEG, for
+    the fp32 net with learned LR and for bicubic upscaling with bicubic LR.
 
     Args:
         learned_lr: the images.
-        files: the exported files of the one net that upscales them, with their cards.
+        files: the exported files of the net that upscales them, with their cards.
         sets: the image files of each evaluation set.
-        threads: of the runtime and of bicubic.
-        folder: where they go.
+        threads: number of threads of the runtime and of bicubic.
+        folder: where the images and tables go.
     """
     (fp32,) = (file for file, card in files.items() if (card.variant, card.format) == ("fp32", "onnx"))
     runner, scale = runtimes.load(fp32, threads), files[fp32].scale

@@ -10,11 +10,11 @@ from pipeline_src.deployment.formats import FORMATS
 
 # The CPU features that decide how int8 and half floats are computed, in the spelling of /proc/cpuinfo.
 FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
-LIBRARIES = ("torch", *dict.fromkeys(known.RUNTIME for known in FORMATS.values()), "numpy", "pillow")
+LIBRARIES = ("torch", *dict.fromkeys(file_format.RUNTIME for file_format in FORMATS.values()), "numpy", "pillow")
 
 
 def describe(threads: int) -> dict[str, object]:
-    """Return CPU model and features, cores, memory (GiB), system, versions, ``threads`` used, and the time (UTC)."""
+    """Return CPU model and features, cores, memory in GiB, system, versions, ``threads``, and the time in UTC."""
     import psutil
 
     flags = _cpuinfo("flags", "Features").split()

@@ -11,11 +11,11 @@ from pathlib import Path
 from pipeline_src.errors import UserError
 
 MIB = 2**20
-PARALLEL = 2  # children at a time; each measures its own memory, so they do not disturb each other
+PARALLEL = 2  # children at a time; they do not disturb each other, because each measures its own memory
 
 
 def peak_memory_mb(files: Iterable[Path], height: int, width: int, threads: int) -> dict[Path, float]:
-    """Return by how many MiB resident memory grows from before a file is loaded to the peak of upscaling one image.
+    """Return the peak growth of resident memory, in MiB, while each file is loaded and upscales one image.
 
     Each child is forked from a server that has imported the shared modules, since importing them takes longer than most
     measurements.
@@ -24,7 +24,7 @@ def peak_memory_mb(files: Iterable[Path], height: int, width: int, threads: int)
         files: models that :func:`pipeline_src.deployment.runtimes.load` opens.
         height: of the LR image, in pixels.
         width: of the LR image, in pixels.
-        threads: of the runtime.
+        threads: number of threads of the runtime.
 
     Raises:
         UserError: if a file cannot be loaded or run, or its process crashes.
@@ -59,7 +59,7 @@ def _send_growth(sender: Connection, file: Path, height: int, width: int, thread
 
 
 def _growth(file: Path, height: int, width: int, threads: int) -> float:
-    """Measure in this process, after whatever does not belong to the model has been imported and called once."""
+    """Measure in this process, after importing and calling once all code that does not belong to the model."""
     import numpy as np
 
     from pipeline_src.deployment import pixels, runtimes
@@ -83,7 +83,7 @@ def resident() -> int:
 def peak() -> int:
     """Return the peak resident memory of this process in bytes."""
     status = Path("/proc/self/status")
-    if status.exists():  # on Linux, ru_maxrss of a child starts at what its parent had when it forked
+    if status.exists():  # on Linux, ru_maxrss of a forked child starts at its parent's value
         (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
         return 1024 * int(line.split()[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

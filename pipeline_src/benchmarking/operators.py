@@ -1,6 +1,6 @@
-"""The operators that a net for an edge device could be built of, each as a net of its own, to measure what it costs.
+"""Nets of one operator each, to measure the costs of operators on an edge device.
 
-After the meta-node study of ABPN (Du et al., CVPR Workshops 2021, arXiv 2105.09750).
+This follows the meta-node study of ABPN (Du et al., CVPR Workshops 2021, arXiv 2105.09750).
 """
 
 import numpy as np
@@ -28,12 +28,12 @@ SLOPE = 0.1  # of LeakyReLU and PReLU
 
 
 def operators(channels: int, width: int, int8: bool) -> dict[str, OperationGraph]:
-    """Return each operator as a net, by the name it has in the report.
+    """Return each operator as a net, by its name in the report.
 
     Args:
-        channels: of the input, a multiple of 4; the operators that upscale make an RGB image instead.
-        width: of the input in pixels, which the transpose turns into its channels.
-        int8: int8 activations and weights instead of float32.
+        channels: of inputs and outputs, a multiple of 4. Operators that upscale or repeat an image have fixed channels.
+        width: of the input in pixels, which become the channels of the transpose.
+        int8: whether activations and weights are int8 instead of float32.
     """
 
     def convolution(side: int, groups: int = 1) -> OperationGraph:
@@ -41,7 +41,7 @@ def operators(channels: int, width: int, int8: bool) -> dict[str, OperationGraph
         x, y = activation(channels, int8), activation(channels, int8)
         return _net(Convolution([x], [y], weights))
 
-    # Inputs and outputs of the operators: channels to channels, and what makes an image.
+    # Inputs and outputs, first of operators on feature maps, then of those on images.
     x, x2, y = (activation(channels, int8) for _ in range(3))
     halves = [activation(channels // 2, int8) for _ in range(2)]
     image, sr, subpixels = (activation(count, int8) for count in (3, 3, 3 * UPSCALE**2))
@@ -68,7 +68,7 @@ def operators(channels: int, width: int, int8: bool) -> dict[str, OperationGraph
 
 
 def _net(operation: Operation) -> OperationGraph:
-    """A net of one operation, with inputs ``x0``, ``x1``, … and outputs ``y0``, ``y1``, …."""
+    """Return a net of one operation, with inputs ``x0``, ``x1``, … and outputs ``y0``, ``y1``, …."""
     inputs = {f"x{i}": x for i, x in enumerate(dict.fromkeys(operation.inputs))}
     outputs = {f"y{i}": y for i, y in enumerate(operation.outputs)}
     return OperationGraph(inputs, outputs, [operation])

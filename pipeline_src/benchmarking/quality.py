@@ -1,4 +1,4 @@
-"""PSNR and SSIM of exported files on every evaluation image, and the crops that the report shows."""
+"""PSNR and SSIM of exported files on the evaluation images, and the crops that the report shows."""
 
 import math
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from pipeline_src.imaging.images import write_png
 from pipeline_src.metrics.protocol import EvaluationImage, load_evaluation_image, match_channels
 from pipeline_src.metrics.psnr_ssim import quality
 
-CROPS_OF = "tflite"  # the format whose images are shown in the report
+CROPS_FORMAT = "tflite"  # the format whose images are shown in the report
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Crops:
 
     Attributes:
         folder: where the crops of one net go.
-        images: how many images of each set are cropped.
+        images: number of images of each set that are cropped.
         side: height and width of a crop in LR pixels.
     """
 
@@ -36,7 +36,7 @@ class Crops:
     side: int
 
     def save(self, set_name: str, index: int, image: EvaluationImage, **versions: np.ndarray) -> None:
-        """Write the same crop of each version of image number ``index`` of its set, uint8 H×W×3 or H×W."""
+        """Write the same crop of each version, uint8 H×W×3 or H×W, of image number ``index`` of a set."""
         if index < self.images:
             window, folder = image.crop(self.side), self.folder / f"{set_name}_{image.name}_x{image.scale}"
             for name, version in versions.items():
@@ -49,8 +49,8 @@ class Evaluator:
 
     Attributes:
         sets: the image files of each evaluation set.
-        threads: how many threads make the LR images and compute the metrics.
-        learned_lr: the LR images of a learned downscaler; None for those of the protocol.
+        threads: number of threads for the LR images and the metrics.
+        learned_lr: LR images of a learned downscaler; None for those of the protocol.
     """
 
     sets: dict[str, list[Path]]
@@ -68,13 +68,13 @@ class Evaluator:
             sr = image.bicubic(self.threads)
             row = self._row(key, set_name, image, sr)
             if math.isinf(row["psnr_y"]):
-                raise UserError(f"{file} is flat: even bicubic gives it back as it is; remove it from its set")
+                raise UserError(f"{file} is flat, so that even bicubic reproduces it exactly; remove it from its set")
             yield row
             if crops:
                 crops.save(set_name, index, image, bicubic=sr, hr=image.hr)
 
     def file_rows(self, key: FileKey, runner: runtimes.Runner, crops: Crops | None) -> Iterator[Row]:
-        """Yield the row of every image for an exported file that takes images of any size."""
+        """Yield the row of every image for an exported file that accepts images of any size."""
         for set_name, index, file, image in self._images(key):
             lr = self.learned_lr.image(file, image) if self.learned_lr else image.lr
             sr = match_channels(runner(as_rgb(lr)), image.hr)
@@ -97,20 +97,19 @@ class Evaluator:
 def measure_files(
     files: dict[Path, Card], evaluator: Evaluator, main_net: str, crops: Crops
 ) -> tuple[list[Row], list[Row]]:
-    """Measure bicubic and every file that takes images of any size.
+    """Measure bicubic and every file that accepts images of any size.
 
-    The files are opened one after the other, and each once, since a runtime keeps the memory of the largest image that
-    it has seen.
+    Each file is opened once, and closed before the next, since a runtime keeps the memory for its largest image.
 
     Args:
         files: the exported files with their cards.
-        evaluator: the images and how they are compared.
-        main_net: the net that the bicubic rows are named after and whose crops are kept.
-        crops: where they go.
+        evaluator: measures an upscaler.
+        main_net: the net whose name the bicubic rows get and whose crops are written.
+        crops: writes them.
 
     Returns:
-        One row per image of each upscaler (``images.csv``), and one row per file on whether it still computes its net
-        (see :func:`~pipeline_src.benchmarking.agreement.agreement_row`).
+        One row per image of each upscaler (``images.csv``), and one row per file on its agreement with the reference
+        image (see :func:`~pipeline_src.benchmarking.agreement.agreement_row`).
     """
     images: list[Row] = []
     agreements: list[Row] = []
@@ -121,6 +120,6 @@ def measure_files(
             if card.scale == scale and not card.size:
                 key, runner = FileKey.of(card), runtimes.load(file, evaluator.threads)
                 agreements.append(agreement_row(file, runner, files, evaluator.threads))
-                is_shown = key.net == main_net and key.runtime == CROPS_OF
+                is_shown = key.net == main_net and key.runtime == CROPS_FORMAT
                 images += evaluator.file_rows(key, runner, crops if is_shown else None)
     return images, agreements

@@ -1,4 +1,4 @@
-"""The tables of the stage benchmark: ``images.csv`` and ``benchmark.csv`` of each net of a system."""
+"""The tables ``images.csv`` and ``benchmark.csv`` that the stage benchmark writes for each net of a system."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def main_net(system: str, files: dict[Path, Card]) -> str:
 
 
 def net_folder(out: Path, net: str) -> Path:
-    """Return where the results of a net go: the system's folder, or for ``<system>/<name>`` the folder in it."""
+    """Return the folder for the results of a net: ``out`` for the system, ``out/<name>`` for ``<system>/<name>``."""
     return out / net.partition("/")[2]
 
 
@@ -38,7 +38,7 @@ def combine(
         images: quality, one row per image.
         costs: one row per file.
         agreements: one row per file.
-        exported: all exported files with their cards; one that cannot be run gets a row per set without measurements.
+        exported: all exported files with their cards; a file that cannot be run gets empty rows.
         sets: the evaluation sets.
     """
     groups = pd.DataFrame(images).groupby([*KEY_COLUMNS, "set"], sort=False)
@@ -57,7 +57,7 @@ def _failing_rows(exported: dict[Path, Card], sets: list[str]) -> Iterator[Row]:
 
 
 def write(out: Path, files: dict[Path, Card], images: list[Row], table: pd.DataFrame) -> None:
-    """Write ``images.csv`` and ``benchmark.csv`` of each net, with the bicubic rows of its scales in its own name."""
+    """Write ``images.csv`` and ``benchmark.csv`` of each net; the bicubic rows of its scales get the net's name."""
     scales: dict[str, set[int]] = {}
     for card in files.values():
         scales.setdefault(card.system, set()).add(card.scale)

@@ -1,4 +1,4 @@
-"""Unpacking zip and tar archives without trusting what they contain."""
+"""Unpacking of zip and tar archives that are not trusted."""
 
 import lzma
 import re
@@ -15,9 +15,9 @@ from typing import IO
 
 from pipeline_src.errors import UserError
 
-MAX_BYTES = 20 * 10**9  # of one unpacked archive; DIV2K's training images are 3.5 GB
-MAX_RATIO = 100  # unpacked to packed; photographs stay below 20 even as BMP
-FREE_BYTES = 10**7  # may be unpacked whatever the ratio
+MAX_BYTES = 20 * 10**9  # of one unpacked archive; DIV2K's training images have 3.5 GB
+MAX_RATIO = 100  # of unpacked to packed size; that of photographs is below 20 even as BMP
+FREE_BYTES = 10**7  # that may be unpacked at any ratio
 CHUNK = 1 << 16  # bytes
 
 
@@ -27,7 +27,7 @@ class Member:
 
     Attributes:
         name: with ``/`` between folders.
-        problem: why it must not be unpacked, such as "a link"; "" if it may.
+        problem: why it must not be unpacked, such as "a link"; "" if it may be.
         open: opens it for reading.
     """
 
@@ -41,16 +41,16 @@ def extract(archive: Path, folder: Path, pattern: str = "*") -> list[Path]:
 
     Args:
         archive: the file.
-        folder: where its members go, under their own names.
-        pattern: as in :mod:`fnmatch`, of the whole name with its folders.
+        folder: where the members go, under their own names.
+        pattern: as in :mod:`fnmatch`, for the name including folders.
 
     Returns:
         The paths of the unpacked files, in the order of the archive.
 
     Raises:
-        UserError: naming the archive and the member, if that would be written outside ``folder``, is a link, a device
-            or encrypted, or occurs twice, if the members unpack to more than ``MAX_BYTES`` or ``MAX_RATIO`` times the
-            archive, or if the archive is damaged.
+        UserError: if a member would be written outside ``folder``, is a link, a device or encrypted, or occurs twice,
+            if the members unpack to more than ``MAX_BYTES`` or ``MAX_RATIO`` times the archive, or if the archive is
+            damaged. The message names the archive and the member.
     """
     budget = min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * archive.stat().st_size))
     unpacked: list[Path] = []
@@ -117,7 +117,7 @@ def _tar_members(archive: Path) -> Iterator[Member]:
             if not info.isdir():
                 yield Member(info.name, _tar_problem(info), partial(_open_in_tar, opened, info))
         while opened.fileobj and opened.fileobj.read(CHUNK):
-            continue  # to the very end, where gzip keeps its checksum
+            continue  # to the end of the file, where gzip stores its checksum
 
 
 def _open_in_tar(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:

@@ -1,4 +1,4 @@
-"""``catalogue.csv``: the pixels that the images of published sets must have, and the command that makes its rows.
+"""Hashes of the images of published sets (``catalogue.csv``), and the command that prints the rows of a new set.
 
 Example: python -m pipeline_src.datasets.catalogue Manga109 ~/Manga109/HR >> pipeline_src/datasets/catalogue.csv
 """
@@ -18,7 +18,7 @@ COLUMNS = ["set", "file", "width", "height", "mode", "sha256_pixels"]
 
 
 def read_catalogue() -> dict[str, dict[str, Description]]:
-    """Return set → file → what its decoded pixels must be."""
+    """Return the descriptions that images must have, by set and file."""
     sets: dict[str, dict[str, Description]] = {}
     with CATALOGUE.open(newline="") as file:
         for row in csv.DictReader(file):

@@ -1,7 +1,7 @@
 """Downloads that resume after an interruption.
 
-This is our own code because pooch, fsspec and the retries of urllib3 all start an interrupted download again at byte 0:
-the archives here have up to 3.5 GB.
+No library is used for this, because pooch, fsspec and the retries of urllib3 all restart an interrupted download at
+byte 0, and the archives here have up to 3.5 GB.
 """
 
 import logging
@@ -28,14 +28,14 @@ log = logging.getLogger(__name__)
 def download(url: str, path: Path, sha256: str | None = None, pause: float = 1.0) -> None:
     """Download a file, completely and with the right checksum, or not at all.
 
-    The bytes received so far are kept in ``path`` + ``.part``; the next attempt, and the next call, ask the server only
-    for the rest. A file that is already there and has the right checksum is kept.
+    The bytes received so far are kept in ``path`` + ``.part``, and the next attempt or call requests only the rest. An
+    existing file with the right checksum is kept.
 
     Args:
-        url: what to download.
+        url: address of the file.
         path: where the file goes.
-        sha256: the hex checksum that it must have; None to accept any file.
-        pause: seconds before the second attempt; doubled for each further one.
+        sha256: its hex checksum; None to accept any file.
+        pause: seconds before the second attempt, doubled for each further one.
 
     Raises:
         UserError: if the file cannot be downloaded, or has another checksum.
@@ -53,13 +53,13 @@ def download(url: str, path: Path, sha256: str | None = None, pause: float = 1.0
             part.unlink()
             raise UserError(
                 f"{url} gave another file than expected (SHA-256 {received} instead of {sha256}), and it was "
-                "deleted; try again, and if it stays so get the file elsewhere"
+                "deleted; try again, and if that fails too, get the file elsewhere"
             )
         part.replace(path)
 
 
 def _complete(part: Path, url: str, pause: float) -> None:
-    """Request the rest of ``part`` until it is complete, or ``MAX_FAILURES`` requests in a row brought nothing."""
+    """Request the rest of ``part`` until it is complete, or ``MAX_FAILURES`` requests in a row gave no new byte."""
     import requests
 
     failures = 0
@@ -77,7 +77,7 @@ def _complete(part: Path, url: str, pause: float) -> None:
                 ) from None
         failures = 1 if _size(part) > size_before else failures + 1
         if failures == MAX_FAILURES:
-            kept = f", which goes on after the {_size(part)} bytes in {part}" if _size(part) else ""
+            kept = f", which continues after the {_size(part)} bytes in {part}" if _size(part) else ""
             raise UserError(
                 f"{url} cannot be downloaded ({reason}); check the network and run the same command again{kept}"
             )
@@ -87,7 +87,7 @@ def _complete(part: Path, url: str, pause: float) -> None:
 
 
 def _receive(part: Path, url: str) -> bool:
-    """Request what ``part`` lacks, append it, and return whether the file is complete."""
+    """Request the missing bytes of ``part``, append them, and return whether the file is complete."""
     import requests
     from tqdm import tqdm
 
@@ -97,7 +97,7 @@ def _receive(part: Path, url: str) -> bool:
         if offset and response.status_code == requests.codes.requested_range_not_satisfiable:
             if _total_size(response) == offset:
                 return True
-            part.unlink()  # longer than the file, so it is a part of another one
+            part.unlink()  # it is longer than the file, so it belongs to another one
             return False
         response.raise_for_status()
         if response.status_code != requests.codes.partial_content or _range_start(response) != offset:

@@ -1,8 +1,8 @@
-"""``train.h5``: every training image once as HR and once per scale as LR, stored so that a patch is one small read.
+"""The file ``train.h5``, which holds the HR and LR images for training such that reading a patch is fast.
 
-The groups ``training`` and ``validation`` hold ``HR``, ``X2``, ``X3`` and ``X4``; each of those holds one contiguous,
-uncompressed uint8 H×W×3 dataset per image, named ``<set>/<file>``. HR has its full size; the LR of scale s is made from
-HR cropped to a multiple of s, so LR pixel (y, x) covers the HR pixels from (s·y, s·x).
+The groups ``training`` and ``validation`` hold ``HR``, ``X2``, ``X3`` and ``X4``; each of these holds one contiguous,
+uncompressed uint8 H×W×3 dataset per image, named ``<set>/<file>``. HR has its full size. The LR of scale s is made from
+HR cropped to a multiple of s, so that LR pixel (y, x) covers the HR pixels from (s·y, s·x).
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,12 +20,12 @@ ImageRecord = tuple[Split, str, np.ndarray, dict[int, np.ndarray]]  # split, <se
 
 
 class ImagePairs:
-    """The images of the training or the validation split as memory maps: nothing is read before it is indexed.
+    """The images of the training or the validation split as memory maps, from which only the pixels used are read.
 
     Args:
         path: ``train.h5``.
-        split: which of the two.
-        learned: a file of LR images that a trained downscaler made of the same HR images, to use instead of bicubic's.
+        split: training or validation.
+        learned: a file of LR images that a trained downscaler made from the same HR images, to use in place of bicubic.
 
     Raises:
         UserError: if a file is missing or damaged, or the two do not hold the same images.
@@ -50,7 +50,7 @@ class ImagePairs:
         Args:
             name: of the image.
             scale: of the LR image.
-            bicubic: return bicubic's LR even if there is a learned one.
+            bicubic: return bicubic LR even if there is learned LR.
 
         Raises:
             UserError: if the file was built without this scale.
@@ -69,7 +69,7 @@ class ImagePairs:
         return self._maps["HR"][name]
 
     def middle(self, name: str, scale: int, crop: int, *, bicubic: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Return the middle ``crop``×``crop`` LR pixels of an image, or as many as there are, and their HR pixels."""
+        """Return the middle ``crop``×``crop`` LR pixels of an image, or fewer if it is smaller, and their HR pixels."""
         lr, hr = self.lr(name, scale, bicubic=bicubic), self.hr(name)
         y, x = (max(0, side - crop) // 2 for side in lr.shape[:2])
         lr = lr[y : y + crop, x : x + crop]
@@ -77,17 +77,17 @@ class ImagePairs:
         return lr, hr[y * scale : (y + height) * scale, x * scale : (x + width) * scale]
 
     def middles(self, scale: int, count: int, crop: int) -> dict[str, np.ndarray]:
-        """Return the LR crops of :meth:`middle` for ``count`` images spread evenly over all, by name."""
+        """Return the LR crops of :meth:`middle` for the images of :meth:`spread`, by name."""
         return {name: self.middle(name, scale, crop)[0] for name in self.spread(count)}
 
     def spread(self, count: int) -> list[str]:
-        """Return the names of ``count`` images spread evenly over all, or of all if there are fewer."""
+        """Return the names of ``count`` images at even intervals, or all names if there are fewer."""
         count = min(count, len(self.names))
         return [self.names[i * len(self.names) // count] for i in range(count)]
 
 
 def _map_images(path: Path, split: Split, stage: str) -> dict[str, dict[str, np.ndarray]]:
-    """Return group → name → memory map; an error names the ``stage`` that makes the file."""
+    """Return the memory maps by group and name. Errors name the ``stage`` that writes the file."""
     import h5py
 
     try:
@@ -122,8 +122,8 @@ def _view(content: np.ndarray, data: Any) -> np.ndarray:
 def _writer(path: Path) -> Iterator[Any]:
     import h5py
 
-    # With track_times=False and images in a fixed order, equal content makes an equal file, byte for byte.
-    with whole_file(path) as aside, h5py.File(aside, "w", libver="latest") as file:
+    # With track_times=False and images in a fixed order, files of equal content are equal byte for byte.
+    with whole_file(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
         yield file
 
 

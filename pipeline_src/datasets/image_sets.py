@@ -1,7 +1,7 @@
-"""Getting the images of a set: from the user's own folder, else the mirror, else its authors' archive.
+"""Gets the images of a set from the user's own folder, from the mirror, or from its authors' archive, in this order.
 
-The mirror is a folder that ``SR_DATA_MIRROR`` names, with a set in ``<set>/HR``. The sample sets are part of the
-scikit-image package. All images are verified, see :mod:`pipeline_src.datasets.verification`.
+The mirror is the folder named by ``SR_DATA_MIRROR``, with the images of each set in ``<set>/HR``. The sample sets are
+part of the scikit-image package. All images are verified, see :mod:`pipeline_src.datasets.verification`.
 """
 
 import hashlib
@@ -30,21 +30,21 @@ DOWNLOADS = SCRATCH / "downloads"
 
 
 def obtain(name: str, spec: ImageSet, folder: Path) -> list[Entry]:
-    """Get the image set ``name``, verify every image, copy them into ``folder`` as they are, and write the manifest.
+    """Get an image set, verify its images, copy them unchanged into ``folder``, and write the manifest.
 
     The images of a catalogued set get the names of the catalogue.
 
     Args:
         name: of the set in params.yaml.
-        spec: its entry there.
+        spec: its entry in params.yaml.
         folder: an empty folder.
 
     Returns:
         The entries of the manifest.
 
     Raises:
-        UserError: if the set is not available, lacks images or has other ones than it should, or is for evaluation only
-            and ``spec`` wants to train on it.
+        UserError: if the set is not available, lacks images or has wrong ones, or if it is for evaluation only and
+            ``spec`` gives it the role training.
     """
     if not re.fullmatch(r"[\w-]+", name, re.ASCII):
         raise UserError(f"the image set {name!r} of params.yaml needs a name of letters, digits, _ and -")
@@ -62,9 +62,9 @@ def obtain(name: str, spec: ImageSet, folder: Path) -> list[Entry]:
 
 @contextmanager
 def _available(name: str, own_folder: str | None) -> Iterator[dict[Entry, Path]]:
-    """Yield the verified images of a set from the first place that has them; archives are unpacked for the block."""
+    """Yield the verified images of a set from the first source that has it; unpacked archives are deleted later."""
     known = SETS.get(name)
-    unhashed = "first use" if known else "no"  # how far images are verified that the catalogue does not have
+    unhashed = "first use" if known else "no"  # verification of images that the catalogue lacks
     mirror = _mirror()
     if own_folder:
         yield verify(name, _in_folder(Path(own_folder).expanduser(), own_folder, unhashed))
@@ -81,12 +81,12 @@ def _available(name: str, own_folder: str | None) -> Iterator[dict[Entry, Path]]
 
 
 def _mirror() -> Path | None:
-    named = os.environ.get(MIRROR)
-    if not named:
+    value = os.environ.get(MIRROR)
+    if not value:
         return None
-    mirror = Path(named).expanduser()
+    mirror = Path(value).expanduser()
     if not mirror.is_dir():
-        raise UserError(f"{MIRROR} names {named}, which is not a folder; correct it or unset it")
+        raise UserError(f"{MIRROR} names {value}, which is not a folder; correct it or unset it")
     return mirror
 
 
@@ -98,7 +98,7 @@ def _how_to_provide(name: str) -> str:
             f"`folder:` in params.yaml, or set {MIRROR} to a folder that holds {name}/HR"
         )
     return (
-        f"the image set {name} ({known.cite}) is not at hand"
+        f"the image set {name} ({known.cite}) is not available"
         + ("" if known.archives else " and has no permanent address to download it from")
         + f"; put its {known.images} HR images into {name}/HR of a folder and set {MIRROR} to that folder, or name the "
         f"folder with the images in params.yaml (sets: {name}: folder:)"
@@ -106,7 +106,7 @@ def _how_to_provide(name: str) -> str:
 
 
 def _in_folder(folder: Path, source: str, verified: str) -> Candidates:
-    """Return the images of a folder or, if it has none itself, of its ``HR``, as the folders of a mirror have it."""
+    """Return the images of a folder or, if it has none, of its subfolder ``HR``, as in a mirror."""
     images = list_images(folder)
     if not images and (folder / "HR").is_dir():
         folder, source = folder / "HR", f"{source}/HR"
@@ -127,9 +127,9 @@ def _in_scikit_image(name: str) -> Candidates:
 
 
 def _from_archives(name: str, known: KnownSet, unpacked: Path) -> dict[Entry, Path]:
-    """Return the verified images of the first archive that can be downloaded and holds the set.
+    """Return the verified images from the first archive that can be downloaded and holds the set.
 
-    Archives are kept in the scratch folder, since one may hold several sets.
+    Archives are kept in the scratch folder, because one may hold several sets.
     """
     reasons = []
     for number, archive in enumerate(known.archives):
@@ -146,5 +146,5 @@ def _from_archives(name: str, known: KnownSet, unpacked: Path) -> dict[Entry, Pa
 
 
 def _download_name(url: str) -> str:
-    """Return a file name that no other address shares, since many archives are called master.tar.gz."""
+    """Return a file name that is unique to an address, because many archives are called master.tar.gz."""
     return f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{url.rpartition('/')[2]}"

@@ -1,6 +1,6 @@
-"""The published image sets that params.yaml may name: how many images, whom to cite, where they are offered.
+"""The published image sets that params.yaml may name, with their sizes, citations and addresses.
 
-To add a set, add an entry to ``SETS``. If its pixels should be checked too, append the rows that
+To add a set, add an entry to ``SETS``. To have its pixels checked as well, append the rows that
 ``python -m pipeline_src.datasets.catalogue`` prints to ``catalogue.csv``.
 """
 
@@ -12,9 +12,9 @@ class Archive:
     """An archive that holds a set.
 
     Attributes:
-        url: where it can be downloaded.
-        members: a glob pattern that matches the names of the HR images in it.
-        sha256: its hex checksum, where one is published.
+        url: its address.
+        members: glob pattern for the names of the HR images in it.
+        sha256: its hex checksum, if one is published.
     """
 
     url: str
@@ -27,13 +27,13 @@ class KnownSet:
     """A published image set.
 
     Attributes:
-        images: how many it has.
+        images: number of images.
         cite: authors, venue and year.
-        evaluation_only: it must not be trained on, because results on it are published.
-        archives: where it can be downloaded; tried in this order.
-        in_scikit_image: its images are part of the scikit-image package.
-        numbers: which four-digit file names it has; checked where ``catalogue.csv`` has no hashes.
-        side: pixels that at least one side of every image has; checked where ``catalogue.csv`` has no hashes.
+        evaluation_only: whether training on it is refused, because published results are measured on it.
+        archives: downloads that contain it, tried in this order.
+        in_scikit_image: whether its images are part of the scikit-image package.
+        numbers: its file names, as four-digit numbers; checked if ``catalogue.csv`` has no hashes.
+        side: length in pixels that one side of every image has; checked if ``catalogue.csv`` has no hashes.
     """
 
     images: int
@@ -61,7 +61,7 @@ def _div2k(part: str, sha256: str) -> tuple[Archive, ...]:
 SRCNN = "http://mmlab.ie.cuhk.edu.hk/projects/SRCNN/SRCNN_train.zip"  # T91, Set5 and Set14, from SRCNN's authors
 EDSR = "https://cv.snu.ac.kr/research/EDSR/benchmark.tar"
 
-# All are for research and education and not for commerce; only the photographs of scikit-image have free licences.
+# All are for research and education only, but for the photographs of scikit-image, which have free licences.
 # General100 and DIV2K_valid_crop256 have no permanent address.
 SETS = {
     "samples": KnownSet(14, "scikit-image; van der Walt et al., PeerJ 2014", in_scikit_image=True),

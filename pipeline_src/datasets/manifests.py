@@ -1,4 +1,4 @@
-"""``manifest.csv``, the list of the images of a fetched set, and the check that it makes possible."""
+"""``manifest.csv``, the list of the images of a fetched set, and the check for images in two sets."""
 
 import csv
 from collections.abc import Iterable
@@ -15,14 +15,14 @@ class Entry:
     """A row of the manifest: an image of the set as it is stored.
 
     Attributes:
-        file: its name in the folder of the set.
+        file: name in the folder of the set.
         width: in pixels.
         height: in pixels.
         mode: of Pillow.
         sha256_pixels: hex hash of the decoded pixels.
-        source: where it came from.
+        source: its origin.
         verified: ``catalogue`` (its pixels are those of the catalogue), ``archive`` (it came from an archive with the
-            published checksum), ``first use`` (no published hashes, so it is recorded as first seen) or ``no`` (the
+            published checksum), ``first use`` (no hash is published, so the first one seen is recorded) or ``no`` (the
             user's own image).
     """
 
@@ -36,7 +36,10 @@ class Entry:
 
 
 def write_manifest(folder: Path, entries: Iterable[Entry]) -> Path:
-    """Write ``manifest.csv`` into ``folder`` and return its path. The caller keeps the folder aside until complete."""
+    """Write ``manifest.csv`` into ``folder`` and return its path.
+
+    It is not written atomically, so the folder must be temporary until it is complete.
+    """
     path = folder / MANIFEST
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         table = csv.DictWriter(file, [field.name for field in fields(Entry)], lineterminator="\n")
@@ -90,6 +93,6 @@ def refuse_overlap(training: Iterable[Path], evaluation: Iterable[Path]) -> None
         more = f", and {len(shared) - 1} more are shared" if len(shared) > 1 else ""
         raise UserError(
             f"the training image {trained} is also the evaluation image {evaluated}{more}; take it out of one "
-            f"of the sets {trained.parent.name} and {evaluated.parent.name}, since a net must not be evaluated on what "
-            "it was trained on"
+            f"of the sets {trained.parent.name} and {evaluated.parent.name}, since a net must not be evaluated on an "
+            "image that it was trained on"
         )

@@ -1,4 +1,4 @@
-"""Random training patches from ``train.h5``, a pure function of (seed, step), so that resuming needs no state."""
+"""Random training patches from ``train.h5``. They depend only on seed and step, so that resuming needs no state."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ class Batch:
 class Patches:
     """Random batches of LR patches and the HR pixels they cover; each step has one scale.
 
-    An image is drawn, and then a position in it, all positions being equally likely. An image smaller than a patch is
-    mirrored at its right and bottom edge to the size of one, so that none is left out.
+    A patch comes from a random image, and from any position in it with equal probability. An image smaller than a patch
+    is mirrored at its right and bottom edge to the size of a patch.
 
     Args:
-        images: where patches are cut from.
-        scales: each step draws one of them.
+        images: the images that patches are cut from.
+        scales: each step has a random one of them.
         patch: height and width of a patch in pixels.
         batch: patches per step.
         seed: of the random numbers, together with the step.
@@ -38,7 +38,7 @@ class Patches:
             eight flips and rotations.
 
     Raises:
-        UserError: if ``images`` lacks one of the scales, or has fewer different patches than a batch.
+        UserError: if ``images`` lacks one of the scales, or has fewer patches than a batch.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Patches:
         self._sides = {scale: patch if patch_of == "lr" else patch // scale for scale in scales}
         self._images, self._names = images, images.names
         self._probabilities = _equal_sets(self._names) if sample_by == "set" else None
-        self._positions: dict[int, np.ndarray] = {}  # per scale and image: how many positions down and across
+        self._positions: dict[int, np.ndarray] = {}  # number of positions down and across, by scale and image
         for scale, side in self._sides.items():
             shapes = np.array([images.lr(name, scale).shape[:2] for name in self._names]).reshape(-1, 2)
             self._positions[scale] = np.maximum(shapes - side, 0) + 1
@@ -100,7 +100,7 @@ class Patches:
         return Batch(scale, lr, hr)
 
     def _cut(self, name: str, scale: int, y: int, x: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return one LR patch and its HR pixels, mirrored where the image is smaller."""
+        """Return one LR patch and its HR pixels, mirrored if the image is smaller."""
         side, s = self._sides[scale], scale
         lr = self._images.lr(name, scale)[y : y + side, x : x + side]
         height, width = lr.shape[:2]
@@ -119,5 +119,5 @@ def _equal_sets(names: Sequence[str]) -> np.ndarray:
 
 
 def _as_pixels(image: np.ndarray) -> np.ndarray:
-    """View H×W×3 bytes as H×W pixels of three bytes: a flip then copies pixels, twice as fast as bytes."""
+    """View H×W×3 bytes as H×W pixels of three bytes, because a flip copies pixels twice as fast as bytes."""
     return image.view(np.dtype((np.void, 3)))[..., 0]

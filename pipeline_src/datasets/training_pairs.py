@@ -13,19 +13,19 @@ from pipeline_src.imaging.colour import as_rgb
 from pipeline_src.imaging.images import read_image
 from pipeline_src.imaging.imresize import imresize, modcrop
 
-SMALLEST = 32  # HR pixels a side: what SSIM needs of a validation image at every scale, and a few more
+SMALLEST = 32  # HR pixels per side; a little more than SSIM needs for a validation image at every scale
 
 
 def training_pairs(files: Sequence[Path], spec: BuildH5, threads: int) -> Iterator[ImageRecord]:
     """Yield the images in the order of ``files``, which are decoded ahead of use.
 
-    There is a copy of a training image for each of ``spec.resize_factors`` that leaves ``SMALLEST`` pixels, named
-    ``<set>/<file>@<factor>`` if it is smaller. Validation images keep their size.
+    A training image is yielded once for each of ``spec.resize_factors`` after which it still has ``SMALLEST`` pixels
+    per side, with the name ``<set>/<file>@<factor>`` if it was resized. Validation images keep their size.
 
     Args:
         files: ``<set>/<file>``, in folders of the stage fetch.
-        spec: scales, resize factors, and which images are for validation.
-        threads: for decoding, and as many for resizing.
+        spec: scales, resize factors, and the interval of validation images.
+        threads: number of threads for decoding, and for resizing.
 
     Raises:
         UserError: if an image is broken or has fewer than ``SMALLEST`` pixels a side.

@@ -1,7 +1,7 @@
-"""Verification that the images of a set are the ones they should be.
+"""Verification of the images of a set.
 
-A set of ``catalogue.csv`` is compared pixel by pixel. Of another published set (DIV2K, Urban100) number, names and size
-are checked, and the hashes are recorded as first seen. A user's own images only have to be readable.
+A set in ``catalogue.csv`` is compared by the hashes of its pixels. For other published sets (DIV2K, Urban100) number,
+names and sizes are checked, and the first hashes seen are recorded. A user's own images only have to be readable.
 """
 
 import os
@@ -27,7 +27,7 @@ class Candidates:
         location: the folder or address they come from, for error messages.
         sources: each file and its ``source`` in the manifest.
         verified: ``verified`` in the manifest, for images that the catalogue does not have.
-        remedy: the end of error messages: what the user can do.
+        remedy: what the user can do, for the end of error messages.
     """
 
     location: str
@@ -40,10 +40,10 @@ def verify(name: str, candidates: Candidates) -> dict[Entry, Path]:
     """Find the images of the set ``name`` among ``candidates``.
 
     Returns:
-        The entries of the manifest, sorted by file, and where each image lies now.
+        The path of each image by its entry in the manifest, sorted by file.
 
     Raises:
-        UserError: if images are missing, differ from what they should be, or cannot be read.
+        UserError: if images are missing, wrong, or cannot be read.
     """
     if not candidates.sources:
         raise UserError(f"{candidates.location} holds no images of {name} ({' '.join(SUFFIXES)}); {candidates.remedy}")
@@ -64,10 +64,10 @@ def verify(name: str, candidates: Candidates) -> dict[Entry, Path]:
 
 
 def refuse_evaluation_images(name: str, entries: Iterable[Entry]) -> None:
-    """Check that no image of a training set is one of the catalogue that is for evaluation only.
+    """Check that no image of a training set is an image of a catalogued set that is for evaluation only.
 
     Raises:
-        UserError: naming the image and what it is.
+        UserError: naming both images.
     """
     held_out = {
         image.sha256_pixels: f"{set_name}/{file}"
@@ -90,7 +90,7 @@ def _describe_all(name: str, files: Iterable[Path]) -> dict[Path, Description]:
 
     def check_and_describe(path: Path) -> Description:
         if name not in SETS:
-            read_image(path)  # a photograph may decode and still be of a kind that the pipeline cannot use
+            read_image(path)  # refuses a user's image of 32-bit samples, which Pillow can decode
         return describe(path)
 
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -101,7 +101,7 @@ def _describe_all(name: str, files: Iterable[Path]) -> dict[Path, Description]:
 def _match_catalogue(
     name: str, candidates: Candidates, descriptions: dict[Path, Description], catalogued: dict[str, Description]
 ) -> dict[str, Path]:
-    """Return file → path of every image of the catalogue, found by its pixels, under whatever name."""
+    """Find the images of the catalogue by their pixels, and return the path of each by its file name."""
     unmatched = dict(descriptions)
     files: dict[str, Path] = {}
     missing: list[str] = []
@@ -138,14 +138,14 @@ def _refuse_equal_names(candidates: Candidates, files: Iterable[Path]) -> None:
     for path in files:
         if path.stem in stems:
             raise UserError(
-                f"{candidates.location} has two images of one name, {stems[path.stem].name} and {path.name}, which "
-                "tables could not tell apart; rename or remove one"
+                f"{candidates.location} has two images of the same name, {stems[path.stem].name} and {path.name}, "
+                "which tables cannot distinguish; rename or remove one"
             )
         stems[path.stem] = path
 
 
 def _check_known_set(name: str, known: KnownSet, candidates: Candidates, descriptions: dict[Path, Description]) -> None:
-    """Make the checks of a published set that are possible without hashes."""
+    """Check number, names and sizes of a published set without hashes."""
     stems = {path.stem for path in descriptions}
     missing = [f"{number:04}" for number in known.numbers or () if f"{number:04}" not in stems]
     if missing:

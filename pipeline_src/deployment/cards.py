@@ -17,7 +17,7 @@ LICENCE = "MIT, as the code that trained it; the terms of the images it was trai
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """The input or output tensor of an exported net, an image in 0..255 with value = ``scale`` · (q − ``zero_point``)."""
+    """The input or output of an exported net, an image in 0..255 with value = ``scale`` · (q − ``zero_point``)."""
 
     dtype: Literal["float32", "uint8", "int8"]
     layout: Literal["NHWC", "NCHW"]

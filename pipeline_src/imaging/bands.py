@@ -12,8 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 def in_bands(work: Callable[[int, int], object], rows: int, threads: int) -> None:
     """Split the rows 0..rows into ``threads`` bands and call ``work(first, last)`` on each in a thread.
 
-    The calling thread does the first band itself: where threads start late, as on a virtual machine, its share of the
-    work is done by then.
+    The calling thread works on the first band while the others start, which takes long on a virtual machine.
     """
     edges = [rows * band // threads for band in range(threads + 1)]
     if threads == 1:

@@ -13,23 +13,23 @@ UNIT = np.int32(255_000)
 
 
 def rgb_to_y(rgb: np.ndarray) -> np.ndarray:
-    """Return Y, uint8 H×W, rounded half up, of an RGB image, uint8 H×W×3."""
+    """Convert an RGB image, uint8 H×W×3, to Y, uint8 H×W, rounded half up."""
     return _plane(rgb, 0)
 
 
 def rgb_to_y_float(rgb: np.ndarray) -> np.ndarray:
-    """Return Y, float64 H×W in 16..235, not rounded, of an RGB image, H×W×3 in 0..255 of any type."""
+    """Convert an RGB image, H×W×3 in 0..255 of any type, to Y, float64 H×W in 16..235, without rounding."""
     y: np.ndarray = OFFSET[0] + rgb @ (FROM_RGB[0] / UNIT)
     return y
 
 
 def rgb_to_ycbcr(rgb: np.ndarray) -> np.ndarray:
-    """Return YCbCr, uint8 H×W×3, each rounded half up, of an RGB image, uint8 H×W×3."""
+    """Convert an RGB image, uint8 H×W×3, to YCbCr, uint8 H×W×3, rounded half up."""
     return np.stack([_plane(rgb, plane) for plane in range(3)], axis=-1)
 
 
 def ycbcr_to_rgb(ycbcr: np.ndarray) -> np.ndarray:
-    """Return RGB, uint8 H×W×3, rounded half up and clipped, of a YCbCr image, H×W×3 in 0..255, uint8 or float."""
+    """Convert a YCbCr image, uint8 or float H×W×3 in 0..255, to RGB, uint8 H×W×3, rounded half up and clipped."""
     floats = (ycbcr - OFFSET.astype(np.float64)) @ np.linalg.inv(FROM_RGB / UNIT).T
     rgb: np.ndarray = np.clip(np.floor(floats + 0.5), 0, 255).astype(np.uint8)
     return rgb
@@ -38,7 +38,7 @@ def ycbcr_to_rgb(ycbcr: np.ndarray) -> np.ndarray:
 def _plane(rgb: np.ndarray, plane: int) -> np.ndarray:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"an RGB image is uint8 H×W×3, not {rgb.dtype} {rgb.shape}")
-    # Integers throughout, so that no tie is decided by the rounding of a float.
+    # Integers throughout, so that ties are rounded exactly.
     total: np.ndarray = rgb[..., 0] * FROM_RGB[plane, 0]
     total += rgb[..., 1] * FROM_RGB[plane, 1]
     total += rgb[..., 2] * FROM_RGB[plane, 2]
@@ -48,11 +48,11 @@ def _plane(rgb: np.ndarray, plane: int) -> np.ndarray:
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
-    """Return an image, H×W or H×W×3, as H×W×3: grey becomes three equal channels."""
+    """Convert an image, H×W or H×W×3, to H×W×3; grey becomes three equal channels."""
     return image if image.ndim == 3 else np.stack([image] * 3, axis=-1)
 
 
 def to_grey(image: np.ndarray) -> np.ndarray:
-    """Return the rounded mean, uint8 H×W, of the channels of an image, uint8 H×W×3."""
+    """Average the channels of an image, uint8 H×W×3, to uint8 H×W, rounded."""
     grey: np.ndarray = ((image.sum(axis=2, dtype=np.uint16) + 1) // 3).astype(np.uint8)
     return grey

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-PIXEL_LIMIT = 2**27  # 134 million: more than all but a few cameras of 200 megapixels take
+PIXEL_LIMIT = 2**27  # 134 million, more than photographs have but for a few cameras of 200 megapixels
 # Not every format that Pillow supports, because some of them start other programs.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000")
 GREY = ("1", "L", "LA", "La")  # modes of Pillow
@@ -89,20 +89,20 @@ def pixels_sha256(path: Path) -> str:
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
-    """Write an image, uint8 H×W or H×W×3, as PNG, completely or not at all; makes missing folders."""
+    """Write an image, uint8 H×W or H×W×3, as PNG, completely or not at all; create missing folders."""
     from PIL import Image
 
-    with whole_file(path) as aside:
-        Image.fromarray(np.ascontiguousarray(image)).save(aside, format="PNG")
+    with whole_file(path) as temporary:
+        Image.fromarray(np.ascontiguousarray(image)).save(temporary, format="PNG")
 
 
 def as_jpeg(image: np.ndarray, quality: int) -> bytes:
-    """Return an image, uint8 H×W×3 or H×W, as the bytes of a JPEG file with 4:2:0 chroma subsampling."""
+    """Encode an image, uint8 H×W×3 or H×W, as a JPEG file with 4:2:0 chroma subsampling."""
     return _encoded(image, "JPEG", quality=quality, subsampling="4:2:0")
 
 
 def as_png(image: np.ndarray) -> bytes:
-    """Return an image, uint8 H×W×3 or H×W, as the bytes of a PNG file, as small as Pillow makes it."""
+    """Encode an image, uint8 H×W×3 or H×W, as a PNG file of the smallest size that Pillow achieves."""
     return _encoded(image, "PNG", optimize=True)
 
 
@@ -115,14 +115,14 @@ def _encoded(image: np.ndarray, kind: str, **options: Any) -> bytes:
 
 
 def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """Return an image, uint8 H×W×3 or H×W, after compression by :func:`as_jpeg` and decoding."""
+    """Encode an image, uint8 H×W×3 or H×W, by :func:`as_jpeg`, and decode it again."""
     from PIL import Image
 
     return np.asarray(Image.open(BytesIO(as_jpeg(image, quality)), formats=["JPEG"]))
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the files directly in ``folder`` that have the suffix of an image, sorted by name, without hidden ones.
+    """Return the files directly in ``folder`` that have the suffix of an image, sorted by name, except hidden ones.
 
     Raises:
         UserError: if the folder does not exist.
@@ -156,7 +156,7 @@ def _decode(path: Path, upright: bool) -> "Image":
         ) from None
     except MemoryError:
         raise
-    except Exception as error:  # on a broken file Pillow's decoders raise nearly anything
+    except Exception as error:  # Pillow's decoders raise exceptions of many classes on a broken file
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"the image {path} is broken or cut short ({reason}); replace it by a complete copy") from None
 
@@ -164,7 +164,7 @@ def _decode(path: Path, upright: bool) -> "Image":
 def _pillow() -> "ModuleType":
     from PIL import Image
 
-    # Pillow warns above its limit and refuses above twice that; here there is one limit, which refuses.
+    # Pillow warns above MAX_IMAGE_PIXELS and raises above twice that. Here only the latter limit is used.
     Image.MAX_IMAGE_PIXELS = PIXEL_LIMIT // 2
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     return Image

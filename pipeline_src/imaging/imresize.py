@@ -26,9 +26,9 @@ def imresize(image: np.ndarray, scale: float | Fraction, matlab: MatlabClass = "
 
     Args:
         image: uint8 H×W or H×W×C.
-        scale: below 1 shrinks. A Fraction makes the size exact where a float may not: 1.1·10 is a little more than 11.
+        scale: below 1 shrinks. A Fraction gives the exact size where a float may not: 1.1·10 is slightly above 11.
         matlab: the class that the image has in MATLAB.
-        threads: how many threads compute; the result does not depend on it.
+        threads: number of threads; the result does not depend on it.
 
     Returns:
         uint8, ceil(H·scale)×ceil(W·scale), with the channels of ``image``.
@@ -39,7 +39,7 @@ def imresize(image: np.ndarray, scale: float | Fraction, matlab: MatlabClass = "
 
 
 def imresize_float(image: np.ndarray, scale: float | Fraction, threads: int = 1) -> np.ndarray:
-    """Resize numbers of any type, H×W or H×W×C, to float64 like a double image, without rounding or clipping."""
+    """Resize values of any type, H×W or H×W×C, like a double image to float64, without rounding or clipping."""
     return _resize(image.astype(np.float64), scale, "double", np.float64, threads)
 
 
@@ -47,7 +47,7 @@ def modcrop(hr: np.ndarray, scale: int) -> np.ndarray:
     """Return the top left of ``hr``, a view, whose height and width are multiples of ``scale``.
 
     Raises:
-        UserError: if the image is smaller than ``scale`` pixels.
+        UserError: if a side of the image is shorter than ``scale`` pixels.
     """
     height, width = (side // scale * scale for side in hr.shape[:2])
     if not height or not width:
@@ -79,10 +79,11 @@ def _resize(image: np.ndarray, scale: float | Fraction, matlab: MatlabClass, res
     shape = (len(row_taps), len(column_taps), *channels)
     out = np.empty((shape[0], math.prod(shape[1:])), result)
     source = np.ascontiguousarray(image).reshape(height, -1)
-    rows, columns = (row_taps, row_weights), (column_taps, column_weights)
+    rounding = matlab == "uint8", result is np.uint8
 
     def resize_rows(first: int, last: int) -> None:
-        resample(source, math.prod(channels), *rows, *columns, matlab == "uint8", result is np.uint8, first, last, out)
+        rows = row_taps[first:last], row_weights[first:last]
+        resample(source, math.prod(channels), rows, (column_taps, column_weights), rounding, out[first:last])
 
     in_bands(resize_rows, len(out), threads)
     return out.reshape(shape)
@@ -92,13 +93,13 @@ def _resize(image: np.ndarray, scale: float | Fraction, matlab: MatlabClass, res
 def taps_and_weights(length: int, scale: float | Fraction, matlab: MatlabClass) -> tuple[np.ndarray, np.ndarray]:
     """Return which input pixels each output pixel sums along one side, and with which weights.
 
-    Neither a library's power function nor a vectorised sum is used, so that every machine computes the same weights to
-    the last bit: a tie can depend on it.
+    No library's power function or vectorised sum is used, so that every machine computes the same weights bit for bit,
+    since the rounding of a tie can depend on the last bit.
 
     Args:
         length: of the side, in input pixels.
         scale: as for :func:`imresize`.
-        matlab: decides what lies beyond the border.
+        matlab: determines the values beyond the border.
 
     Returns:
         Indices, int64, and weights, float64, both outputs×P.

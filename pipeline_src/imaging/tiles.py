@@ -5,16 +5,16 @@ from itertools import pairwise
 
 
 def spans(length: int, tile: int, overlap: int, multiple: int = 1) -> Iterator[tuple[int, slice]]:
-    """Yield the start of each tile along one side of an image, and the pixels of the image that are taken from it.
+    """Yield the start of each tile along one side of an image, and the slice of the image that the tile provides.
 
-    Neighbours overlap by ``overlap`` pixels or more, and the seam lies in the middle of the overlap, so that no
-    pixel is taken from near an inner border of its tile.
+    Neighbours overlap by at least ``overlap`` pixels, and their seam lies in the middle of the overlap, far from the
+    borders of both tiles.
 
     Args:
         length: of the side, in pixels.
-        tile: the most pixels of a tile.
-        overlap: the least pixels that neighbours share.
-        multiple: starts and seams are multiples of this, as ``tile`` and ``overlap`` have to be.
+        tile: greatest length of a tile.
+        overlap: least overlap of neighbours.
+        multiple: starts and seams are multiples of it; ``tile`` and ``overlap`` must be, too.
     """
     last = -(-max(length - tile, 0) // multiple) * multiple
     starts = [*range(0, last, tile - overlap), last]

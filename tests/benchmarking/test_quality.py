@@ -99,5 +99,5 @@ def test_a_learned_downscaler_gives_the_nets_their_lr_and_bicubic_keeps_its_own(
 
 def test_a_flat_image_is_refused_by_name(tmp_path: Path) -> None:
     write_png(tmp_path / "wall.png", np.full((48, 48, 3), 200, np.uint8))
-    with pytest.raises(UserError, match=r"wall\.png is flat: even bicubic gives it back as it is; remove it"):
+    with pytest.raises(UserError, match=r"wall\.png is flat, so that even bicubic reproduces it exactly; remove it"):
         list(Evaluator({"set": [tmp_path / "wall.png"]}, 1).bicubic_rows("small", 3, None))

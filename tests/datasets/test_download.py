@@ -90,7 +90,7 @@ def test_an_interrupted_download_is_resumed_by_the_next_call(server: Server, tmp
     path, part = tmp_path / "set.zip", tmp_path / "set.zip.part"
     server.cuts = [2 * module.CHUNK + 9] + [0] * module.MAX_FAILURES
     with pytest.raises(
-        UserError, match=r"run the same command again, which goes on after the 131072 bytes in .*\.part"
+        UserError, match=r"run the same command again, which continues after the 131072 bytes in .*\.part"
     ):
         download(server.url, path, SHA256, pause=0)
     assert not path.exists()

@@ -166,7 +166,7 @@ def test_a_mirror_that_is_no_folder_is_refused(out: Path, monkeypatch: pytest.Mo
 
 def test_a_set_that_cannot_be_had_says_every_way_to_provide_it(out: Path, tiny: None) -> None:
     for ways in (r"has no permanent address", r"put its 3 HR images into Tiny/HR", r"SR_DATA_MIRROR", r"Tiny: folder:"):
-        with pytest.raises(UserError, match=rf"^the image set Tiny \(Nobody, 2020\) is not at hand .*{ways}"):
+        with pytest.raises(UserError, match=rf"^the image set Tiny \(Nobody, 2020\) is not available .*{ways}"):
             obtain("Tiny", EVALUATION, out)
     with pytest.raises(
         UserError, match=r"holiday of params.yaml is not in the catalogue \(samples, .*`folder:`.*holiday/HR"
@@ -222,7 +222,7 @@ def test_a_bad_folder_is_one_sentence(out: Path, tmp_path: Path) -> None:
         obtain("holiday", own, out)
     broken = picture(tmp_path / "photos/a.png", PIXELS["bird"])
     picture(tmp_path / "photos/a.bmp", PIXELS["boat"])
-    with pytest.raises(UserError, match=r"two images of one name, a\.bmp and a\.png"):
+    with pytest.raises(UserError, match=r"two images of the same name, a\.bmp and a\.png"):
         obtain("holiday", own, out)
     (tmp_path / "photos/a.bmp").unlink()
     broken.write_bytes(broken.read_bytes()[:700])
@@ -314,7 +314,7 @@ def test_when_no_address_has_the_set_every_reason_is_given(
     offer(monkeypatch, f"{server}/gone.zip", f"{server}/wrong.zip", f"{server}/evil.zip")
     with pytest.raises(UserError) as raised:
         obtain("Tiny", EVALUATION, out)
-    for reason in ("is not at hand", "404", "has other pixels than the original", "would be written outside"):
+    for reason in ("is not available", "404", "has other pixels than the original", "would be written outside"):
         assert reason in str(raised.value)
     assert list(out.iterdir()) == []
     assert not list(tmp_path.rglob("evil.bmp"))

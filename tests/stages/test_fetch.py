@@ -85,7 +85,7 @@ def test_fetching_again_replaces_what_was_there(project: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("General100", "error: the image set General100 (Dong et al., ECCV 2016) is not at hand"),
+        ("General100", "error: the image set General100 (Dong et al., ECCV 2016) is not available"),
         ("Set5", "error: the image set Set5 is for evaluation only; give it the role evaluation in params.yaml"),
         ("Set6", "error: params.yaml has no image set 'Set6'; it has "),
     ],

@@ -76,7 +76,7 @@ def load(file: Path, card: Card, threads: int) -> Runner:
     """Open a net; a file of any size is resized for each image.
 
     Raises:
-        UserError: if TFLite refuses the file. The runner raises one if an image does not have the fixed size of the file.
+        UserError: if TFLite refuses the file. The runner raises one for an image of another size than the file's.
     """
     from ai_edge_litert.interpreter import Interpreter
 
