@@ -13,16 +13,16 @@ from pipeline_src.errors import UserError
 from pipeline_src.files import whole_file, whole_folder
 
 
-def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
-    with whole_file(tmp_path / "new" / "a.png") as aside:
-        assert aside.suffix == ".png"
-        aside.write_text("half")
+def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "new" / "a.png") as temporary:
+        assert temporary.suffix == ".png"
+        temporary.write_text("half")
         assert not (tmp_path / "new" / "a.png").exists()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
 
 
 @pytest.mark.parametrize("whole", [whole_file, whole_folder])
-def test_a_failure_leaves_what_was_there(tmp_path: Path, whole: Callable) -> None:
+def test_a_failure_keeps_the_old_file_or_folder(tmp_path: Path, whole: Callable) -> None:
     target = tmp_path / "target"
     if whole is whole_folder:
         target.mkdir()
@@ -30,8 +30,8 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, whole: Callable) -> Non
         target.write_text("old")
 
     def stop_halfway() -> None:
-        with whole(target) as aside:
-            (aside / "part" if whole is whole_folder else aside).write_text("half")
+        with whole(target) as temporary:
+            (temporary / "part" if whole is whole_folder else temporary).write_text("half")
             raise UserError("stop")
 
     with pytest.raises(UserError):
@@ -40,14 +40,14 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, whole: Callable) -> Non
     assert list(target.iterdir()) == [] if whole is whole_folder else target.read_text() == "old"
 
 
-def test_a_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+def test_a_folder_replaces_the_old_one(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        with whole_folder(tmp_path / "out") as aside:
-            (aside / name).touch()
+        with whole_folder(tmp_path / "out") as temporary:
+            (temporary / name).touch()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b"]
 
 
-def test_a_full_disk_is_one_sentence_that_names_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_for_a_full_disk_names_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def write() -> None:
         with whole_file(tmp_path / "train.h5"):
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -60,7 +60,7 @@ def test_a_full_disk_is_one_sentence_that_names_the_file(tmp_path: Path, capsys:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_the_system_says_disk_full_as_we_expect() -> None:
+def test_a_disk_that_is_really_full_is_a_user_error() -> None:
     code = (
         "from pipeline_src import command; import pathlib; f = lambda: pathlib.Path('/dev/full').write_text('x' * 9999)"
     )

@@ -27,7 +27,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in ours]
 
 
-def test_each_file_is_compared_with_the_image_of_torch_and_one_that_differs_is_warned_of(
+def test_each_file_is_compared_with_its_reference_image_and_a_difference_causes_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     export("abpn", tmp_path, SIZE)
@@ -57,7 +57,7 @@ def test_each_file_is_compared_with_the_image_of_torch_and_one_that_differs_is_w
     assert warnings(caplog)[0].startswith("small ptq onnx 3 gives another image here")
 
 
-def test_a_file_of_fixed_size_that_differs_from_the_one_of_any_size_is_found(tmp_path: Path) -> None:
+def test_a_file_of_fixed_size_that_differs_from_the_one_of_any_size_disagrees(tmp_path: Path) -> None:
     """Here it is another net's, of the same size and scale."""
     for name in ("abpn", "vdsr"):
         (tmp_path / name).mkdir()

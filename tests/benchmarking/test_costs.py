@@ -14,7 +14,7 @@ from pipeline_src.deployment.cards import Card
 Files = dict[Path, Card]
 
 
-def test_one_row_per_format_and_the_file_of_fixed_size_is_the_one_measured(
+def test_there_is_one_row_per_format_for_its_file_of_fixed_size_if_it_has_one(
     exported: Files, spec: config.Benchmark
 ) -> None:
     rows = list(measure_costs(exported, spec))
@@ -56,7 +56,7 @@ def test_the_sweep_times_every_file_at_every_number_of_threads(exported: Files, 
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".tflite"])
-def test_the_runtimes_part_is_part_of_the_total(exported: Files, suffix: str) -> None:
+def test_the_time_of_the_runtime_is_part_of_the_total(exported: Files, suffix: str) -> None:
     file = next(file for file, card in exported.items() if file.suffix == suffix and not card.size)
     times = upscaling_call(file, 16, 24, threads=1)()
     assert set(times) == {"total", "infer"}

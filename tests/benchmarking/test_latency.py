@@ -9,7 +9,7 @@ import numpy as np
 from pipeline_src.benchmarking.latency import TURN, in_turns, summary
 
 
-def test_percentiles() -> None:
+def test_summary_returns_percentiles() -> None:
     latency = summary([float(ms) for ms in range(1, 102)])
     assert (latency.runs, latency.p50_ms, latency.p90_ms, latency.iqr_ms) == (101, 51.0, 91.0, 50.0)
 
@@ -31,7 +31,7 @@ def test_variants_run_in_turns_after_their_warm_up() -> None:
     assert times["a"]["part"].runs == 6
 
 
-def test_runs_go_on_for_the_minimum_duration() -> None:
+def test_runs_continue_for_the_minimum_duration() -> None:
     def call() -> dict[str, float]:
         time.sleep(0.002)
         return {"total": 2.0}
@@ -40,7 +40,7 @@ def test_runs_go_on_for_the_minimum_duration() -> None:
     assert times["a"]["total"].runs > TURN, "one turn would be enough for the runs"
 
 
-def test_a_slow_variant_ends_sooner_and_the_fast_one_goes_on() -> None:
+def test_a_slow_variant_stops_early_and_the_fast_one_continues() -> None:
     calls = Counter[str]()
 
     def call(name: str, seconds: float) -> dict[str, float]:

@@ -31,9 +31,7 @@ def weights(tmp_path: Path) -> Path:
     return file
 
 
-def test_an_image_is_made_once_and_is_what_the_downscaler_gives(
-    weights: Path, sets: Sets, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_is_downscaled_once_and_cached(weights: Path, sets: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[np.ndarray] = []
 
     def recording_downscale(*arguments: Any, downscale: Any = downscaling.downscale) -> np.ndarray:
@@ -51,7 +49,7 @@ def test_an_image_is_made_once_and_is_what_the_downscaler_gives(
     assert len(made) == 2
 
 
-def test_the_images_are_written_and_compared_with_bicubics(
+def test_the_images_are_written_and_compared_with_bicubic_lr(
     weights: Path, sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The net that upscales is bicubic here, so that what JPEG leaves of bicubic LR is known."""

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pipeline_src.benchmarking.machine import describe
 
 
-def test_it_names_the_machine_and_the_versions() -> None:
+def test_describe_returns_the_machine_and_the_versions() -> None:
     machine = describe(3)
     assert json.loads(json.dumps(machine)) == machine
     assert machine["cpu"]

@@ -10,7 +10,7 @@ from pipeline_src.models import build
 from pipeline_src.weights import save_net
 
 
-def test_it_is_the_childs_memory_and_not_its_parents(tmp_path: Path) -> None:
+def test_the_memory_of_the_parent_process_does_not_count(tmp_path: Path) -> None:
     model = tmp_path / "weights.safetensors"
     save_net(model, build("abpn", [3], {}), {"model": "abpn", "scales": [3], "net": {}})
     held = bytearray(b"x") * (1024 * 2**20)
@@ -19,6 +19,6 @@ def test_it_is_the_childs_memory_and_not_its_parents(tmp_path: Path) -> None:
     assert large - small > 9 * 3 * (512**2 - 64**2) / 2**20  # at the least the SR image
 
 
-def test_a_file_that_cannot_run_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_file_that_cannot_run_names_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nothing\.onnx could not be run"):
         peak_memory_mb([tmp_path / "nothing.onnx"], 8, 8, 1)

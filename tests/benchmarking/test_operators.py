@@ -43,7 +43,7 @@ def by_openvino(file: Path, inputs: list[np.ndarray], int8: bool) -> list[np.nda
 
 @pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_both_runtimes_compute_the_same(tmp_path: Path, name: str, int8: bool) -> None:
+def test_onnx_runtime_and_tflite_compute_the_same_values(tmp_path: Path, name: str, int8: bool) -> None:
     net = operators(CHANNELS, WIDTH, int8)[name]
     tflite.write(net, tmp_path / "operator.tflite", (HEIGHT, WIDTH))
     openvino.write(net, tmp_path / "operator.xml")
@@ -61,5 +61,5 @@ def test_both_runtimes_compute_the_same(tmp_path: Path, name: str, int8: bool) -
         assert abs(first.astype(float) - second).max() <= (1 if int8 else 1e-3)
 
 
-def test_the_operators_are_those_that_are_tested() -> None:
+def test_every_operator_is_tested() -> None:
     assert list(operators(CHANNELS, WIDTH, int8=True)) == list(OPERATORS)

@@ -22,7 +22,7 @@ Files = dict[Path, Card]
 Sets = dict[str, list[Path]]
 
 
-def test_one_row_per_upscaler_and_image_and_each_file_is_opened_once(
+def test_there_is_one_row_per_upscaler_and_image_and_each_file_is_opened_once(
     exported: Files, sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = Counter[Path]()
@@ -61,7 +61,7 @@ def assert_crops(folder: Path, sets: Sets) -> None:
     )
 
 
-def test_figures_are_those_of_the_files_own_images(exported: Files, sets: Sets) -> None:
+def test_quality_is_measured_on_the_images_that_the_file_gives(exported: Files, sets: Sets) -> None:
     file, card = next((file, card) for file, card in exported.items() if file.name == "ptq_x3.onnx")
     runner, evaluator = runtimes.load(file, 1), Evaluator(sets, threads=1)
     rows = list(evaluator.file_rows(FileKey.of(card), runner, None))
@@ -76,7 +76,7 @@ def test_figures_are_those_of_the_files_own_images(exported: Files, sets: Sets) 
     assert bicubic[2]["psnr_y"] == quality(hr, imresize(imresize(hr, 1 / 3), 3), 3).psnr_y
 
 
-def test_a_learned_downscaler_gives_the_nets_their_lr_and_bicubic_keeps_its_own(exported: Files, sets: Sets) -> None:
+def test_nets_upscale_learned_lr_and_bicubic_upscales_bicubic_lr(exported: Files, sets: Sets) -> None:
     class Black:
         """LR images without any content."""
 
@@ -97,7 +97,7 @@ def test_a_learned_downscaler_gives_the_nets_their_lr_and_bicubic_keeps_its_own(
     assert list(learned.bicubic_rows("small", 3, None)) == list(protocol.bicubic_rows("small", 3, None))
 
 
-def test_a_flat_image_is_refused_by_name(tmp_path: Path) -> None:
+def test_the_error_for_a_flat_image_names_it(tmp_path: Path) -> None:
     write_png(tmp_path / "wall.png", np.full((48, 48, 3), 200, np.uint8))
     with pytest.raises(UserError, match=r"wall\.png is flat, so that even bicubic reproduces it exactly; remove it"):
         list(Evaluator({"set": [tmp_path / "wall.png"]}, 1).bicubic_rows("small", 3, None))

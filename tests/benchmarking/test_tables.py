@@ -35,7 +35,7 @@ def table() -> pd.DataFrame:
     return tables.combine(IMAGES, COSTS, AGREEMENTS, EXPORTED, ["Set5"])  # type: ignore[arg-type]
 
 
-def test_a_row_per_upscaler_and_set_with_means_costs_and_agreement() -> None:
+def test_combine_returns_a_row_per_upscaler_and_set_with_means_costs_and_agreement() -> None:
     rows = {FileKey(*(row[column] for column in KEY_COLUMNS)): row for row in table().to_dict("records")}
     assert list(rows) == [BICUBIC, LARGE, SMALL, BROKEN]
     assert [rows[key]["psnr_y"] for key in (BICUBIC, LARGE, SMALL)] == [31.0, 34.0, 32.5]
@@ -49,7 +49,7 @@ def test_a_row_per_upscaler_and_set_with_means_costs_and_agreement() -> None:
     ]  # fmt: skip
 
 
-def test_each_net_has_its_own_tables_with_the_bicubic_rows(tmp_path: Path) -> None:
+def test_the_tables_of_each_net_contain_the_bicubic_rows(tmp_path: Path) -> None:
     tables.write(tmp_path, FILES, IMAGES, table())
     large, small = (pd.read_csv(folder / "benchmark.csv") for folder in (tmp_path, tmp_path / "half"))
     assert large["variant"].tolist() == ["bicubic", "fp32", "fp32"]
@@ -59,7 +59,7 @@ def test_each_net_has_its_own_tables_with_the_bicubic_rows(tmp_path: Path) -> No
     assert images["psnr_y"].tolist() == [30.0, 32.0, 31.0, 34.0]
 
 
-def test_tracked_metrics_name_net_variant_format_scale_and_set() -> None:
+def test_tracked_metrics_are_named_by_net_variant_format_scale_and_set() -> None:
     assert tables.tracked_metrics(table()) == {
         "fp32_onnx_x2_Set5_psnr_y": 34.0,
         "fp32_onnx_x2_p50_ms": 8.0,

@@ -36,7 +36,7 @@ def tarred(path: Path, members: dict[str, bytes], kind: bytes = tarfile.REGTYPE,
 
 
 @pytest.mark.parametrize("pack", [zipped, tarred])
-def test_only_the_members_asked_for_are_unpacked(tmp_path: Path, pack: object) -> None:
+def test_only_members_that_match_the_pattern_are_unpacked(tmp_path: Path, pack: object) -> None:
     members = {"set/HR/a.png": b"a", "set/HR/b.png": b"b", "set/LR/a.png": b"c", "../../readme": b"d"}
     archive = pack(tmp_path / "set", members)  # type: ignore[operator]
     out = tmp_path / "out"
@@ -46,14 +46,14 @@ def test_only_the_members_asked_for_are_unpacked(tmp_path: Path, pack: object) -
 
 @pytest.mark.parametrize("pack", [zipped, tarred])
 @pytest.mark.parametrize("name", ["../evil.png", "set/../../evil.png", "/tmp/evil.png", "C:/evil.png"])
-def test_members_that_leave_the_folder_are_refused(tmp_path: Path, pack: object, name: str) -> None:
+def test_members_outside_the_folder_are_refused(tmp_path: Path, pack: object, name: str) -> None:
     archive = pack(tmp_path / "bad", {"fine.png": b"", name: b"evil"})  # type: ignore[operator]
     with pytest.raises(UserError, match=rf"bad is not safe: its member {name} would be written outside"):
         extract(archive, tmp_path / "out")
     assert not list(tmp_path.rglob("evil.png"))
 
 
-def test_backslashes_separate_folders_too(tmp_path: Path) -> None:
+def test_backslashes_separate_folders(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"its member \.\./evil\.png would be written outside"):
         extract(zipped(tmp_path / "bad.zip", {"..\\evil.png": b"evil"}), tmp_path / "out")
 
@@ -80,13 +80,13 @@ def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pack", [zipped, tarred])
-def test_an_archive_that_unpacks_to_far_more_is_refused(tmp_path: Path, pack: object) -> None:
+def test_an_archive_bomb_is_refused(tmp_path: Path, pack: object) -> None:
     archive = pack(tmp_path / "bomb", {"a.png": bytes(module.FREE_BYTES), "b.png": b"one more"})  # type: ignore[operator]
     with pytest.raises(UserError, match=r"bomb is not safe: at its member b\.png it has unpacked to far more"):
         extract(archive, tmp_path / "out")
 
 
-def test_a_member_twice_is_refused(tmp_path: Path) -> None:
+def test_a_member_that_occurs_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"its member \./a\.png occurs twice"):
         extract(zipped(tmp_path / "bad.zip", {"a.png": b"1", "./a.png": b"2"}), tmp_path / "out")
 
@@ -104,7 +104,7 @@ def test_a_damaged_archive_and_a_web_page_are_refused(tmp_path: Path, pack: obje
         extract(archive, tmp_path / "out")
 
 
-def test_a_cut_tar_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_tar_is_refused(tmp_path: Path) -> None:
     archive = tarred(tmp_path / "cut.tgz", {"a.png": CONTENT, "b.png": CONTENT})
     archive.write_bytes(archive.read_bytes()[:-200_000])
     with pytest.raises(UserError, match=r"cut\.tgz is damaged"):

@@ -20,7 +20,7 @@ def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
-def test_it_prints_the_rows_that_the_catalogue_has(tmp_path: Path) -> None:
+def test_print_rows_prints_the_rows_of_the_catalogue(tmp_path: Path) -> None:
     obtain("samples", ImageSet(role="training"), tmp_path)
     done = run("mine", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -38,7 +38,7 @@ def test_it_prints_the_rows_that_the_catalogue_has(tmp_path: Path) -> None:
         ("mine", "has no images; name the"),
     ],
 )
-def test_a_set_that_cannot_be_added_is_one_sentence(tmp_path: Path, name: str, message: str) -> None:
+def test_a_set_that_cannot_be_added_is_a_user_error(tmp_path: Path, name: str, message: str) -> None:
     done = run(name, tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""

@@ -69,7 +69,7 @@ def server() -> Iterator[Server]:
         running.shutdown()
 
 
-def test_a_whole_download_leaves_no_part(server: Server, tmp_path: Path) -> None:
+def test_a_complete_download_leaves_no_part(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "new" / "set.zip"
     download(server.url, path, SHA256)
     assert path.read_bytes() == CONTENT
@@ -101,33 +101,33 @@ def test_an_interrupted_download_is_resumed_by_the_next_call(server: Server, tmp
     assert path.read_bytes() == CONTENT
 
 
-def test_a_server_without_ranges_starts_the_file_again(server: Server, tmp_path: Path) -> None:
+def test_a_server_without_ranges_sends_the_file_from_the_beginning(server: Server, tmp_path: Path) -> None:
     server.ranges = False
     (tmp_path / "set.zip.part").write_bytes(b"x" * 1000)
     download(server.url, tmp_path / "set.zip", SHA256)
     assert (tmp_path / "set.zip").read_bytes() == CONTENT
 
 
-def test_a_server_that_does_not_say_how_long_the_file_is(server: Server, tmp_path: Path) -> None:
+def test_a_server_may_omit_the_length_of_the_file(server: Server, tmp_path: Path) -> None:
     server.says_length = False
     download(server.url, tmp_path / "set.zip", SHA256)
     assert (tmp_path / "set.zip").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("left", [CONTENT, CONTENT + b"more"], ids=["complete", "too long"])
-def test_a_part_that_leaves_nothing_to_ask_for(server: Server, tmp_path: Path, left: bytes) -> None:
+def test_a_part_that_is_complete_or_too_long_is_handled(server: Server, tmp_path: Path, left: bytes) -> None:
     (tmp_path / "set.zip.part").write_bytes(left)
     download(server.url, tmp_path / "set.zip", SHA256, pause=0)
     assert (tmp_path / "set.zip").read_bytes() == CONTENT
 
 
-def test_a_wrong_checksum_is_refused_and_nothing_is_kept(server: Server, tmp_path: Path) -> None:
+def test_a_file_with_a_wrong_checksum_is_refused_and_deleted(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"set\.zip gave another file than expected \(SHA-256 {SHA256} instead of 0"):
         download(server.url, tmp_path / "set.zip", "0" * 64)
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
 
 
-def test_a_busy_server_is_asked_again_and_a_missing_file_is_not(server: Server, tmp_path: Path) -> None:
+def test_a_busy_server_is_retried_and_a_missing_file_is_not(server: Server, tmp_path: Path) -> None:
     server.statuses = [503, 429]
     download(server.url, tmp_path / "set.zip", SHA256, pause=0)
     assert len(server.asked) == 3
@@ -137,6 +137,6 @@ def test_a_busy_server_is_asked_again_and_a_missing_file_is_not(server: Server, 
     assert len(server.asked) == 4
 
 
-def test_nobody_there_is_one_sentence(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be downloaded \(the server cannot be reached\); check the network"):
         download("http://127.0.0.1:9/set.zip", tmp_path / "set.zip", pause=0)

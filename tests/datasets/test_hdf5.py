@@ -16,13 +16,13 @@ def image(side: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     return hr, {3: hr[::3, ::3]}
 
 
-def test_a_truncated_file_is_one_sentence(located: Path) -> None:
+def test_a_truncated_file_is_a_user_error(located: Path) -> None:
     located.write_bytes(located.read_bytes()[:700])
     with pytest.raises(UserError, match="is not a complete training file"):
         ImagePairs(located, "training")
 
 
-def test_a_part_may_be_empty_but_not_torn(tmp_path: Path) -> None:
+def test_a_split_may_be_empty_but_not_inconsistent(tmp_path: Path) -> None:
     hr = np.zeros((64, 64, 3), np.uint8)
     hdf5.write(tmp_path / "train.h5", [("training", "set/a.png", hr, {2: hr[::2, ::2]})])
     assert ImagePairs(tmp_path / "train.h5", "validation").names == []
@@ -32,14 +32,14 @@ def test_a_part_may_be_empty_but_not_torn(tmp_path: Path) -> None:
         ImagePairs(tmp_path / "train.h5", "training")
 
 
-def test_the_same_images_make_the_same_file(tmp_path: Path) -> None:
+def test_equal_images_give_equal_files(tmp_path: Path) -> None:
     record = ("training", "set/a.png", *image(10))
     for name in ("a.h5", "b.h5"):
         hdf5.write(tmp_path / name, [record])  # type: ignore[list-item]
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
-def test_nothing_is_left_of_a_file_that_was_not_finished(tmp_path: Path) -> None:
+def test_an_unfinished_file_leaves_nothing(tmp_path: Path) -> None:
     def broken() -> object:
         yield "training", "set/a.png", *image(10)
         raise UserError("the second image is broken")
@@ -60,7 +60,7 @@ def test_many_images_need_one_file_descriptor(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-def test_middle_is_the_same_place_in_both(located: Path) -> None:
+def test_middle_returns_the_same_region_of_lr_and_hr(located: Path) -> None:
     lr, hr = ImagePairs(located, "training").middle("set/large.png", 3, 16)
     assert lr.shape == (16, 16, 3)
     assert np.array_equal(lr.repeat(3, axis=0).repeat(3, axis=1), hr)

@@ -67,7 +67,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SETS, "Tiny", KnownSet(3, "Nobody, 2020", evaluation_only=True))
 
 
-def test_the_catalogue_and_the_table_of_sets_agree() -> None:
+def test_the_catalogue_agrees_with_the_known_sets() -> None:
     listed = read_catalogue()
     assert {name: len(files) for name, files in listed.items()} == {name: SETS[name].images for name in listed}
     assert set(SETS) - set(listed) == {"Urban100", "DIV2K_train", "DIV2K_valid"}
@@ -101,7 +101,7 @@ def test_scikit_image_is_not_imported_for_its_photographs(out: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(read_catalogue()) - {"samples", "samples_heldout"}))
-def test_the_real_mirror_is_what_the_catalogue_says(name: str, tmp_path: Path) -> None:
+def test_the_mirror_agrees_with_the_catalogue(name: str, tmp_path: Path) -> None:
     if not os.environ.get(image_sets.MIRROR):
         pytest.skip(f"{image_sets.MIRROR} is not set")
     entries = obtain(name, EVALUATION, tmp_path)
@@ -136,7 +136,7 @@ def test_a_mirror_may_use_any_lossless_format_and_names(
         ),
     ],
 )
-def test_a_mirror_with_missing_or_other_images_names_the_first_and_how_many(
+def test_the_error_for_missing_or_wrong_images_names_the_first_and_their_number(
     out: Path, mirror: Path, tiny: None, pixels: np.ndarray | None, trouble: str
 ) -> None:
     picture(mirror / "Tiny/HR/boat.png", PIXELS["boat"])
@@ -147,7 +147,7 @@ def test_a_mirror_with_missing_or_other_images_names_the_first_and_how_many(
     assert list(out.iterdir()) == []
 
 
-def test_one_picture_twice_in_the_catalogue_needs_two_files(out: Path, mirror: Path, tiny: None) -> None:
+def test_an_image_that_is_twice_in_the_catalogue_needs_two_files(out: Path, mirror: Path, tiny: None) -> None:
     lines = catalogue.CATALOGUE.read_text().splitlines()
     catalogue.CATALOGUE.write_text("\n".join([*lines, lines[1].replace("bird", "twin")]))
     for name, pixels in PIXELS.items():
@@ -158,13 +158,13 @@ def test_one_picture_twice_in_the_catalogue_needs_two_files(out: Path, mirror: P
     assert len(obtain("Tiny", EVALUATION, out)) == 4
 
 
-def test_a_mirror_that_is_no_folder_is_refused(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirror_that_is_not_a_folder_is_refused(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(image_sets.MIRROR, "/nowhere/at/all")
     with pytest.raises(UserError, match="SR_DATA_MIRROR names /nowhere/at/all, which is not a folder"):
         obtain("Set5", EVALUATION, out)
 
 
-def test_a_set_that_cannot_be_had_says_every_way_to_provide_it(out: Path, tiny: None) -> None:
+def test_the_error_for_an_unavailable_set_lists_every_way_to_provide_it(out: Path, tiny: None) -> None:
     for ways in (r"has no permanent address", r"put its 3 HR images into Tiny/HR", r"SR_DATA_MIRROR", r"Tiny: folder:"):
         with pytest.raises(UserError, match=rf"^the image set Tiny \(Nobody, 2020\) is not available .*{ways}"):
             obtain("Tiny", EVALUATION, out)
@@ -194,7 +194,7 @@ def test_an_evaluation_set_is_never_trained_on(out: Path, tmp_path: Path) -> Non
         obtain("mine", ImageSet(role="training", folder=str(renamed)), tmp_path / "out")
 
 
-def test_the_users_own_folder_needs_nothing_else(out: Path, tmp_path: Path) -> None:
+def test_a_set_can_come_from_the_users_own_folder(out: Path, tmp_path: Path) -> None:
     picture(tmp_path / "my photos/b, c.jpg", PIXELS["bird"])
     picture(tmp_path / "my photos/a.png", PIXELS["boat"][..., 0])
     (tmp_path / "my photos/notes.txt").write_text("x")
@@ -207,13 +207,13 @@ def test_the_users_own_folder_needs_nothing_else(out: Path, tmp_path: Path) -> N
     assert read_manifest(out) == entries
 
 
-def test_a_new_set_in_the_mirror_needs_nothing_else(out: Path, mirror: Path) -> None:
+def test_a_new_set_can_come_from_the_mirror(out: Path, mirror: Path) -> None:
     picture(mirror / "Manga/HR/a.png", PIXELS["bird"])
     picture(mirror / "Manga/LR/a.png", PIXELS["boat"])
     assert [(e.file, e.verified) for e in obtain("Manga", EVALUATION, out)] == [("a.png", "no")]
 
 
-def test_a_bad_folder_is_one_sentence(out: Path, tmp_path: Path) -> None:
+def test_a_bad_folder_is_a_user_error(out: Path, tmp_path: Path) -> None:
     own = ImageSet(role="evaluation", folder="photos")
     with pytest.raises(UserError, match="the folder photos does not exist"):
         obtain("holiday", own, out)
@@ -236,7 +236,7 @@ def test_a_bad_folder_is_one_sentence(out: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../x", "a b", "", "a/b", "a.b"])
-def test_names_that_are_no_names_are_refused(out: Path, name: str) -> None:
+def test_invalid_names_of_sets_are_refused(out: Path, name: str) -> None:
     with pytest.raises(UserError, match="needs a name of letters, digits, _ and -"):
         obtain(name, EVALUATION, out)
 
@@ -263,7 +263,7 @@ def test_div2k_without_hashes_is_checked_by_number_names_and_size(
         obtain(name, EVALUATION, out)
 
 
-def test_urban100_must_have_a_hundred_images(out: Path, mirror: Path) -> None:
+def test_urban100_must_have_100_images(out: Path, mirror: Path) -> None:
     for number in range(1, 100):
         picture(mirror / f"Urban100/HR/img_{number:03}.png", PIXELS["bird"])
     with pytest.raises(UserError, match="holds 99 images, but Urban100 has 100"):
@@ -297,7 +297,7 @@ def offer(monkeypatch: pytest.MonkeyPatch, *urls: str) -> None:
     monkeypatch.setitem(SETS, "Tiny", KnownSet(3, "Nobody, 2020", evaluation_only=True, archives=archives))
 
 
-def test_a_download_goes_through_the_addresses_until_one_has_the_set(
+def test_addresses_are_tried_until_one_has_the_set(
     out: Path, tiny: None, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offer(monkeypatch, f"{server}/gone.zip", f"{server}/wrong.zip", f"{server}/right.zip")
@@ -308,7 +308,7 @@ def test_a_download_goes_through_the_addresses_until_one_has_the_set(
     assert sorted(name.partition("-")[2] for name in left) == ["right.zip", "wrong.zip"]
 
 
-def test_when_no_address_has_the_set_every_reason_is_given(
+def test_if_no_address_has_the_set_the_error_gives_every_reason(
     out: Path, tmp_path: Path, tiny: None, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offer(monkeypatch, f"{server}/gone.zip", f"{server}/wrong.zip", f"{server}/evil.zip")

@@ -25,7 +25,7 @@ def test_an_image_in_a_training_and_an_evaluation_set_is_refused(tmp_path: Path)
         refuse_overlap([one, two], [fine, leak])
 
 
-def test_a_missing_or_damaged_manifest_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_or_damaged_manifest_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone/manifest\.csv does not exist; run the stage fetch@gone"):
         refuse_overlap([tmp_path / "gone"], [])
     (manifest(tmp_path / "bad", "a") / "manifest.csv").write_text("file,width\na.png,x\n")

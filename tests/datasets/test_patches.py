@@ -17,7 +17,7 @@ def patches_of(located: Path, scales: Sequence[int] = (3,), **how: Any) -> Patch
     return Patches(ImagePairs(located, "training"), scales, **{"patch": 16, "batch": 32, "seed": 1} | how)
 
 
-def test_hr_patch_lies_where_the_lr_patch_lies(located: Path) -> None:
+def test_hr_and_lr_patches_cover_the_same_region(located: Path) -> None:
     batch = patches_of(located).at(0)
     assert batch.scale == 3
     assert batch.lr.shape == (32, 16, 16, 3)
@@ -45,13 +45,13 @@ def test_a_batch_depends_on_seed_and_step_alone(located: Path) -> None:
     assert len({draw(1, 7), draw(1, 8), draw(2, 7)}) == 3
 
 
-def test_every_image_is_drawn_alike_and_the_small_one_is_not_lost(located: Path) -> None:
+def test_every_image_is_equally_likely_and_small_ones_are_included(located: Path) -> None:
     lr = patches_of(located, batch=1000).at(0).lr[..., 0]
     small = (lr.max(axis=(1, 2)) == 9) & (lr[:, -1, 0] < 9)
     assert abs(small.mean() - 0.5) < 4 * np.sqrt(0.25 / 1000)
 
 
-def test_a_step_draws_one_scale_and_all_scales_are_drawn_alike(located: Path) -> None:
+def test_a_step_has_one_scale_and_all_scales_are_equally_likely(located: Path) -> None:
     patches = patches_of(located, (2, 3), batch=2)
     batches = [patches.at(step) for step in range(400)]
     assert all(b.hr.shape[1] == b.scale * b.lr.shape[1] == b.scale * 16 for b in batches)
@@ -59,12 +59,12 @@ def test_a_step_draws_one_scale_and_all_scales_are_drawn_alike(located: Path) ->
     assert abs(twos - 0.5) < 4 * np.sqrt(0.25 / 400)
 
 
-def test_a_patch_may_be_given_in_hr_pixels(located: Path) -> None:
+def test_the_patch_size_may_be_in_hr_pixels(located: Path) -> None:
     patches = patches_of(located, (2, 3), batch=2, patch=42, patch_of="hr")
     assert {(b.scale, b.lr.shape[1], b.hr.shape[1]) for b in map(patches.at, range(20))} == {(2, 21, 42), (3, 14, 42)}
 
 
-def test_the_shares_of_the_processes_make_up_the_batch(located: Path) -> None:
+def test_the_shares_of_all_processes_form_the_batch(located: Path) -> None:
     patches = patches_of(located, augment=["hflip"])
     shares = [patches.at(3, rank, 4) for rank in range(4)]
     assert np.array_equal(np.concatenate([share.lr for share in shares]), patches.at(3).lr)
@@ -76,7 +76,7 @@ def test_a_batch_larger_than_the_set_is_refused(located: Path) -> None:
         patches_of(located, batch=1151)
 
 
-def test_a_scale_that_was_not_built_is_named(located: Path) -> None:
+def test_the_error_for_a_scale_that_was_not_built_names_it(located: Path) -> None:
     with pytest.raises(UserError, match="has no scale ×4; add 4 to build_h5"):
         patches_of(located, (4,))
 

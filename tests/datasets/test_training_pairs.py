@@ -23,7 +23,7 @@ def files(folder: Path, *sides: int) -> list[Path]:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_every_third_image_validates_and_the_others_are_resized_too(tmp_path: Path, threads: int) -> None:
+def test_every_third_image_is_for_validation_and_only_the_others_are_resized(tmp_path: Path, threads: int) -> None:
     images = files(tmp_path, 70, 60, 80, 64, 90)
     records = list(training_pairs(images, SPEC, threads))
     assert [(split, name) for split, name, _, _ in records] == [
@@ -45,6 +45,6 @@ def test_every_third_image_validates_and_the_others_are_resized_too(tmp_path: Pa
         assert np.array_equal(lr[3], imresize(image[:side, :side], 1 / 3, "double"))
 
 
-def test_a_small_image_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_small_image_names_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"set/1\.png is smaller than 32 pixels; remove it from its set"):
         list(training_pairs(files(tmp_path, 40, 31), SPEC, 1))

@@ -38,6 +38,6 @@ def converted() -> Any:
 
 
 @pytest.fixture
-def apart(folder: Path, tmp_path: Path) -> Path:
+def folder_copy(folder: Path, tmp_path: Path) -> Path:
     """A copy of the folder to damage."""
     return Path(shutil.copytree(folder, tmp_path / "export"))

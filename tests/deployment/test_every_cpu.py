@@ -91,13 +91,13 @@ def test_no_sum_of_products_saturates_in_any_file(exported: tuple[str, Path]) ->
     assert_no_file_saturates(folder)
 
 
-def test_nor_in_those_of_abpn(tmp_path: Path) -> None:
+def test_no_sum_of_products_saturates_in_the_files_of_abpn(tmp_path: Path) -> None:
     export("abpn", tmp_path, SIZE)
     assert_no_file_saturates(tmp_path)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="it is x86 that has such CPUs")
-def test_without_vnni_openvino_gives_the_image_that_it_gives_here_and_that_of_tflite(
+def test_openvino_gives_the_same_image_without_vnni_and_agrees_with_tflite(
     exported: tuple[str, Path],
 ) -> None:
     name, folder = exported
@@ -126,7 +126,7 @@ def saturating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
     return tmp_path / "ptq_x2.onnx"
 
 
-def test_the_card_and_the_runner_of_a_file_that_saturates_make_onnx_runtime_exact(
+def test_a_file_that_saturates_runs_in_exact_mode_in_the_runner_and_in_the_example(
     saturating: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert largest_sum_in(saturating) == cards.read(saturating).largest_sum > LARGEST_SUM
@@ -143,7 +143,7 @@ def test_the_card_and_the_runner_of_a_file_that_saturates_make_onnx_runtime_exac
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="it is x86 that has such CPUs")
-def test_without_vnni_a_file_that_saturates_gives_another_image(saturating: Path) -> None:
+def test_a_file_that_saturates_gives_another_image_without_vnni(saturating: Path) -> None:
     """So the tests above would see it."""
     file = saturating.with_suffix(".xml")
     sr = upscaled_without_vnni([file])[file]

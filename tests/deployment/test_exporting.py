@@ -85,7 +85,7 @@ def upscaled(exported: tuple[str, Path]) -> dict[str, list[Images]]:
     return images
 
 
-def test_tflite_files_hold_nothing_but_their_operators(exported: tuple[str, Path]) -> None:
+def test_tflite_files_contain_only_the_expected_operators(exported: tuple[str, Path]) -> None:
     name, folder = exported
     for scale in NETS[name][1]:
         for suffix in ("", "_24x40"):
@@ -103,7 +103,7 @@ def test_tflite_files_hold_nothing_but_their_operators(exported: tuple[str, Path
 
 
 @pytest.mark.parametrize("variant", ["fp32", "ptq"])
-def test_onnx_files_hold_nothing_but_their_operators(exported: tuple[str, Path], variant: str) -> None:
+def test_onnx_files_contain_only_the_expected_operators(exported: tuple[str, Path], variant: str) -> None:
     name, folder = exported
     others = {"Clip"} if variant == "fp32" else {"QuantizeLinear", "DequantizeLinear"}
     for scale in NETS[name][1]:
@@ -141,7 +141,7 @@ def test_int8_is_close_to_float(upscaled: dict[str, list[Images]]) -> None:
 
 
 @pytest.mark.parametrize("exported", ["carn_m"], indirect=True)
-def test_weights_that_are_used_again_are_stored_once(exported: tuple[str, Path]) -> None:
+def test_shared_weights_are_stored_once(exported: tuple[str, Path]) -> None:
     """CARN-M uses each of its residual units three times."""
     name, folder = exported
     stored = 4 * sum(parameter.numel() for parameter in trained(name).parameters())
@@ -159,7 +159,9 @@ def test_weights_that_are_used_again_are_stored_once(exported: tuple[str, Path])
         ("edsr", ["pixels_weight"], 1),  # the only reader of the image
     ],
 )
-def test_files_of_a_mixed_net(tmp_path: Path, name: str, in_float: list[str], borders: int) -> None:
+def test_files_of_a_mixed_net_keep_the_named_layers_in_float(
+    tmp_path: Path, name: str, in_float: list[str], borders: int
+) -> None:
     net, scale = trained(name), NETS[name][1][0]
     prepared = quantization.prepare(fold(net), in_float)
     calibrate(prepared, {scale: calibration_images() for scale in NETS[name][1]})
@@ -188,7 +190,7 @@ class Branching(nn.Module):
         return torch.clamp(self.exit(torch.relu(features) + features), 0, 255)
 
 
-def test_a_relu_beside_another_reader_is_an_operator_of_its_own(tmp_path: Path) -> None:
+def test_a_relu_is_a_separate_operator_if_something_else_reads_its_input(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = OneScale(Branching(), 1)
     net.net.exit.bias.data.fill_(100)

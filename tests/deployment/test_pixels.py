@@ -9,14 +9,14 @@ VALUES = np.array([-3.0, -0.5, 0.49, 0.5, 1.5, 2.5, 254.49, 254.5, 255.5, 300.0,
 ROUNDED = np.array([0, 0, 0, 0, 2, 2, 254, 254, 255, 255, 17, 101], np.uint8)
 
 
-def test_float_is_clipped_and_rounded_half_to_even() -> None:
+def test_floats_are_clipped_and_rounded_half_to_even() -> None:
     nhwc = VALUES.reshape(1, 2, 2, 3)
     assert np.array_equal(pixels.from_nhwc(nhwc), ROUNDED.reshape(2, 2, 3))
     assert np.array_equal(pixels.from_nchw(np.ascontiguousarray(nhwc.transpose(0, 3, 1, 2))), ROUNDED.reshape(2, 2, 3))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "int8"])
-def test_there_and_back(dtype: str) -> None:
+def test_converting_to_a_tensor_and_back_keeps_the_image(dtype: str) -> None:
     image = np.random.default_rng(0).integers(0, 256, (7, 5, 3), np.uint8)
     ways = [(pixels.to_nhwc, pixels.from_nhwc), (pixels.to_nchw, pixels.from_nchw)]
     for there, back in ways[:1] if dtype == "int8" else ways:
@@ -27,7 +27,7 @@ def test_there_and_back(dtype: str) -> None:
         assert not np.shares_memory(back(x), x)
 
 
-def test_int8_is_the_value_less_128() -> None:
+def test_int8_is_the_value_minus_128() -> None:
     image = np.array([[[0, 127, 255]]], np.uint8)
     assert pixels.to_nhwc(image, "int8").tolist() == [[[[-128, -1, 127]]]]
     assert np.array_equal(pixels.from_nhwc(np.array([[[[-128, -1, 127]]]], np.int8)), image)

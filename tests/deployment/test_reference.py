@@ -6,22 +6,22 @@ import pytest
 from pipeline_src.deployment import reference
 
 
-def test_the_difference_of_two_images() -> None:
+def test_compare_measures_the_difference_of_two_images() -> None:
     image = np.full((10, 10, 3), 100, np.uint8)
     same = reference.compare(image, image)
     assert (same.levels, same.within_one, same.psnr, same.agrees) == (0, 1.0, float("inf"), True)
     other = image.copy()
     other[0, 0] = 97, 101, 99
-    apart = reference.compare(other, image)
-    assert (apart.levels, apart.within_one) == (3, pytest.approx(299 / 300))
-    assert apart.psnr == pytest.approx(10 * np.log10(255**2 / (11 / 300)))
-    assert apart.agrees
+    agreement = reference.compare(other, image)
+    assert (agreement.levels, agreement.within_one) == (3, pytest.approx(299 / 300))
+    assert agreement.psnr == pytest.approx(10 * np.log10(255**2 / (11 / 300)))
+    assert agreement.agrees
     other[0, 0, 0] = 96
     assert not reference.compare(other, image).agrees
     assert not reference.compare(image + np.uint8(2), image).agrees  # 42 dB
 
 
-def test_the_lr_image_has_both_ends_of_the_range_and_the_size_it_is_asked_for() -> None:
+def test_the_lr_image_has_the_full_range_and_the_requested_size() -> None:
     image = reference.lr_image()
     assert (image.shape, image.dtype) == ((*reference.SIZE, 3), np.uint8)
     assert (image.min(), image.max()) == (0, 255)

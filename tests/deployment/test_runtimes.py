@@ -42,7 +42,7 @@ def test_openvino_gives_the_image_of_onnx_runtime(folder: Path, variant: str) ->
         assert_close(openvino(lr), onnx(lr), levels=3 if variant == "ptq" else 1, decibels=50)
 
 
-def test_an_image_stays_what_it_was_when_the_next_is_upscaled(folder: Path) -> None:
+def test_upscaling_the_next_image_does_not_change_the_previous_one(folder: Path) -> None:
     first, second, _ = lr_images()
     for file in [*sorted(folder.glob("*_x3.*[!n]")), folder / "weights.safetensors"]:
         if file.suffix not in (*SUFFIXES, ".safetensors"):
@@ -55,9 +55,9 @@ def test_an_image_stays_what_it_was_when_the_next_is_upscaled(folder: Path) -> N
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_file_that_its_runtime_cannot_open_is_named(apart: Path, suffix: str) -> None:
+def test_the_error_for_a_file_that_its_runtime_cannot_open_names_it(folder_copy: Path, suffix: str) -> None:
     """Noise with a card that fits it: the runtime itself has to refuse it."""
-    file = apart / f"ptq_x3{suffix}"
+    file = folder_copy / f"ptq_x3{suffix}"
     file.write_bytes(b"no model " * 99)
     facts = json.loads(cards.path_of(file).read_text())
     facts["files"] = {part.name: sha256(part) for part in format_of(file).parts(file)}
@@ -66,16 +66,16 @@ def test_a_file_that_its_runtime_cannot_open_is_named(apart: Path, suffix: str) 
         runtimes.load(file, 1)
 
 
-def test_missing_cards_and_strange_suffixes_are_named(apart: Path) -> None:
-    cards.path_of(apart / "ptq_x3.onnx").unlink()
+def test_the_errors_for_a_missing_card_and_an_unknown_suffix_name_the_file(folder_copy: Path) -> None:
+    cards.path_of(folder_copy / "ptq_x3.onnx").unlink()
     with pytest.raises(UserError, match=r"ptq_x3\.onnx has no card"):
-        runtimes.load(apart / "ptq_x3.onnx", 1)
+        runtimes.load(folder_copy / "ptq_x3.onnx", 1)
     with pytest.raises(UserError, match=r"photo\.png is no model file"):
-        runtimes.load(apart / "photo.png", 1)
+        runtimes.load(folder_copy / "photo.png", 1)
 
 
 @pytest.mark.parametrize("name", ["fp32_x3.onnx", "weights.safetensors"])
-def test_a_scale_that_a_file_has_not_is_named(folder: Path, name: str) -> None:
+def test_the_error_for_a_missing_scale_names_the_scales_of_the_file(folder: Path, name: str) -> None:
     with pytest.raises(UserError, match=f"{name} upscales ×3, not ×2; choose another --scale"):
         runtimes.load(folder / name, 1, scale=2)
     assert runtimes.load(folder / name, 1, scale=3).scale == 3

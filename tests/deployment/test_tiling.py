@@ -5,7 +5,7 @@ import numpy as np
 from pipeline_src.deployment.tiling import tile_count, upscale_tiled
 
 
-def test_every_pixel_comes_from_one_tile_and_no_tile_is_larger() -> None:
+def test_every_pixel_comes_from_one_tile_and_no_tile_is_too_large() -> None:
     sizes = []
 
     def nearest(lr: np.ndarray) -> np.ndarray:

@@ -8,13 +8,13 @@ from pipeline_src.imaging.bands import in_bands
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
-def test_the_bands_are_all_rows_once(threads: int) -> None:
+def test_the_bands_cover_all_rows_once(threads: int) -> None:
     bands: list[tuple[int, int]] = []
     in_bands(lambda first, last: bands.append((first, last)), 5, threads)
     assert sorted(row for first, last in bands for row in range(first, last)) == [0, 1, 2, 3, 4]
 
 
-def test_the_calling_thread_takes_part_and_an_error_in_another_is_raised() -> None:
+def test_the_calling_thread_works_too_and_an_error_in_another_thread_is_raised() -> None:
     here = threading.get_ident()
     workers: dict[int, int] = {}
     in_bands(lambda first, last: workers.update({first: threading.get_ident()}), 4, 2)

@@ -20,7 +20,7 @@ def noise(shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, shape, np.uint8)
 
 
-def test_the_corners_of_the_cube():
+def test_the_corners_of_the_rgb_cube_have_the_values_of_the_standard():
     rgb = np.array([list(CORNERS)], np.uint8)
     assert rgb_to_ycbcr(rgb).tolist() == [[list(ycbcr) for ycbcr in CORNERS.values()]]
 
@@ -34,7 +34,7 @@ def test_8_bit_planes_are_the_rounded_floats():
     np.testing.assert_allclose(rgb_to_y_float(rgb), floats[..., 0], atol=1e-10)
 
 
-def test_there_and_back_again():
+def test_converting_to_ycbcr_and_back_changes_rgb_by_little():
     rgb = noise((64, 80, 3))
     floats = rgb2ycbcr(rgb)
     np.testing.assert_array_equal(ycbcr_to_rgb(floats), rgb)
@@ -50,7 +50,7 @@ def test_colours_out_of_range_are_clipped():
     np.testing.assert_array_equal(ycbcr_to_rgb(ycbcr), expected)
 
 
-def test_what_is_no_rgb_image_is_refused():
+def test_arrays_that_are_not_rgb_images_are_refused():
     for image in (noise((4, 4)), noise((4, 4, 4)), noise((4, 4, 3)).astype(np.float32)):
         with pytest.raises(ValueError, match="uint8 H×W×3"):
             rgb_to_y(image)

@@ -35,7 +35,7 @@ def saved(path: Path, image: Image.Image, **options: object) -> Path:
 
 
 @pytest.mark.parametrize("pixels", [RGB, GREY], ids=["rgb", "grey"])
-def test_png_round_trip_keeps_every_pixel_and_greyness(tmp_path: Path, pixels: np.ndarray) -> None:
+def test_a_png_round_trip_keeps_every_pixel_and_the_mode(tmp_path: Path, pixels: np.ndarray) -> None:
     path = tmp_path / "made" / "on the way" / "a.png"
     write_png(path, pixels[:, ::-1])  # not contiguous
     read = read_image(path)
@@ -64,7 +64,7 @@ def test_16_bit_rgb_keeps_the_high_byte(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), samples >> 8)
 
 
-def test_transparent_pixels_are_laid_over_white(tmp_path: Path) -> None:
+def test_transparent_pixels_are_blended_with_white(tmp_path: Path) -> None:
     alpha = np.zeros((12, 17), np.uint8)
     alpha[:, :5] = 255
     alpha[:, 5:9] = 128
@@ -104,13 +104,13 @@ def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, read: object) 
         read(path)  # type: ignore[operator]
 
 
-def test_a_decompression_bomb_is_refused_before_it_unpacks(tmp_path: Path) -> None:
+def test_a_decompression_bomb_is_refused_before_it_is_decompressed(tmp_path: Path) -> None:
     (tmp_path / "bomb.png").write_bytes(png(1 << 14, (1 << 13) + 1, 8, 0, b"\0"))
     with pytest.raises(UserError, match=r"bomb\.png has more than 134 million pixels; crop it"):
         read_image(tmp_path / "bomb.png")
 
 
-def test_up_to_the_limit_there_is_neither_an_error_nor_a_warning(
+def test_an_image_of_the_pixel_limit_causes_no_error_or_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(tmp_path / "a.png", Image.fromarray(RGB))
@@ -143,7 +143,7 @@ def test_32_bit_samples_are_refused(tmp_path: Path) -> None:
             read_image(saved(tmp_path / f"{name}.tif", Image.fromarray(samples)))
 
 
-def test_list_images_is_sorted_and_takes_images_only(tmp_path: Path) -> None:
+def test_list_images_is_sorted_and_contains_only_images(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.jpeg", "._a.jpeg", "notes.txt", "c.tiff"):
         (tmp_path / name).touch()
     (tmp_path / "d.png").mkdir()

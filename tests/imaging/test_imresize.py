@@ -23,7 +23,7 @@ plain_imresize = runpy.run_path(str(ROOT / "benchmarks/imresize.py"))["plain_imr
 
 
 @pytest.mark.parametrize(("folder", "matlab", "name", "scale"), MATLAB)
-def test_equals_every_pixel_of_matlab(folder, matlab, name, scale):
+def test_every_pixel_equals_matlab(folder, matlab, name, scale):
     mirror = os.environ.get("SR_DATA_MIRROR")
     if not mirror:
         pytest.skip("SR_DATA_MIRROR is not set: it names the folder of image sets with MATLAB's own LR images")
@@ -39,7 +39,7 @@ def test_equals_every_pixel_of_matlab(folder, matlab, name, scale):
 
 
 @pytest.mark.parametrize("name", ["chelsea", "coffee", "text"])
-def test_equals_the_vectors(name):
+def test_every_pixel_equals_the_stored_vectors(name):
     with np.load(VECTORS / f"{name}.npz", allow_pickle=False) as vectors:
         resized = [key for key in vectors if key != "hr"]
         assert len(resized) == 10
@@ -51,14 +51,14 @@ def test_equals_the_vectors(name):
 @pytest.mark.parametrize("matlab", ["uint8", "double"])
 @pytest.mark.parametrize("scale", [1 / 4, 1 / 3, 1 / 2, 0.7, 1, 1.3, 2, 3, 4, 1 / 8])
 @pytest.mark.parametrize("shape", [(37, 53, 3), (70, 5), (9, 40, 4), (1, 1, 3)])
-def test_equals_the_plain_version_at_any_scale_and_size(shape, scale, matlab):
+def test_every_pixel_equals_the_plain_version_at_any_scale_and_size(shape, scale, matlab):
     image = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
     resized = imresize(image, scale, matlab)
     assert resized.dtype == np.uint8
     np.testing.assert_array_equal(resized, plain_imresize(image, scale, matlab))
 
 
-def test_weights_of_one_half_are_those_worked_out_by_hand():
+def test_weights_for_one_half_equal_those_calculated_by_hand():
     # cubic(x)/2 at x = ±1/8·(1, 3, 5, 7)·2, that is 0.25, 0.75, 1.25, 1.75
     _, weights = taps_and_weights(16, 0.5, "uint8")
     np.testing.assert_array_equal(weights[3] * 256, [-3, -9, 29, 111, 111, 29, -9, -3])
@@ -72,19 +72,19 @@ def row(**pixels: int) -> np.ndarray:
     return image
 
 
-def test_a_spot_becomes_the_kernel():
+def test_a_single_bright_pixel_becomes_the_kernel():
     # 100 + 64·(-3, 29, 111, -9)/256 = 99.25, 107.25, 127.75, 97.75
     assert imresize(row(x8=164), 0.5).tolist() == [[100, 100, 99, 107, 128, 98, 100, 100]]
 
 
-def test_a_half_is_rounded_away_from_zero_and_what_is_below_zero_is_clipped():
+def test_halves_are_rounded_away_from_zero_and_negative_values_are_clipped():
     dark = row(x8=228) - 100
     # 128·(-3, 29, 111, -9)/256 = -1.5, 14.5, 55.5, -4.5; half to even would give 14
     assert imresize(dark, 0.5).tolist() == [[0, 0, 0, 15, 56, 0, 0, 0]]
     assert round_to_uint8(np.array([0.5, 1.5, 2.5, -3.0, 254.5, 300.0])).tolist() == [1, 2, 3, 0, 255, 255]
 
 
-def test_uint8_and_double_differ_beyond_the_border():
+def test_uint8_and_double_differ_at_the_border():
     # the first output takes the pixels -3..4; pixel 1 has the weight 111, and as the mirrored pixel -2 another -9
     image = row(x1=164)
     assert imresize(image, 0.5, "uint8")[0, 0] == 128  # 100 + 64·111/256 = 127.75
@@ -100,19 +100,19 @@ def test_uint8_rounds_between_the_passes_and_double_does_not():
     assert imresize(image, 0.5, "double")[3, 4] == 101
 
 
-def test_an_even_image_stays_as_it_is():
+def test_a_uniform_image_does_not_change():
     for scale in (1 / 3, 0.7, 3):
         assert (imresize(np.full((12, 15, 3), 77, np.uint8), scale) == 77).all()
 
 
-def test_threads_do_not_change_a_pixel():
+def test_the_number_of_threads_changes_no_pixel():
     image = np.random.default_rng(2).integers(0, 256, (150, 90, 3), np.uint8)
     one = imresize(image, 1 / 3)
     for threads in (2, 3, 64):
         np.testing.assert_array_equal(imresize(image, 1 / 3, threads=threads), one)
 
 
-def test_a_forked_process_resizes_too():
+def test_a_forked_process_can_resize():
     image = np.random.default_rng(3).integers(0, 256, (64, 64, 3), np.uint8)
     here = imresize(image, 1 / 2, threads=2)
     with multiprocessing.get_context("fork").Pool(1) as pool:
@@ -120,7 +120,7 @@ def test_a_forked_process_resizes_too():
     np.testing.assert_array_equal(there, here)
 
 
-def test_views_are_resized_as_their_copies():
+def test_views_are_resized_like_their_copies():
     image = np.random.default_rng(4).integers(0, 256, (50, 60, 4), np.uint8)
     view = image[::-1, 3:51, :3]
     np.testing.assert_array_equal(imresize(view, 1 / 4), imresize(view.copy(), 1 / 4))
@@ -150,7 +150,7 @@ def test_modcrop_keeps_the_top_left():
         modcrop(np.zeros((2, 11, 3), np.uint8), 3)
 
 
-def test_what_is_no_8_bit_image_is_refused():
+def test_arrays_that_are_not_8_bit_images_are_refused():
     with pytest.raises(ValueError, match="takes uint8, not float64"):
         imresize(np.zeros((4, 4)), 2)
     with pytest.raises(ValueError, match="not empty"):
@@ -161,7 +161,7 @@ def test_what_is_no_8_bit_image_is_refused():
         imresize(np.zeros((4, 4), np.uint8), 0)
 
 
-def test_importing_it_does_not_import_numba():
+def test_importing_imresize_does_not_import_numba():
     modules = "pipeline_src.imaging.imresize, pipeline_src.metrics.psnr_ssim"
     code = f"import sys, {modules}; sys.exit('numba' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

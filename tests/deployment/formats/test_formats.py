@@ -93,7 +93,7 @@ def run(folder: Path, environment: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
-def test_a_new_format_is_one_file_and_one_entry(extended: tuple[Path, dict[str, str]]) -> None:
+def test_a_new_format_needs_one_file_and_one_entry(extended: tuple[Path, dict[str, str]]) -> None:
     folder, environment = extended
     (folder / "files").mkdir()
     (folder / "program.py").write_text(PROGRAM)
@@ -114,7 +114,7 @@ def test_a_new_format_is_one_file_and_one_entry(extended: tuple[Path, dict[str, 
     assert Image.open(folder / "files/large.png").size == (90, 60)
 
 
-def test_a_file_is_of_the_format_with_the_longest_matching_suffix() -> None:
+def test_the_longest_matching_suffix_decides_the_format() -> None:
     formats = {"fp32_x3.onnx": onnx, "fp32_x3.xml": openvino, "fp32_x3_fp16.xml": openvino_fp16, "a_8x8.tflite": tflite}
     for name, expected in formats.items():
         assert format_of(Path(name)) is expected
@@ -125,12 +125,12 @@ def test_a_file_is_of_the_format_with_the_longest_matching_suffix() -> None:
         format_of(Path("a.bin"))
 
 
-def test_the_formats_import_no_library_before_they_need_it() -> None:
+def test_importing_the_formats_imports_no_heavy_library() -> None:
     libraries = "'ai_edge_litert', 'flatbuffers', 'numba', 'onnx', 'onnxruntime', 'openvino', 'torch'"
     program = f"import sys, pipeline_src.deployment.formats; print(*{{{libraries}}} & {{*sys.modules}})"
     assert run(ROOT, os.environ | {"PYTHONPATH": str(ROOT)}, "-c", program).split() == []
 
 
-def test_labels_and_suffixes_are_distinct() -> None:
+def test_labels_and_suffixes_are_unique() -> None:
     for attribute in ("LABEL", "SUFFIX"):
         assert len({getattr(file_format, attribute) for file_format in FORMATS.values()}) == len(FORMATS)

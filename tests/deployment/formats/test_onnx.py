@@ -14,7 +14,7 @@ from pipeline_src.files import sha256
 from pipeline_src.graph.saturation import LARGEST_SUM
 
 
-def test_onnx_int8_is_qdq_with_uint8_activations_and_int8_weights(folder: Path) -> None:
+def test_int8_onnx_files_are_qdq_with_uint8_activations_and_int8_weights(folder: Path) -> None:
     import onnx
 
     operators = inventory.operators(folder / "ptq_x3.onnx")
@@ -32,17 +32,17 @@ def test_onnx_int8_is_qdq_with_uint8_activations_and_int8_weights(folder: Path) 
     assert {a.name: onnx.helper.get_attribute_value(a) for a in upscale.attribute}["mode"] == b"DCR"
 
 
-def test_a_file_that_cannot_run_in_the_exact_mode_it_needs_says_so(apart: Path) -> None:
+def test_a_file_that_cannot_run_in_the_exact_mode_that_it_needs_is_a_user_error(folder_copy: Path) -> None:
     """Noise, with the card of a file whose int8 sums can saturate."""
-    file = apart / "ptq_x3.onnx"
+    file = folder_copy / "ptq_x3.onnx"
     file.write_bytes(b"no model")
-    card = replace(cards.read(apart / "ptq_x3.xml"), largest_sum=LARGEST_SUM + 1, files={file.name: sha256(file)})
+    card = replace(cards.read(folder_copy / "ptq_x3.xml"), largest_sum=LARGEST_SUM + 1, files={file.name: sha256(file)})
     cards.write(file, card)
     with pytest.raises(UserError, match=r"cannot open .*ptq_x3\.onnx in the exact mode .* quantise the net again"):
         runtimes.load(file, 1)
 
 
-def test_the_raw_call_runs_a_file_of_several_inputs(tmp_path: Path) -> None:
+def test_raw_call_runs_a_file_of_several_inputs(tmp_path: Path) -> None:
     for int8 in (False, True):
         onnx.write(operators(8, 10, int8)["sum of two"], tmp_path / "sum.onnx")
         (y,) = onnx.raw_call(tmp_path / "sum.onnx", (6, 10), 1)()

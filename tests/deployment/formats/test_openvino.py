@@ -10,13 +10,13 @@ from pipeline_src.deployment import inventory, runtimes
 from pipeline_src.deployment.formats import openvino
 
 
-def test_openvino_float_keeps_32_bits(folder: Path) -> None:
+def test_float_openvino_files_store_32_bits(folder: Path) -> None:
     operators = inventory.operators(folder / "fp32_x3.xml")
     assert {d for op in operators for d in op.activations + op.constants} <= {"float32", "int64"}
     assert sum(op.name == "Convolution" for op in operators) == 5
 
 
-def test_openvino_with_halves_is_half_the_size_and_the_same_image_but_for_a_level(folder: Path) -> None:
+def test_16_bit_openvino_files_have_half_the_size_and_differ_by_one_level_at_most(folder: Path) -> None:
     whole, halves = (folder / f"fp32_x3{name}.bin" for name in ("", "_fp16"))
     assert halves.stat().st_size < 0.55 * whole.stat().st_size
     constants = {d for op in inventory.operators(folder / "fp32_x3_fp16.xml") for d in op.constants}
@@ -26,17 +26,17 @@ def test_openvino_with_halves_is_half_the_size_and_the_same_image_but_for_a_leve
     assert_close(*images, levels=1, decibels=55)
 
 
-def test_a_model_that_openvino_cannot_compile_is_named_by_the_child(apart: Path) -> None:
-    assert openvino.try_out(list(apart.glob("*.xml"))) == {}
-    (apart / "a.xml").write_text("<net/>")
-    (apart / "fp32_x3.bin").write_bytes(b"")
-    failed = openvino.try_out(list(apart.glob("*.xml")))
-    assert list(failed) == [apart / "a.xml", apart / "fp32_x3.xml"]
-    assert failed[apart / "a.xml"].startswith("OpenVINO cannot run it: ")
+def test_try_out_reports_models_that_openvino_cannot_compile(folder_copy: Path) -> None:
+    assert openvino.try_out(list(folder_copy.glob("*.xml"))) == {}
+    (folder_copy / "a.xml").write_text("<net/>")
+    (folder_copy / "fp32_x3.bin").write_bytes(b"")
+    failed = openvino.try_out(list(folder_copy.glob("*.xml")))
+    assert list(failed) == [folder_copy / "a.xml", folder_copy / "fp32_x3.xml"]
+    assert failed[folder_copy / "a.xml"].startswith("OpenVINO cannot run it: ")
 
 
-def test_a_crash_is_told_from_an_error_and_the_other_files_are_tried(
-    apart: Path, monkeypatch: pytest.MonkeyPatch
+def test_try_out_distinguishes_a_crash_from_an_error_and_continues_with_the_other_files(
+    folder_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A child that kills itself at one of the files stands for the compiler that has been seen to."""
     child = """
@@ -48,10 +48,10 @@ for name in sys.argv[3:]:
     if name.endswith("z.xml"):
         sys.exit("RuntimeError: no z")
 """
-    (apart / "child.py").write_text(child)
-    (apart / "z.xml").touch()
-    monkeypatch.setattr(openvino, "TRIAL", [sys.executable, str(apart / "child.py")])
-    assert openvino.try_out(list(apart.glob("*.xml"))) == {
-        apart / "fp32_x3.xml": "OpenVINO crashes on it (signal 11)",
-        apart / "z.xml": "OpenVINO cannot run it: RuntimeError: no z",
+    (folder_copy / "child.py").write_text(child)
+    (folder_copy / "z.xml").touch()
+    monkeypatch.setattr(openvino, "TRIAL", [sys.executable, str(folder_copy / "child.py")])
+    assert openvino.try_out(list(folder_copy.glob("*.xml"))) == {
+        folder_copy / "fp32_x3.xml": "OpenVINO crashes on it (signal 11)",
+        folder_copy / "z.xml": "OpenVINO cannot run it: RuntimeError: no z",
     }

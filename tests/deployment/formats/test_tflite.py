@@ -14,7 +14,7 @@ from pipeline_src.errors import UserError
 
 
 @pytest.mark.parametrize("name", ["fp32_x3.tflite", "fp32_x3_360x640.tflite"])
-def test_float_tflite_holds_nothing_but_its_operators(folder: Path, name: str) -> None:
+def test_float_tflite_files_contain_only_the_expected_operators(folder: Path, name: str) -> None:
     operators = inventory.operators(folder / name)
     names = [op.name for op in operators]
     assert {n: names.count(n) for n in names} == {"CONV_2D": 6, "ADD": 1, "MINIMUM": 1, "DEPTH_TO_SPACE": 1}
@@ -22,7 +22,7 @@ def test_float_tflite_holds_nothing_but_its_operators(folder: Path, name: str) -
 
 
 @pytest.mark.parametrize("name", ["ptq_x3.tflite", "ptq_x3_360x640.tflite"])
-def test_int8_tflite_is_int8_from_border_to_border(folder: Path, name: str) -> None:
+def test_int8_tflite_files_are_int8_from_input_to_output(folder: Path, name: str) -> None:
     inner = inventory.operators(folder / name)
     if "360x640" not in name:
         first, *inner, last = inner
@@ -36,7 +36,7 @@ def test_int8_tflite_is_int8_from_border_to_border(folder: Path, name: str) -> N
 @pytest.mark.parametrize(
     ("variant", "dtypes"), [("fp32", (np.float32, np.float32)), ("ptq", (np.uint8, np.int8))], ids=["fp32", "ptq"]
 )
-def test_tflite_borders_are_as_the_card_says(folder: Path, variant: str, dtypes: tuple[type, type]) -> None:
+def test_tflite_inputs_and_outputs_match_the_card(folder: Path, variant: str, dtypes: tuple[type, type]) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     for suffix, signature, dtype in zip(("", "_360x640"), ([1, -1, -1, 3], [1, 360, 640, 3]), dtypes, strict=True):
@@ -53,7 +53,7 @@ def test_tflite_borders_are_as_the_card_says(folder: Path, variant: str, dtypes:
 
 
 @pytest.mark.parametrize("variant", ["fp32", "ptq"])
-def test_the_fixed_file_is_its_twin_of_any_size(folder: Path, variant: str) -> None:
+def test_the_file_of_one_size_gives_the_same_image_as_the_file_of_any_size(folder: Path, variant: str) -> None:
     lr = np.ascontiguousarray(photograph("coffee.png")[:360, :600].repeat(2, axis=1)[:, :640])
     fixed, dynamic = (runtimes.load(folder / f"{variant}_x3{s}.tflite", 2) for s in ("_360x640", ""))
     assert_close(fixed(lr), dynamic(lr), levels=0, decibels=90)
@@ -61,7 +61,7 @@ def test_the_fixed_file_is_its_twin_of_any_size(folder: Path, variant: str) -> N
         fixed(next(lr_images()))
 
 
-def test_uint8_border_and_any_size_leave_the_rest_alone(folder: Path) -> None:
+def test_the_files_of_one_and_any_size_differ_only_in_the_uint8_images(folder: Path) -> None:
     from ai_edge_litert.tools import flatbuffer_utils
 
     files = (folder / f"ptq_x3{suffix}.tflite" for suffix in ("_360x640", ""))
