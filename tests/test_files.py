@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and what a full disk says."""
+"""Files and folders that are complete or absent, and the error for a full disk."""
 
 import errno
 import subprocess

@@ -14,7 +14,7 @@ from pipeline_src.imaging.images import write_png
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Card]:
-    """The files of the net "small", ABPN ×3, with their cards; not to be changed."""
+    """Export the net "small", ABPN ×3, and return its files with their cards; tests must not change them."""
     folder = tmp_path_factory.mktemp("export")
     export("abpn", folder, SIZE)
     return cards.read_folder(folder)
@@ -22,7 +22,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Card]:
 
 @pytest.fixture(scope="session")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
-    """Two sets: a colour and a grey photograph, and another colour one."""
+    """Write two evaluation sets, one of a colour and a grey image, the other of one colour image."""
     folder = tmp_path_factory.mktemp("sets")
     colours = photograph("astronaut.png")[60:132, 200:290]
     write_png(folder / "one/colours.png", colours)
@@ -33,7 +33,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
 
 @pytest.fixture
 def spec() -> config.Benchmark:
-    """The shortest measurement."""
+    """Return the settings of a short measurement."""
     return config.Benchmark(
         threads=1, sweep=[1, 2], warmup=1, runs=1, min_seconds=0, max_seconds=0.5, crops=1, crop_size=16
     )

@@ -1,4 +1,4 @@
-"""Whether exported files still give the image that their net gave at export."""
+"""Comparison of exported files with their reference images."""
 
 import logging
 from pathlib import Path
@@ -21,10 +21,10 @@ def agreement_rows(files: dict[Path, Card]) -> list[Row]:
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Messages of this project; torch logs as well."""
-    ours = [record for record in caplog.records if record.name == agreement.__name__]
-    assert all(record.levelno == logging.WARNING for record in ours)
-    return [record.getMessage() for record in ours]
+    """Return the messages of this project, without those of torch."""
+    records = [record for record in caplog.records if record.name == agreement.__name__]
+    assert all(record.levelno == logging.WARNING for record in records)
+    return [record.getMessage() for record in records]
 
 
 def test_each_file_is_compared_with_its_reference_image_and_a_difference_causes_a_warning(
@@ -58,7 +58,7 @@ def test_each_file_is_compared_with_its_reference_image_and_a_difference_causes_
 
 
 def test_a_file_of_fixed_size_that_differs_from_the_one_of_any_size_disagrees(tmp_path: Path) -> None:
-    """Here it is another net's, of the same size and scale."""
+    """The file of fixed size is that of another net with the same size and scale."""
     for name in ("abpn", "vdsr"):
         (tmp_path / name).mkdir()
         export(name, tmp_path / name, SIZE)

@@ -1,4 +1,4 @@
-"""Latency, memory and size of exported files, and latency over numbers of threads."""
+"""Latency, memory and size of exported files, and latency for several numbers of threads."""
 
 from dataclasses import fields
 from pathlib import Path

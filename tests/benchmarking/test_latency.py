@@ -1,4 +1,4 @@
-"""Latency in turns."""
+"""Measuring latency in turns."""
 
 import time
 from collections import Counter
@@ -15,7 +15,7 @@ def test_summary_returns_percentiles() -> None:
 
 
 def test_variants_run_in_turns_after_their_warm_up() -> None:
-    """The first call of each turn wakes the threads, and is not counted."""
+    """The first call of each turn wakes the threads and is not counted."""
     order: list[str] = []
 
     def call(name: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The LR images of a learned downscaler: made once, written, and compared with bicubic's."""
+"""LR images of a learned downscaler, and their comparison with bicubic LR."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ NET = {"entry": 4, "features": 8, "head": 8, "blocks": 1}
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """An untrained CAR downscaler for ×2."""
+    """Write the weights of an untrained CAR downscaler for ×2."""
     torch.manual_seed(0)
     file = tmp_path / "weights.safetensors"
     save_net(file, downscaling.build("car", [2], NET), {"downscaler": "car", "scales": [2], "net": NET})
@@ -52,7 +52,7 @@ def test_an_image_is_downscaled_once_and_cached(weights: Path, sets: Sets, monke
 def test_the_images_are_written_and_compared_with_bicubic_lr(
     weights: Path, sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The net that upscales is bicubic here, so that what JPEG leaves of bicubic LR is known."""
+    """Bicubic upscaling replaces the net, so that the quality after JPEG is known for bicubic LR."""
     monkeypatch.setattr(learned_lr.runtimes, "load", lambda file, threads: lambda lr: imresize(lr, 2))
     files: Any = {
         Path(f"{variant}.{form}"): SimpleNamespace(variant=variant, format=form, scale=2)

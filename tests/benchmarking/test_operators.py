@@ -1,4 +1,4 @@
-"""Every single operator in the file of every runtime: that operator and no other, and the same values."""
+"""Files of single operators: they contain only that operator, and give the same values in each runtime."""
 
 from pathlib import Path
 from typing import Any
@@ -34,16 +34,16 @@ def by_tflite(file: Path, inputs: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def by_openvino(file: Path, inputs: list[np.ndarray], int8: bool) -> list[np.ndarray]:
-    """In NHWC, and int8 as TFLite has it."""
+    """Return the outputs of OpenVINO in the layout and zero point of TFLite."""
     model: Any = openvino.compile_model(file, 1, (HEIGHT, WIDTH))
     dtype, zero_point = ("uint8", 128) if int8 else ("float32", 0)
     outputs = model([(values.transpose(0, 3, 1, 2) + zero_point).astype(dtype) for values in inputs])
-    return [outputs[end].transpose(0, 2, 3, 1).astype(float) - zero_point for end in model.outputs]
+    return [outputs[tensor].transpose(0, 2, 3, 1).astype(float) - zero_point for tensor in model.outputs]
 
 
 @pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_onnx_runtime_and_tflite_compute_the_same_values(tmp_path: Path, name: str, int8: bool) -> None:
+def test_openvino_and_tflite_compute_the_same_values(tmp_path: Path, name: str, int8: bool) -> None:
     net = operators(CHANNELS, WIDTH, int8)[name]
     tflite.write(net, tmp_path / "operator.tflite", (HEIGHT, WIDTH))
     openvino.write(net, tmp_path / "operator.xml")

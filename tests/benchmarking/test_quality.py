@@ -1,4 +1,4 @@
-"""Quality of exported files on evaluation images, and the crops of them."""
+"""Quality of exported files on evaluation images, and crops of their images."""
 
 from collections import Counter
 from dataclasses import asdict
@@ -49,7 +49,7 @@ def test_there_is_one_row_per_upscaler_and_image_and_each_file_is_opened_once(
 
 
 def assert_crops(folder: Path, sets: Sets) -> None:
-    """The first image of each set: HR, bicubic, and each variant as the TFLite file gives it."""
+    """Crops are those of the first image of each set: HR, bicubic, and each variant as the TFLite file gives it."""
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png")) == [
         f"{image}/{name}.png" for image in ("one_colours_x3", "two_cup_x3") for name in ("bicubic", "fp32", "hr", "ptq")
     ]

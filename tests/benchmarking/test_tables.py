@@ -1,4 +1,4 @@
-"""Tables of a system with a smaller net and a file that cannot be run."""
+"""Tables of a system with a smaller net, and with a file that cannot be run."""
 
 from pathlib import Path
 from types import SimpleNamespace

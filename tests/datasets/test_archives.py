@@ -1,4 +1,4 @@
-"""Archives that are unpacked, and archives that mean harm."""
+"""Unpacking archives, and refusing harmful ones."""
 
 import io
 import tarfile

@@ -18,7 +18,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``CONTENT``; a test says after how many bytes each answer is cut, and what the server cannot do."""
+    """Serves ``CONTENT``; a test sets after how many bytes each answer is cut, and the features the server lacks."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -115,7 +115,7 @@ def test_a_server_may_omit_the_length_of_the_file(server: Server, tmp_path: Path
 
 
 @pytest.mark.parametrize("left", [CONTENT, CONTENT + b"more"], ids=["complete", "too long"])
-def test_a_part_that_is_complete_or_too_long_is_handled(server: Server, tmp_path: Path, left: bytes) -> None:
+def test_a_part_that_is_complete_or_too_long_gives_the_right_file(server: Server, tmp_path: Path, left: bytes) -> None:
     (tmp_path / "set.zip.part").write_bytes(left)
     download(server.url, tmp_path / "set.zip", SHA256, pause=0)
     assert (tmp_path / "set.zip").read_bytes() == CONTENT

@@ -1,4 +1,4 @@
-"""train.h5: complete or absent, the same bytes from the same images, and clear errors."""
+"""train.h5: equal bytes from equal images, complete or absent, and its errors."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pipeline_src.errors import UserError
 
 
 def image(side: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    """An HR image of 3·side pixels and its LR image at ×3."""
+    """Return an HR image of 3·side pixels per side, and its LR image at ×3."""
     hr = np.arange(9 * side**2 * 3, dtype=np.uint8).reshape(3 * side, 3 * side, 3)
     return hr, {3: hr[::3, ::3]}
 

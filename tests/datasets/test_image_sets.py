@@ -1,4 +1,4 @@
-"""Getting image sets: every source, every check, and the error messages where a set is not available."""
+"""Getting image sets: sources, checks, and the errors for sets that are not available."""
 
 import csv
 import os
@@ -40,7 +40,7 @@ def picture(path: Path, pixels: np.ndarray) -> Path:
 
 @pytest.fixture
 def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty folder, where .cache/ may be made, without a mirror."""
+    """Return an empty folder for a set; the working folder is empty too, and there is no mirror."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(image_sets.MIRROR, raising=False)
     (tmp_path / "out").mkdir()
@@ -56,7 +56,7 @@ def mirror(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A catalogued set of three images: Tiny."""
+    """Add Tiny, a set of three images, to the catalogue and the known sets."""
     with (tmp_path / "catalogue.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["set", "file", "width", "height", "mode", "sha256_pixels"])
@@ -272,7 +272,7 @@ def test_urban100_must_have_100_images(out: Path, mirror: Path) -> None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    """The address of a folder served on this machine, with the right and two wrong archives of Tiny."""
+    """Serve one correct and two wrong archives of Tiny on this machine, and return the address."""
     folder = tmp_path / "served"
     folder.mkdir()
     for archive, lowest_bit in {"right.zip": 0, "wrong.zip": 1}.items():

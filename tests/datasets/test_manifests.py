@@ -1,4 +1,4 @@
-"""Manifests, and the check that nothing is both trained and evaluated on."""
+"""Manifests, and the check that no image is in a training and an evaluation set."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Patches drawn from train.h5."""
+"""Random patches from train.h5."""
 
 from collections.abc import Sequence
 from pathlib import Path

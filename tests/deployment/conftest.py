@@ -1,4 +1,4 @@
-"""Files of small nets, each written once for all tests."""
+"""Exported files of small nets, written once for all tests."""
 
 import shutil
 from pathlib import Path
@@ -13,9 +13,9 @@ from pipeline_src.deployment import formats
 from pipeline_src.weights import save_net
 
 
-@pytest.fixture(scope="session", params=[name for name in NETS if name != "abpn"])  # which has tests of its own
+@pytest.fixture(scope="session", params=[name for name in NETS if name != "abpn"])  # ABPN has tests of its own
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """A net's name, and the folder of its files."""
+    """Export a net and return its name and the folder of its files."""
     folder = tmp_path_factory.mktemp(request.param)
     export(request.param, folder, SIZE)
     assert formats.try_out(folder.rglob("*.xml")) == {}
@@ -24,7 +24,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """fp32 and ptq of the small ABPN, as the stage export writes them (one size: 360×640), and the weights."""
+    """Export the small ABPN, fp32 and ptq, with 360×640 as the fixed size, beside its weights."""
     folder, net = tmp_path_factory.mktemp("export"), trained_net()
     export("abpn", folder, (360, 640))
     save_net(folder / "weights.safetensors", net, {"model": "abpn", "scales": [3], "net": {"channels": 12, "depth": 2}})
@@ -33,11 +33,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def converted() -> Any:
-    """The int8 graph of the small ABPN."""
+    """Return the int8 graph of the small ABPN."""
     return quantization.convert(calibrated(trained_net())).at_scale(3)
 
 
 @pytest.fixture
 def folder_copy(folder: Path, tmp_path: Path) -> Path:
-    """A copy of the folder to damage."""
+    """Copy the exported folder, for tests that change its files."""
     return Path(shutil.copytree(folder, tmp_path / "export"))

@@ -1,4 +1,4 @@
-"""Cards: that of every file, their example programs, and files that are not what their card says."""
+"""Cards: reading them, their example programs, and files that do not match their card."""
 
 import os
 import subprocess
@@ -32,11 +32,11 @@ def test_the_example_of_a_card_upscales_a_photograph(folder_copy: Path) -> None:
         lr = photograph("coffee.png")[:360, :480].repeat(2, axis=1)[:, :640] if card.size else next(lr_images())
         Image.fromarray(lr).save(folder_copy / "photo.png")
         home = os.environ | {"HOME": str(folder_copy / "home"), "XDG_CACHE_HOME": str(folder_copy / "home")}
-        home.pop("ORT_DISABLE_TELEMETRY", None)  # which this process has set for itself
-        done = subprocess.run(
+        home.pop("ORT_DISABLE_TELEMETRY", None)  # set by this process
+        process = subprocess.run(
             [sys.executable, "-c", card.example], cwd=folder_copy, env=home, capture_output=True, text=True
         )
-        assert done.returncode == 0, done.stderr
+        assert process.returncode == 0, process.stderr
         assert not list(folder_copy.rglob("*onnxruntime*")), "ONNX Runtime's telemetry leaves a database"
         assert_close(np.asarray(Image.open(folder_copy / "large.png")), runtimes.load(file, 1)(lr), 1, 55)
         (folder_copy / "large.png").unlink()

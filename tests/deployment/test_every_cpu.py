@@ -1,4 +1,4 @@
-"""Int8 files give the same image on every CPU, also where sums of two products saturate in 16 bits (no VNNI)."""
+"""Int8 files give the same image on every CPU, even without VNNI, where sums of two products saturate in 16 bits."""
 
 import os
 import platform
@@ -19,7 +19,7 @@ from pipeline_src.deployment import cards, exporting, reference, runtimes
 from pipeline_src.deployment.formats import onnx, openvino
 from pipeline_src.graph.saturation import LARGEST_SUM, LARGEST_WEIGHT, largest_pair
 
-# oneDNN, with which OpenVINO computes, takes the CPU for one without AVX-512 and VNNI.
+# A program in which oneDNN, the library of OpenVINO's kernels, uses neither AVX-512 nor VNNI.
 WITHOUT_VNNI = """
 import sys
 from pathlib import Path
@@ -31,7 +31,7 @@ for file in map(Path, sys.argv[2:]):
 
 
 def upscaled_without_vnni(files: list[Path]) -> dict[Path, np.ndarray]:
-    """The first of ``lr_images`` as OpenVINO files upscale it on such a CPU."""
+    """Return the first of ``lr_images`` as OpenVINO files upscale it on a CPU without VNNI."""
     lr = files[0].parent / "lr.npy"
     np.save(lr, next(lr_images()))
     subprocess.run(
@@ -43,7 +43,7 @@ def upscaled_without_vnni(files: list[Path]) -> dict[Path, np.ndarray]:
 
 
 def int8_weights(file: Path) -> Iterator[np.ndarray]:
-    """The int8 weights of each convolution in a file, O×…"""
+    """Yield the int8 weights of each convolution in a file, with output channels as the first axis."""
     if file.suffix == ".onnx":
         from onnx import load, numpy_helper
 
@@ -96,7 +96,7 @@ def test_no_sum_of_products_saturates_in_the_files_of_abpn(tmp_path: Path) -> No
     assert_no_file_saturates(tmp_path)
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="it is x86 that has such CPUs")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="only x86 has CPUs that saturate")
 def test_openvino_gives_the_same_image_without_vnni_and_agrees_with_tflite(
     exported: tuple[str, Path],
 ) -> None:
@@ -116,7 +116,7 @@ def test_openvino_gives_the_same_image_without_vnni_and_agrees_with_tflite(
 
 @pytest.fixture
 def saturating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Path:
-    """EDSR in steps that use all of −127..127, as in most int8 nets: its files saturate without VNNI."""
+    """Export EDSR with int8 weights in all of −127..127, as in most int8 nets, which saturate without VNNI."""
     monkeypatch.setattr(quantizer, "smallest_step", lambda weights: weights.flatten(1).abs().amax(1) / LARGEST_WEIGHT)
     monkeypatch.setattr(calibration, "round_weights", lambda graph, images: None)
     graphs = prepared(trained("edsr"))
@@ -142,9 +142,9 @@ def test_a_file_that_saturates_runs_in_exact_mode_in_the_runner_and_in_the_examp
     assert reference.compare(sr, runtimes.load(saturating.with_suffix(".tflite"), 1)(lr)).agrees
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="it is x86 that has such CPUs")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="only x86 has CPUs that saturate")
 def test_a_file_that_saturates_gives_another_image_without_vnni(saturating: Path) -> None:
-    """So the tests above would see it."""
+    """This proves that the tests above can fail."""
     file = saturating.with_suffix(".xml")
     sr = upscaled_without_vnni([file])[file]
     agreement = reference.compare(sr, runtimes.load(saturating.with_suffix(".tflite"), 1)(next(lr_images())))

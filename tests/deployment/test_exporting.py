@@ -1,4 +1,4 @@
-"""Nets of every kind in every format: the operators in the files, and the images that they give."""
+"""Export of every kind of net in every format: the operators of the files, and their images."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ OPERATORS = {
     "vdsr_x2": {"MIRROR_PAD": 1, "CONV_2D": 7, "DEPTH_TO_SPACE": 1, "ADD": 1},
     "vdsr_x3": {"MIRROR_PAD": 1, "CONV_2D": 7, "DEPTH_TO_SPACE": 1, "ADD": 1},
     "carn_m_x2": {"CONV_2D": 46, "ADD": 9, "CONCATENATION": 13, "DEPTH_TO_SPACE": 1},
-    # batch norm is DEPTHWISE_CONV_2D; the steps up and down take a stride, and therefore PAD
+    # batch norm is DEPTHWISE_CONV_2D; convolutions with a stride need PAD
     "ecdn_m_x4": {"CONV_2D": 39, "DEPTHWISE_CONV_2D": 15, "CONCATENATION": 19, "DEPTH_TO_SPACE": 4, "PAD": 2},
     "edsr_x2": {"CONV_2D": 9, "ADD": 3, "DEPTH_TO_SPACE": 1},
     "mobile_subnet_x4": {
@@ -41,20 +41,20 @@ INT8_OPERATORS = OPERATORS | {
 }
 
 
-# A resize takes the size of its output, which a file of any size computes from that of its input.
+# Nets with a resize, whose output size a file of any size computes from its input size.
 RESIZING = {"abpn_nearest", "abpn_bilinear", "mobile_subnet"}
 SIZES = ("SHAPE", "STRIDED_SLICE", "MUL")
 
 
 def _without_sizes(file: Path, sizes: bool) -> list[Operator]:
-    """The operators of a file without those that compute a size, which it must have if ``sizes``, and only then."""
+    """Return the operators of a file except those that compute a size, which it has if and only if ``sizes``."""
     operators = inventory.operators(file)
     assert [op.name for op in operators if op.name in SIZES] == ([*SIZES] if sizes else [])
     return [op for op in operators if op.name not in SIZES]
 
 
 def _dtypes(operators: list[Operator], sizes: bool) -> set[str]:
-    """Dtypes of activations without the int32 of a size, which must be there if ``sizes``, and only then."""
+    """Return the dtypes of activations except the int32 of a size, which occurs if and only if ``sizes``."""
     dtypes = {dtype for op in operators for dtype in op.activations}
     assert ("int32" in dtypes) == sizes
     return dtypes - {"int32"}
@@ -62,7 +62,7 @@ def _dtypes(operators: list[Operator], sizes: bool) -> set[str]:
 
 @dataclass
 class Images:
-    """One LR image upscaled: in torch, and by the file of each runtime."""
+    """An LR image upscaled in torch and by the file of each runtime."""
 
     torch: np.ndarray
     files: dict[str, np.ndarray]
@@ -70,7 +70,7 @@ class Images:
 
 @pytest.fixture(scope="module")
 def upscaled(exported: tuple[str, Path]) -> dict[str, list[Images]]:
-    """Images by variant, at each scale of a net and of three shapes."""
+    """Return images of three shapes at each scale of a net, by variant."""
     name, folder = exported
     nets: dict[str, Any] = {"fp32": trained(name), "ptq": convert(calibrated(trained(name)))}
     images: dict[str, list[Images]] = {"fp32": [], "ptq": []}
@@ -179,21 +179,21 @@ def test_files_of_a_mixed_net_keep_the_named_layers_in_float(
 
 
 class Branching(nn.Module):
-    """A convolution read by a ReLU and by a sum, so that the ReLU cannot be part of the convolution."""
+    """A convolution whose output a ReLU and a sum read, so that the ReLU cannot be fused with the convolution."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.entry, self.exit = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 3, 3, padding=1)
+        self.head, self.tail = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 3, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.entry(x)
-        return torch.clamp(self.exit(torch.relu(features) + features), 0, 255)
+        features = self.head(x)
+        return torch.clamp(self.tail(torch.relu(features) + features), 0, 255)
 
 
 def test_a_relu_is_a_separate_operator_if_something_else_reads_its_input(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = OneScale(Branching(), 1)
-    net.net.exit.bias.data.fill_(100)
+    net.net.tail.bias.data.fill_(100)
     for variant, graphs in (("fp32", fold(net)), ("ptq", convert(calibrated(net)))):
         exporting.export(graphs.at_scale(1), tmp_path, variant, SIZE, facts(variant=variant))
         assert [op.name for op in inventory.operators(tmp_path / f"{variant}.tflite")].count("RELU") == 1

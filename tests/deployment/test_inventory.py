@@ -1,4 +1,4 @@
-"""The inventory of a file."""
+"""Inventories of exported files."""
 
 from pathlib import Path
 

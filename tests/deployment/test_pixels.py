@@ -1,4 +1,4 @@
-"""Rounding and layout between tensors and images."""
+"""Conversions between tensors and images: rounding and layout."""
 
 import numpy as np
 import pytest
@@ -18,13 +18,13 @@ def test_floats_are_clipped_and_rounded_half_to_even() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "int8"])
 def test_converting_to_a_tensor_and_back_keeps_the_image(dtype: str) -> None:
     image = np.random.default_rng(0).integers(0, 256, (7, 5, 3), np.uint8)
-    ways = [(pixels.to_nhwc, pixels.from_nhwc), (pixels.to_nchw, pixels.from_nchw)]
-    for there, back in ways[:1] if dtype == "int8" else ways:
-        x = there(image, dtype)
+    conversions = [(pixels.to_nhwc, pixels.from_nhwc), (pixels.to_nchw, pixels.from_nchw)]
+    for to_tensor, to_image in conversions[:1] if dtype == "int8" else conversions:
+        x = to_tensor(image, dtype)
         assert x.dtype == dtype
         assert x.flags.c_contiguous
-        assert np.array_equal(back(x), image)
-        assert not np.shares_memory(back(x), x)
+        assert np.array_equal(to_image(x), image)
+        assert not np.shares_memory(to_image(x), x)
 
 
 def test_int8_is_the_value_minus_128() -> None:

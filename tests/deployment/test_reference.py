@@ -1,4 +1,4 @@
-"""The image that a file should give, and whether what it gives here is that."""
+"""The reference image of a file, and its comparison with the image that the file gives."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Every runtime as one callable: the image that torch gives, at every size, and errors that name the file."""
+"""Runtimes: they give the image of torch at every size, and errors that name the file."""
 
 import json
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_upscaling_the_next_image_does_not_change_the_previous_one(folder: Path)
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_error_for_a_file_that_its_runtime_cannot_open_names_it(folder_copy: Path, suffix: str) -> None:
-    """Noise with a card that fits it: the runtime itself has to refuse it."""
+    """The file is noise with a matching card, so that the runtime itself has to refuse it."""
     file = folder_copy / f"ptq_x3{suffix}"
     file.write_bytes(b"no model " * 99)
     facts = json.loads(cards.path_of(file).read_text())
@@ -91,7 +91,7 @@ def test_the_upscale_command_runs_every_file_at_every_size(
     Image.fromarray(lr).save(tmp_path / "lr.png")
     file = folder / f"{variant}_x3{suffix}"
     upscale_files([tmp_path / "lr.png"], tmp_path / "sr.png", file, tile=48, overlap=24, threads=2)
-    whole = runtimes.load(file, 2)(np.ascontiguousarray(lr))
+    untiled = runtimes.load(file, 2)(np.ascontiguousarray(lr))
     sr = np.asarray(Image.open(tmp_path / "sr.png")).astype(int)
     assert sr.shape == (size[0] * 3, size[1] * 3, 3)
-    assert abs(sr - whole).max() <= 1
+    assert abs(sr - untiled).max() <= 1

@@ -1,4 +1,4 @@
-"""The conversions against values of the standard and against scikit-image's, which are an independent version."""
+"""Colour conversions, compared with values of the standard and with scikit-image's independent implementation."""
 
 import numpy as np
 import pytest
@@ -34,11 +34,11 @@ def test_8_bit_planes_are_the_rounded_floats():
     np.testing.assert_allclose(rgb_to_y_float(rgb), floats[..., 0], atol=1e-10)
 
 
-def test_converting_to_ycbcr_and_back_changes_rgb_by_little():
+def test_converting_to_ycbcr_and_back_restores_rgb_to_within_2_levels():
     rgb = noise((64, 80, 3))
     floats = rgb2ycbcr(rgb)
     np.testing.assert_array_equal(ycbcr_to_rgb(floats), rgb)
-    # the studio range has fewer levels than 0..255, so 8-bit planes cannot give every colour back exactly
+    # the studio range has fewer levels than 0..255, so 8-bit planes cannot restore every colour exactly
     assert np.abs(ycbcr_to_rgb(rgb_to_ycbcr(rgb)).astype(int) - rgb).max() <= 2
 
 

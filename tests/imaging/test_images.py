@@ -1,4 +1,4 @@
-"""Decoding: what comes in as which array, and one clear sentence for every bad file."""
+"""Decoding of images of every kind, and the errors for bad files."""
 
 import hashlib
 import struct
@@ -20,7 +20,7 @@ GREY = RGB[..., 0]
 
 
 def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
-    """A PNG put together by hand, for the kinds that Pillow cannot write."""
+    """Write a PNG of a kind that Pillow cannot write."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,4 +1,4 @@
-"""imresize against MATLAB's own images, against a plain NumPy version, and against values worked out by hand."""
+"""imresize, compared with MATLAB's images, a plain NumPy version, and values calculated by hand."""
 
 import multiprocessing
 import os
@@ -65,7 +65,7 @@ def test_weights_for_one_half_equal_those_calculated_by_hand():
 
 
 def row(**pixels: int) -> np.ndarray:
-    """A row of 16 pixels of value 100, but for those given as x<position>."""
+    """Return a row of 16 pixels of value 100, except those given as x<position>."""
     image = np.full((1, 16), 100, np.uint8)
     for position, value in pixels.items():
         image[0, int(position[1:])] = value

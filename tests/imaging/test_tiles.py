@@ -1,4 +1,4 @@
-"""Tiles cover an image once, and no seam is near a border of its tile."""
+"""Tiles cover an image once, with seams far from the borders of the tiles."""
 
 import pytest
 

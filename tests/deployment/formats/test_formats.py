@@ -1,4 +1,4 @@
-"""The formats as a whole: all are what the interface asks for, and a new one is one file and one entry."""
+"""Formats: their common interface, and how a new one is added."""
 
 import json
 import os
@@ -68,7 +68,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """A folder with the package, extended by a format, and the environment in which Python finds it."""
+    """Copy the package, add a format to it, and return its folder and an environment in which Python imports it."""
     folder = tmp_path_factory.mktemp("extended")
     shutil.copytree(ROOT / "pipeline_src", folder / "pipeline_src", ignore=shutil.ignore_patterns("__pycache__"))
     formats = folder / "pipeline_src/deployment/formats"
@@ -86,11 +86,11 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
 
 
 def run(folder: Path, environment: dict[str, str], *arguments: str) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def test_a_new_format_needs_one_file_and_one_entry(extended: tuple[Path, dict[str, str]]) -> None:

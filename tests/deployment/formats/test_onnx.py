@@ -1,4 +1,4 @@
-"""ONNX files: their operators, and how ONNX Runtime runs them."""
+"""ONNX files: their operators, and running them in ONNX Runtime."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_int8_onnx_files_are_qdq_with_uint8_activations_and_int8_weights(folder:
 
 
 def test_a_file_that_cannot_run_in_the_exact_mode_that_it_needs_is_a_user_error(folder_copy: Path) -> None:
-    """Noise, with the card of a file whose int8 sums can saturate."""
+    """The file is noise with the card of a file whose int8 sums can saturate."""
     file = folder_copy / "ptq_x3.onnx"
     file.write_bytes(b"no model")
     card = replace(cards.read(folder_copy / "ptq_x3.xml"), largest_sum=LARGEST_SUM + 1, files={file.name: sha256(file)})

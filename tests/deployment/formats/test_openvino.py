@@ -1,4 +1,4 @@
-"""OpenVINO files: their weights, and the child process that tries them out."""
+"""OpenVINO files: the dtype of their weights, and the child process that runs them on trial."""
 
 import sys
 from pathlib import Path
@@ -17,12 +17,12 @@ def test_float_openvino_files_store_32_bits(folder: Path) -> None:
 
 
 def test_16_bit_openvino_files_have_half_the_size_and_differ_by_one_level_at_most(folder: Path) -> None:
-    whole, halves = (folder / f"fp32_x3{name}.bin" for name in ("", "_fp16"))
-    assert halves.stat().st_size < 0.55 * whole.stat().st_size
+    full, halves = (folder / f"fp32_x3{name}.bin" for name in ("", "_fp16"))
+    assert halves.stat().st_size < 0.55 * full.stat().st_size
     constants = {d for op in inventory.operators(folder / "fp32_x3_fp16.xml") for d in op.constants}
     assert "float16" in constants
     lr = next(lr_images())
-    images = (runtimes.load(file.with_suffix(".xml"), 1)(lr) for file in (whole, halves))
+    images = (runtimes.load(file.with_suffix(".xml"), 1)(lr) for file in (full, halves))
     assert_close(*images, levels=1, decibels=55)
 
 
@@ -38,7 +38,7 @@ def test_try_out_reports_models_that_openvino_cannot_compile(folder_copy: Path) 
 def test_try_out_distinguishes_a_crash_from_an_error_and_continues_with_the_other_files(
     folder_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A child that kills itself at one of the files stands for the compiler that has been seen to."""
+    """A child process that kills itself at one of the files takes the place of a compiler that crashes."""
     child = """
 import os, sys
 for name in sys.argv[3:]:

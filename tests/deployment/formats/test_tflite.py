@@ -1,4 +1,4 @@
-"""TFLite files: their operators, their tensors, and the file of one size beside that of any size."""
+"""TFLite files: their operators and tensors, and the differences between the files of one size and of any size."""
 
 import copy
 from pathlib import Path
@@ -44,10 +44,10 @@ def test_tflite_inputs_and_outputs_match_the_card(folder: Path, variant: str, dt
         card = cards.read(folder / f"{name}.tflite")
         interpreter = Interpreter(model_path=str(folder / f"{name}.tflite"))
         ends = (card.input, interpreter.get_input_details()), (card.output, interpreter.get_output_details())
-        for end, details in ends:
-            assert details[0]["dtype"] == dtype == np.dtype(end.dtype)
+        for spec, details in ends:
+            assert details[0]["dtype"] == dtype == np.dtype(spec.dtype)
             if dtype != np.float32:
-                assert details[0]["quantization"] == (end.scale, end.zero_point) == (1.0, np.iinfo(dtype).min)
+                assert details[0]["quantization"] == (spec.scale, spec.zero_point) == (1.0, np.iinfo(dtype).min)
         assert list(interpreter.get_input_details()[0]["shape_signature"]) == signature
         assert card.size == (None if -1 in signature else [360, 640])
 

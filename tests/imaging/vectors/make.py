@@ -1,4 +1,4 @@
-"""Make the vectors beside this file again: crops of scikit-image photographs, resized by the plain NumPy version.
+"""Regenerate the vectors in this folder: crops of scikit-image photographs, resized by the plain NumPy version.
 
 That version equals MATLAB's own images, where the sets that hold them are at hand (test_imresize.py).
 """
