@@ -46,7 +46,7 @@ class _Writer:
         self.rectified = _rectified(net)
 
     def serialize(self) -> bytes:
-        """Return the flatbuffer of the whole net."""
+        """Return the flatbuffer of the net."""
         inputs = {name: self._tensor(x, name) for name, x in self.net.inputs.items()}
         for name, x in self.net.inputs.items():
             if self._has_uint8_image(x):
@@ -144,12 +144,13 @@ class _Writer:
             "strideH": weights.stride,
             "fusedActivationFunction": int(y in self.rectified),
         }
+        outputs = [self.tensors[y]]
         if depthwise:
-            name, version, options = "DEPTHWISE_CONV_2D", None, {"depthMultiplier": 1, **options}
+            table = "DepthwiseConv2DOptions"
+            self.model.operator("DEPTHWISE_CONV_2D", inputs, outputs, table, depthMultiplier=1, **options)
         else:
-            name, version = "CONV_2D", GROUPED_CONV_2D if weights.groups > 1 else None
-        table = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
-        self.model.operator(name, inputs, [self.tensors[y]], table, version, **options)
+            version = GROUPED_CONV_2D if weights.groups > 1 else None
+            self.model.operator("CONV_2D", inputs, outputs, "Conv2DOptions", version, **options)
 
     def _zero_padded(self, x: Activation, pad: int, size: Size) -> int:
         """Add a PAD of ``x`` to this height and width, and return its tensor."""

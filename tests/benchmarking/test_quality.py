@@ -85,15 +85,15 @@ def test_nets_upscale_learned_lr_and_bicubic_upscales_bicubic_lr(exported: Files
 
     card = next(card for card in exported.values() if not card.size)
     learned, protocol = Evaluator(sets, 1, Black()), Evaluator(sets, 1)  # type: ignore[arg-type]
-    given: list[np.ndarray] = []
+    inputs: list[np.ndarray] = []
 
     def runner(lr: np.ndarray) -> np.ndarray:
-        given.append(lr)
+        inputs.append(lr)
         return imresize(lr, 3)
 
     list(learned.file_rows(FileKey.of(card), runner, None))  # type: ignore[arg-type]
-    assert len(given) == 3
-    assert not any(lr.any() for lr in given)
+    assert len(inputs) == 3
+    assert not any(lr.any() for lr in inputs)
     assert list(learned.bicubic_rows("small", 3, None)) == list(protocol.bicubic_rows("small", 3, None))
 
 

@@ -40,7 +40,7 @@ def picture(path: Path, pixels: np.ndarray) -> Path:
 
 @pytest.fixture
 def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty folder for a set; the working folder is empty too, and there is no mirror."""
+    """Return an empty folder for a set, inside the working folder; there is no mirror."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(image_sets.MIRROR, raising=False)
     (tmp_path / "out").mkdir()

@@ -38,11 +38,11 @@ def test_augmentation_moves_lr_and_hr_alike(located: Path, augment: str) -> None
 
 
 def test_a_batch_depends_on_seed_and_step_alone(located: Path) -> None:
-    def draw(seed: int, step: int) -> bytes:
+    def batch_bytes(seed: int, step: int) -> bytes:
         return patches_of(located, patch=8, batch=4, seed=seed).at(step).lr.tobytes()
 
-    assert draw(1, 7) == draw(1, 7)
-    assert len({draw(1, 7), draw(1, 8), draw(2, 7)}) == 3
+    assert batch_bytes(1, 7) == batch_bytes(1, 7)
+    assert len({batch_bytes(1, 7), batch_bytes(1, 8), batch_bytes(2, 7)}) == 3
 
 
 def test_every_image_is_equally_likely_and_small_ones_are_included(located: Path) -> None:

@@ -92,9 +92,8 @@ def load(file: Path, card: Card, threads: int) -> Runner:
     def infer(lr: np.ndarray) -> Callable[[], np.ndarray]:
         if lr.shape != tuple(interpreter.get_input_details()[0]["shape"]):
             if card.size:
-                raise UserError(
-                    f"{file} takes {card.size[0]}×{card.size[1]} pixels alone, not {lr.shape[1]}×{lr.shape[2]}"
-                )
+                sizes = f"{card.size[0]}×{card.size[1]} pixels, not {lr.shape[1]}×{lr.shape[2]}"
+                raise UserError(f"{file} takes only images of {sizes}; use the file of any size")
             interpreter.resize_tensor_input(lr_index, lr.shape)
             interpreter.allocate_tensors()
         interpreter.set_tensor(lr_index, lr)

@@ -57,7 +57,7 @@ def test_the_file_of_one_size_gives_the_same_image_as_the_file_of_any_size(folde
     lr = np.ascontiguousarray(photograph("coffee.png")[:360, :600].repeat(2, axis=1)[:, :640])
     fixed, dynamic = (runtimes.load(folder / f"{variant}_x3{s}.tflite", 2) for s in ("_360x640", ""))
     assert_close(fixed(lr), dynamic(lr), levels=0, decibels=90)
-    with pytest.raises(UserError, match="takes 360×640 pixels alone, not 64×96"):
+    with pytest.raises(UserError, match="takes only images of 360×640 pixels, not 64×96; use"):
         fixed(next(lr_images()))
 
 
