@@ -17,7 +17,7 @@ from pipeline_src.imaging.bands import in_bands
 
 HALF, ZERO, NO, FOUR = np.float32(0.5), np.float32(0), np.int32(0), np.int32(4)
 PIXEL = np.uint64(4)  # unsigned, because numba tests whether a signed index counts from the end
-# Without "reassoc": taps would then be gathered by vector instructions, which are slower than loads on many CPUs.
+# Without "reassoc", which would have taps gathered by vector instructions, slower than loads on many CPUs.
 FAST = {"nnan", "nsz", "arcp", "contract"}
 
 Loop = TypeVar("Loop", bound=Callable[..., None])
@@ -98,11 +98,8 @@ def _backward(
                     j = i + np.uint64(corner % 2) * PIXEL + np.uint64(corner // 2) * line
                     slopes[corner, tap] = r * pixels[j] + g * pixels[j + np.uint64(1)] + b * pixels[j + np.uint64(2)]
             kernel = kernels[image, y, x]
-            kernel_grad, tap_down_grad, tap_across_grad = (
-                kernels_grad[image, y, x],
-                down_grad[image, y, x],
-                across_grad[image, y, x],
-            )
+            kernel_grad = kernels_grad[image, y, x]
+            tap_down_grad, tap_across_grad = down_grad[image, y, x], across_grad[image, y, x]
             for tap in range(taps):
                 above = slopes[0, tap] + fx[tap] * (slopes[1, tap] - slopes[0, tap])
                 below = slopes[2, tap] + fx[tap] * (slopes[3, tap] - slopes[2, tap])

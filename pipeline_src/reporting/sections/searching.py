@@ -1,4 +1,4 @@
-"""Section "Once-for-all search": the subnets that were measured, their Pareto front, and the quality of the search."""
+"""Section "Once-for-all search": the measured subnets, their Pareto front, and the quality of the search."""
 
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,8 @@ def build(data: ReportData) -> Section | None:
         "Each of these systems is one trained supernet, and every subnet of it is a working net. A search looked for "
         "the subnets with the best quality for their cost: a latency table of this machine gives the latency of a "
         "subnet, and a predictor, trained on measured subnets, estimates its quality. The most promising subnets "
-        "were then measured. For comparison, a random search measured the same number of subnets; hypervolume is the "
-        "area that a Pareto front dominates, listed for every seed. Kendall's τ is the rank correlation between "
+        "were then measured. For comparison, a random search measured the same number of subnets. Hypervolume is the "
+        "area that a Pareto front dominates, with a value for each seed. Kendall's τ is the rank correlation between "
         "predicted and measured quality of subnets that the predictor was not trained on. The error of the latency "
         "table is the median over complete subnets. The extracted subnets were fine-tuned, quantised and exported, "
         "and appear in all other tables and figures of this page."
@@ -66,9 +66,13 @@ def build(data: ReportData) -> Section | None:
 def read(systems: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the searches of the given systems.
 
+    Args:
+        systems: names of once-for-all systems.
+
     Returns:
-        :data:`COLUMNS` per system and scale, and every measured subnet. The ``ms`` of a subnet is its latency on the
-        ``device`` that was searched for; ``set`` is system and scale, for which there is a figure each.
+        A table of searches with :data:`COLUMNS`, a row per system and scale; and a table of all measured subnets, whose
+        ``ms`` is the latency on the ``device`` that was searched for. Its ``set`` names system and scale; each set has
+        a figure.
 
     Raises:
         UserError: if a file is missing.
@@ -82,13 +86,7 @@ def read(systems: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
                 "`dvc repro`"
             )
         rows, metrics = pd.read_csv(folder / "subnets.csv", keep_default_na=False), read_json(folder / "metrics.json")
-        names = [str(column) for column in rows]
-        device = next(name for name in names if name.startswith("ms_"))
-        genes = names[names.index("scale") + 1 : names.index("over_bicubic")]
-        texts = [" ".join(f"{gene} {choice}" for gene, choice in row.items() if choice) for row in _rows(rows[genes])]
-        rows = rows.assign(system=system, genes=texts, ms=rows[device], device=_device(device.removeprefix("ms_")))
-        rows["mult_adds"] /= 1e9
-        rows["set"] = system + "_x" + rows["scale"].astype(str)
+        rows = _with_names(rows, system)
         subnets.append(rows)
         searches += [_summary(system, scale, rows[rows["scale"] == scale], metrics) for scale in rows["scale"].unique()]
     columns = ["set", "by", "front", *(column.name for column in SUBNET_COLUMNS)]
@@ -96,12 +94,25 @@ def read(systems: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(searches, columns=[column.name for column in COLUMNS]), measured
 
 
+def _with_names(rows: pd.DataFrame, system: str) -> pd.DataFrame:
+    """Return the rows of subnets.csv with the columns ``system``, ``set``, ``genes``, ``ms`` and ``device``."""
+    columns = [str(column) for column in rows]
+    latency = next(column for column in columns if column.startswith("ms_"))
+    genes = columns[columns.index("scale") + 1 : columns.index("over_bicubic")]
+    texts = [" ".join(f"{gene} {choice}" for gene, choice in row.items() if choice) for row in _rows(rows[genes])]
+    device = _device(latency.removeprefix("ms_"))
+    rows = rows.assign(system=system, genes=texts, ms=rows[latency], device=device)
+    rows["mult_adds"] /= 1e9
+    rows["set"] = system + "_x" + rows["scale"].astype(str)
+    return rows
+
+
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def _summary(system: str, scale: int, rows: pd.DataFrame, metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return the cells of one search; ``metrics`` is the metrics.json of the stage search."""
+    """Return the row of one search; ``metrics`` is the metrics.json of the stage search."""
     pairs = zip(metrics[f"hypervolume_x{scale}"], metrics[f"random_hypervolume_x{scale}"], strict=True)
     gained = [f"{100 * (searched / random - 1):+.1f} %" if random else "–" for searched, random in pairs]
     errors = [f"{_device(device)} {100 * error:.1f} %" for device, error in metrics["latency_error"].items()]
@@ -119,12 +130,13 @@ def _summary(system: str, scale: int, rows: pd.DataFrame, metrics: dict[str, Any
 
 
 def _device(name: str) -> str:
+    """Return how the page names a device, such as ``TFLite int8`` for ``tflite int8`` or ``tflite_int8``."""
     runtime, _, precision = name.replace(" ", "_").partition("_")
     return f"{RUNTIMES[runtime]} {precision}"
 
 
 def _pareto_front(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the Pareto-optimal rows, as the search has marked them, fastest first."""
+    """Return the rows that the search has marked as Pareto-optimal, the fastest first."""
     return rows[rows["front"].astype(str) == "True"].sort_values(["system", "scale", "ms"])
 
 
@@ -135,17 +147,17 @@ def pareto_and_extracted(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame, path: Path, theme: Theme) -> Path:
-    """Draw quality against latency of every measured subnet, and mark the Pareto front and the extracted subnets."""
+    """Draw quality against latency of all measured subnets, with the Pareto front and the extracted subnets marked."""
     with drawing(theme, 9.6, 4.6) as figure:
         axes = figure.subplots()
         is_random = rows["by"] == "random"
         for points, label, colour in (
-            (rows[is_random], "drawn at random", theme.variants["bicubic"]),
-            (rows[~is_random], "asked for by the search", theme.series[0]),
+            (rows[is_random], "sampled at random", theme.variants["bicubic"]),
+            (rows[~is_random], "proposed by the search", theme.series[0]),
         ):
             axes.plot(points["ms"], points["over_bicubic"], "o", markersize=4, alpha=0.7, color=colour, label=label)
         front = _pareto_front(rows)
-        axes.step(front["ms"], front["over_bicubic"], where="post", color=theme.series[2], label="front")
+        axes.step(front["ms"], front["over_bicubic"], where="post", color=theme.series[2], label="Pareto front")
         for _, row in rows[rows["net"] != ""].iterrows():
             axes.plot(row["ms"], row["over_bicubic"], "D", markersize=9, color=theme.series[1])
             axes.annotate(
