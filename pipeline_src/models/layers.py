@@ -174,12 +174,12 @@ class Upscale(nn.Module):
         channels: features before and after.
         groups: of the convolutions.
         relu: whether a ReLU follows the convolution.
-        apart: whether to have a convolution per phase with one group too.
+        split_phases: whether to have a convolution per phase with one group too.
     """
 
-    def __init__(self, block: int, channels: int, groups: int, relu: bool, apart: bool) -> None:
+    def __init__(self, block: int, channels: int, groups: int, relu: bool, split_phases: bool) -> None:
         super().__init__()
-        convs = block**2 if groups > 1 or apart else 1
+        convs = block**2 if groups > 1 or split_phases else 1
         width = channels * block**2 // convs
         self.phases = nn.ModuleList(nn.Conv2d(channels, width, 3, padding=1, groups=groups) for _ in range(convs))
         self.relu = relu
@@ -193,7 +193,9 @@ class Upscale(nn.Module):
         return upscaled
 
 
-def upsampler(scale: int, channels: int, groups: int = 1, relu: bool = True, apart: bool = False) -> nn.Sequential:
+def upsampler(
+    scale: int, channels: int, groups: int = 1, relu: bool = True, split_phases: bool = False
+) -> nn.Sequential:
     """Return the upsampler of the EDSR and CARN families: one step for ×2 and ×3, two of ×2 for ×4.
 
     Args:
@@ -201,7 +203,7 @@ def upsampler(scale: int, channels: int, groups: int = 1, relu: bool = True, apa
         channels: features before and after, N×channels×H×W to N×channels×(scale·H)×(scale·W).
         groups: of the convolutions.
         relu: whether a ReLU follows each convolution.
-        apart: whether to have a convolution per phase with one group too; see :class:`Upscale`.
+        split_phases: whether to have a convolution per phase with one group too; see :class:`Upscale`.
 
     Raises:
         ValueError: for another scale.
@@ -209,7 +211,7 @@ def upsampler(scale: int, channels: int, groups: int = 1, relu: bool = True, apa
     if scale not in (2, 3, 4):
         raise ValueError(f"this upsampler upscales ×2, ×3 and ×4, not ×{scale}")
     blocks = [2, 2] if scale == 4 else [scale]
-    return nn.Sequential(*[Upscale(block, channels, groups, relu, apart) for block in blocks])
+    return nn.Sequential(*[Upscale(block, channels, groups, relu, split_phases) for block in blocks])
 
 
 class Cascade(nn.Module):

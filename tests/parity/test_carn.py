@@ -74,10 +74,10 @@ def test_a_cascade_gives_each_block_all_that_came_before() -> None:
 
 
 @pytest.mark.parametrize("block", [2, 3])
-@pytest.mark.parametrize(("groups", "apart"), [(1, False), (1, True), (4, False)])
-def test_the_upsampler_is_a_grouped_convolution_and_pixel_shuffle(block: int, groups: int, apart: bool) -> None:
+@pytest.mark.parametrize(("groups", "split_phases"), [(1, False), (1, True), (4, False)])
+def test_the_upsampler_is_a_grouped_convolution_and_pixel_shuffle(block: int, groups: int, split_phases: bool) -> None:
     """The published one has the channels in PixelShuffle's order: colour · block² + phase."""
-    step = Upscale(block, 8, groups, relu=True, apart=apart)
+    step = Upscale(block, 8, groups, relu=True, split_phases=split_phases)
     weights, biases = (torch.cat([getattr(conv, key) for conv in step.phases]) for key in ("weight", "bias"))
     order = torch.arange(8 * block**2).reshape(block**2, 8).T.flatten()
     x = torch.randn(2, 8, 5, 7)

@@ -77,7 +77,7 @@ def published_step(x: Tensor, steps: nn.Module) -> Tensor:
 @pytest.mark.parametrize("groups", [1, 4])
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_step_is_the_published_one_without_its_waste(scale: int, groups: int) -> None:
-    steps = upsampler(scale, 64, groups, apart=True)
+    steps = upsampler(scale, 64, groups, split_phases=True)
     x = torch.randn(2, 64, 9, 12)
     assert torch.allclose(ecdn.up_and_down(x, steps), published_step(x, steps), atol=1e-5)
 

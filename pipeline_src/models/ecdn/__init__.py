@@ -113,7 +113,7 @@ class ECDN(nn.Module):
         depth, transition_groups = (4, groups) if mobile else (8, 1)
         blocks = [DenseBlock(scales, depth, transition_groups) for _ in range(BLOCKS)]
         self.body = Cascade(blocks, BLOCKS, CHANNELS)
-        self.upscale = ByScale({scale: upsampler(scale, CHANNELS, groups, apart=mobile) for scale in scales})
+        self.upscale = ByScale({scale: upsampler(scale, CHANNELS, groups, split_phases=mobile) for scale in scales})
         self.tail = nn.Conv2d(CHANNELS, 3, 3, padding=1)
         self.add_mean = FullPrecision(add_mean())
         self.clamp = ClampPixels()
