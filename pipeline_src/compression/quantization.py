@@ -13,7 +13,6 @@ from typing import Any
 
 from torch import fx, nn
 
-from pipeline_src.compression import pruning
 from pipeline_src.compression.rounding import round_biases
 from pipeline_src.errors import UserError
 from pipeline_src.graph.folding import GraphNet, constant, fit_for_int8
@@ -44,7 +43,7 @@ def prepare(folded: GraphNet, float_layers: Collection[str] = ()) -> GraphNet:
     return GraphNet(folded.description, prepared)
 
 
-def begin_qat(prepared: nn.Module, keep_zeros: bool = False) -> None:
+def begin_qat(prepared: nn.Module) -> None:
     """Let the quantisation steps of weights follow the weights, so that no pair can saturate during training.
 
     The steps of activations stay as calibrated. If they followed the extremes during training, calibration would be
@@ -52,10 +51,7 @@ def begin_qat(prepared: nn.Module, keep_zeros: bool = False) -> None:
 
     Args:
         prepared: A calibrated net.
-        keep_zeros: Whether weights that are 0 stay 0, for a net whose single weights were pruned.
     """
-    if keep_zeros:
-        pruning.keep_zeros(prepared)
     for fake_quantize in _weight_quantizers(prepared):
         fake_quantize.enable_observer()
 

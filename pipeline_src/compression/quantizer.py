@@ -58,7 +58,7 @@ ACTIVATION = QuantizationSpec(
 )
 
 
-class _WeightObserver(MovingAveragePerChannelMinMaxObserver):  # type: ignore[misc]  # torchao is not followed
+class _WeightObserver(MovingAveragePerChannelMinMaxObserver):
     """Sets a step for each output channel, as the range ±127 steps from which torchao derives it."""
 
     def _set_steps(self, steps: Tensor) -> None:
@@ -111,7 +111,7 @@ TRAINED_WEIGHT = _weights(TrainedWeightObserver)
 FIXED_WEIGHT = _weights(FixedWeightObserver)
 
 
-class SuperResolutionQuantizer(Quantizer):  # type: ignore[misc]  # torchao is not followed
+class SuperResolutionQuantizer(Quantizer):
     """Annotates the operators of a graph from :func:`folding.fit_for_int8`.
 
     Args:

@@ -12,7 +12,7 @@ def quantize(system: str) -> None:
     params = config.load()
     import torch
 
-    from pipeline_src.compression import quantization
+    from pipeline_src.compression import pruning, quantization
     from pipeline_src.compression.ptq import CalibrationImages, Sensitivity, post_training_quantize
     from pipeline_src.graph.folding import fold
     from pipeline_src.training.session import Options, TrainingSession
@@ -42,9 +42,9 @@ def quantize(system: str) -> None:
             quantization.save(ptq, prepared, metadata | {"variant": "ptq"})
             validate = session.validator(net.description.scales)
             metrics[name] = {"fp32": validate(net.to(session.device)), "ptq": validate(prepared.to(session.device))}
-            quantization.begin_qat(
-                prepared, keep_zeros=removes_weights(trained_from.get("pruned", {}).get("pruner", ""))
-            )
+            if removes_weights(trained_from.get("pruned", {}).get("pruner", "")):
+                pruning.keep_zeros(prepared)
+            quantization.begin_qat(prepared)
             curve = session.fit(f"quantize@{name}", prepared, recipe, made_from, options)
             quantization.end_qat(prepared)
             quantization.save(qat, prepared, metadata | {"variant": "qat"})
