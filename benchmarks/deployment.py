@@ -121,7 +121,7 @@ def products_per_second(threads: int) -> float:
 def main() -> None:
     """Run the benchmark and print its table."""
     from pipeline_src.benchmarking.latency import in_turns, pin, timed
-    from pipeline_src.deployment import inventory
+    from pipeline_src.exporting import inventory
     from pipeline_src.metrics.complexity import mult_adds
     from pipeline_src.weights import load_net
 

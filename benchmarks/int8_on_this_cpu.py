@@ -20,9 +20,9 @@ from deployment import HEIGHT, SCALE, WEIGHTS, WIDTH, photographs
 
 def export(folder: Path) -> list[Path]:
     """Write the files of both variants, as the stage export does."""
+    from pipeline_src import exporting
     from pipeline_src.compression import quantization
     from pipeline_src.compression.calibration import calibrate
-    from pipeline_src.deployment import exporting
     from pipeline_src.deployment.cards import Facts
     from pipeline_src.graph.folding import fold
     from pipeline_src.weights import load_net

@@ -10,8 +10,8 @@ import torch
 from shared import photograph
 from small_net import calibrated, tensor, trained
 
+from pipeline_src import exporting
 from pipeline_src.compression import quantization
-from pipeline_src.deployment import exporting
 from pipeline_src.deployment.cards import Facts
 from pipeline_src.graph.folding import fold
 

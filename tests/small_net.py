@@ -13,7 +13,7 @@ from pipeline_src.compression.calibration import calibrate
 from pipeline_src.graph.folding import GraphNet, fold
 from pipeline_src.models import Description, build
 from pipeline_src.models.layers import add_mean, subtract_mean
-from pipeline_src.models.operators import DepthToSpace
+from pipeline_src.models.layers.operators import DepthToSpace
 
 # One net of every kind: model, scales, arguments. ×4 upscales in two steps, in ECDN-M with a strided convolution.
 NETS: dict[str, tuple[str, list[int], dict[str, Any]]] = {

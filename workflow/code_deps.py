@@ -40,8 +40,8 @@ def file_of(module: str) -> Path:
 
 
 def nets(graph: grimp.ImportGraph) -> set[str]:
-    """Return the packages of ``pipeline_src/models``: each is a net, and the modules beside them are shared layers."""
-    return {module for module in graph.find_children("pipeline_src.models") if file_of(module).name == "__init__.py"}
+    """Return the packages of the nets."""
+    return graph.find_children("pipeline_src.models") - {"pipeline_src.models.layers"}
 
 
 def modules_of(stage: str, graph: grimp.ImportGraph) -> set[str]:

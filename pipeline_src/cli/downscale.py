@@ -55,8 +55,8 @@ def downscale_files(inputs: list[Path], output: Path, model: str, threads: int) 
     from tqdm import tqdm
 
     from pipeline_src import downscaling
-    from pipeline_src.deployment.photographs import note_source, refuse_lost_transparency, resized, save
     from pipeline_src.imaging.images import decode
+    from pipeline_src.upscaling.photographs import note_source, refuse_lost_transparency, resized, save
     from pipeline_src.weights import load_downscaler
 
     weights = weights_of(model)

@@ -83,9 +83,9 @@ def upscale_files(
     from tqdm import tqdm
 
     from pipeline_src.deployment import runtimes
-    from pipeline_src.deployment.photographs import cropped_to_source, refuse_lost_transparency, resized, save
-    from pipeline_src.deployment.tiling import tile_count, upscale_tiled
     from pipeline_src.imaging.images import decode
+    from pipeline_src.upscaling.photographs import cropped_to_source, refuse_lost_transparency, resized, save
+    from pipeline_src.upscaling.tiling import tile_count, upscale_tiled
 
     if not 0 <= overlap < tile:
         raise UserError(f"--overlap is {overlap} and --tile is {tile}; the overlap must be smaller than the tile")

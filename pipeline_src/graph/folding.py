@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 
 from pipeline_src.models import Description
-from pipeline_src.models.batch_norm import fold_batch_norm
+from pipeline_src.models.layers.batch_norm import fold_batch_norm
 
 aten = torch.ops.aten
 

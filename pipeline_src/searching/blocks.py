@@ -12,7 +12,7 @@ from pipeline_src.graph.operations import (
     Resize,
     Sum,
 )
-from pipeline_src.graph.synthetic import activation, random_weights
+from pipeline_src.microbenchmarks.synthetic import activation, random_weights
 from pipeline_src.models.once_for_all.blocks import Block
 
 

@@ -22,7 +22,9 @@ def export(system: str) -> None:
     import pandas as pd
     import torch
 
-    from pipeline_src.deployment import cards, exporting, formats, inventory
+    from pipeline_src import exporting
+    from pipeline_src.deployment import cards, formats
+    from pipeline_src.exporting import inventory
     from pipeline_src.weights import load_downscaler
 
     torch.set_num_threads(params.threads)

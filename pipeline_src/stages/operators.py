@@ -41,8 +41,8 @@ def operators() -> None:
 
 def _export(spec: config.Operators, out: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Write every operator in each precision and format; yield the files and the beginnings of their rows."""
-    from pipeline_src.benchmarking.operators import operators as all_operators
     from pipeline_src.deployment.formats import FORMATS
+    from pipeline_src.microbenchmarks.operators import operators as all_operators
 
     height, width = spec.size
     for precision in ("float32", "int8"):

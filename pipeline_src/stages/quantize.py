@@ -13,7 +13,7 @@ def quantize(system: str) -> None:
     import torch
 
     from pipeline_src.compression import pruning, quantization
-    from pipeline_src.compression.ptq import CalibrationImages, Sensitivity, post_training_quantize
+    from pipeline_src.compression.calibration.ptq import CalibrationImages, Sensitivity, post_training_quantize
     from pipeline_src.graph.folding import fold
     from pipeline_src.training.session import Options, TrainingSession
     from pipeline_src.weights import learned_lr, load_deployed_net

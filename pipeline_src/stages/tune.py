@@ -27,8 +27,8 @@ def tune(name: str) -> None:
 
     from pipeline_src.compression import pruning
     from pipeline_src.models import SuperResolutionNet
+    from pipeline_src.searching.tuning import best_values, run_trials
     from pipeline_src.training.session import TrainingSession
-    from pipeline_src.training.tuning import best_values, run_trials
     from pipeline_src.weights import build, learned_lr, load_into, load_net
 
     session = TrainingSession(params.train, params.seed, params.threads, learned_lr(spec.system))

@@ -12,11 +12,12 @@ from small_net import images as photographs
 from torch import Tensor, nn
 
 from pipeline_src import models
-from pipeline_src.compression import channels, pruning
+from pipeline_src.compression import pruning
 from pipeline_src.compression.calibration import calibrate
+from pipeline_src.compression.pruning import channels
 from pipeline_src.config import Pruning
 from pipeline_src.errors import UserError
-from pipeline_src.models.batch_norm import ScaleBatchNorm
+from pipeline_src.models.layers.batch_norm import ScaleBatchNorm
 from pipeline_src.weights import load_net, save_net
 
 WAYS: dict[str, dict[str, Any]] = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline_src.compression.ranges import least_error_range, smallest_step, sum_keeping_step
+from pipeline_src.compression.quantization.ranges import least_error_range, smallest_step, sum_keeping_step
 from pipeline_src.graph.saturation import fits, largest_pair
 from pipeline_src.models.layers import BicubicUpscale
 

@@ -9,8 +9,8 @@ from torchao.quantization.pt2e import FakeQuantize
 
 from pipeline_src.compression import quantization
 from pipeline_src.compression.calibration import calibrate
-from pipeline_src.compression.ranges import smallest_step
-from pipeline_src.compression.rounding import round_rows
+from pipeline_src.compression.quantization.ranges import smallest_step
+from pipeline_src.compression.quantization.rounding import round_rows
 from pipeline_src.graph import reading
 from pipeline_src.graph.folding import GraphNet, fold
 from pipeline_src.graph.operations import Convolution

@@ -9,8 +9,8 @@ import torch
 from shared import photograph
 from small_net import NETS, calibrated, images, trained
 
-from pipeline_src.compression import quantization, sensitivity
-from pipeline_src.compression.calibration import calibrate
+from pipeline_src.compression import quantization
+from pipeline_src.compression.calibration import calibrate, sensitivity
 from pipeline_src.errors import UserError
 from pipeline_src.graph.folding import fold
 from pipeline_src.imaging.imresize import imresize

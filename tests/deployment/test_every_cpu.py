@@ -14,8 +14,10 @@ import torch
 from exported import SIZE, export, facts, lr_images
 from small_net import images, prepared, trained
 
-from pipeline_src.compression import calibration, quantization, quantizer
-from pipeline_src.deployment import cards, exporting, reference, runtimes
+from pipeline_src import exporting
+from pipeline_src.compression import calibration, quantization
+from pipeline_src.compression.quantization import quantizer
+from pipeline_src.deployment import cards, reference, runtimes
 from pipeline_src.deployment.formats import onnx, openvino
 from pipeline_src.graph.saturation import LARGEST_SUM, LARGEST_WEIGHT, largest_pair
 

@@ -13,11 +13,13 @@ from small_net import NETS, OneScale, calibrated, trained
 from small_net import images as calibration_images
 from torch import Tensor, nn
 
+from pipeline_src import exporting
 from pipeline_src.compression import quantization
 from pipeline_src.compression.calibration import calibrate
 from pipeline_src.compression.quantization import convert
-from pipeline_src.deployment import cards, exporting, formats, inventory, runtimes
+from pipeline_src.deployment import cards, formats, runtimes
 from pipeline_src.deployment.interface import Operator
+from pipeline_src.exporting import inventory
 from pipeline_src.graph.folding import fold
 from pipeline_src.graph.saturation import LARGEST_SUM
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline_src.deployment import inventory
+from pipeline_src.exporting import inventory
 
 
 def test_inventory_counts_the_operators_of_a_file(folder: Path) -> None:

@@ -7,7 +7,7 @@ from torch.nn import functional
 from pipeline_src.metrics.complexity import mult_adds, parameters
 from pipeline_src.models import build
 from pipeline_src.models.abpn import RESIDUALS
-from pipeline_src.models.operators import depth_to_space, space_to_depth
+from pipeline_src.models.layers.operators import depth_to_space, space_to_depth
 
 
 @pytest.mark.parametrize(("scale", "count"), [(2, 33_464), (3, 42_539), (4, 62_048)])

@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from pipeline_src.metrics.complexity import mult_adds, parameters
 from pipeline_src.models import build, ecdn
-from pipeline_src.models.batch_norm import ScaleBatchNorm, fold_batch_norm
 from pipeline_src.models.layers import upsampler
+from pipeline_src.models.layers.batch_norm import ScaleBatchNorm, fold_batch_norm
 
 ECDN: dict[str, Any] = {}
 ECDN_M = {"mobile": True}

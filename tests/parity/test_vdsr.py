@@ -10,7 +10,7 @@ from pipeline_src.imaging.imresize import imresize_float
 from pipeline_src.metrics.complexity import mult_adds, parameters
 from pipeline_src.models import build
 from pipeline_src.models.layers import BicubicUpscale
-from pipeline_src.models.operators import mirror_pad
+from pipeline_src.models.layers.operators import mirror_pad
 
 SCALES = [2, 3, 4]
 every_scale = pytest.mark.parametrize("scale", SCALES)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline_src.benchmarking.operators import operators
+from pipeline_src.microbenchmarks.operators import operators
 
 
 def test_every_operator_is_measured_in_both_precisions_and_runtimes(

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from pipeline_src.models import Description, SuperResolutionNet
 from pipeline_src.models.layers import ClampPixels, in_full_precision, one_scale
-from pipeline_src.models.operators import DepthToSpace
+from pipeline_src.models.layers.operators import DepthToSpace
 
 RESIDUALS = ("anchor", "nearest", "bilinear", "feature", "none")
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline_src.models import Description, SuperResolutionNet
-from pipeline_src.models.batch_norm import ScaleBatchNorm
 from pipeline_src.models.layers import (
     ByScale,
     Cascade,
@@ -24,6 +23,7 @@ from pipeline_src.models.layers import (
     subtract_mean,
     upsampler,
 )
+from pipeline_src.models.layers.batch_norm import ScaleBatchNorm
 
 CHANNELS = 64
 BLOCKS = 3

@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from pipeline_src.models import Description, SuperResolutionNet
 from pipeline_src.models.layers import ClampPixels, in_full_precision, one_scale
+from pipeline_src.models.layers.operators import DepthToSpace
 from pipeline_src.models.once_for_all.blocks import Block
 from pipeline_src.models.once_for_all.supernet import Subnet, Supernet, channel_importance, importance_order
-from pipeline_src.models.operators import DepthToSpace
 
 
 class MobileBlock(nn.Module):

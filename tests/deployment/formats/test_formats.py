@@ -25,8 +25,9 @@ from exported import export
 from pipeline_src.benchmarking import machine
 from pipeline_src.benchmarking.latency import in_turns, timed
 from pipeline_src.benchmarking.memory import peak_memory_mb
-from pipeline_src.benchmarking.operators import operators
-from pipeline_src.deployment import cards, inventory, reference, runtimes
+from pipeline_src.microbenchmarks.operators import operators
+from pipeline_src.deployment import cards, reference, runtimes
+from pipeline_src.exporting import inventory
 from pipeline_src.deployment.formats import FORMATS, format_of, try_out
 from pipeline_src.imaging.images import read_image
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline_src.benchmarking.operators import operators
-from pipeline_src.deployment import cards, inventory, runtimes
+from pipeline_src.deployment import cards, runtimes
 from pipeline_src.deployment.formats import onnx
 from pipeline_src.errors import UserError
+from pipeline_src.exporting import inventory
 from pipeline_src.files import sha256
 from pipeline_src.graph.saturation import LARGEST_SUM
+from pipeline_src.microbenchmarks.operators import operators
 
 
 def test_int8_onnx_files_are_qdq_with_uint8_activations_and_int8_weights(folder: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from exported import assert_close, lr_images
 
-from pipeline_src.deployment import inventory, runtimes
+from pipeline_src.deployment import runtimes
 from pipeline_src.deployment.formats import openvino
+from pipeline_src.exporting import inventory
 
 
 def test_float_openvino_files_store_32_bits(folder: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 from exported import assert_close, lr_images
 from shared import photograph
 
-from pipeline_src.deployment import cards, inventory, runtimes
+from pipeline_src.deployment import cards, runtimes
 from pipeline_src.deployment.interface import Operator
 from pipeline_src.errors import UserError
+from pipeline_src.exporting import inventory
 
 
 @pytest.mark.parametrize("name", ["fp32_x3.tflite", "fp32_x3_360x640.tflite"])

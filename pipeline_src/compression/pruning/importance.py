@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from pipeline_src.compression.channels import Channels, ConvChannels
+from pipeline_src.compression.pruning.channels import Channels, ConvChannels
 
 SMALLEST_DEVIATION = 1e-6  # of a filter's output, where it is constant
 

@@ -21,7 +21,7 @@ from pipeline_src.graph.operations import (
     Transpose,
     repeats_as_convolutions,
 )
-from pipeline_src.graph.synthetic import activation, random_weights
+from pipeline_src.microbenchmarks.synthetic import activation, random_weights
 
 UPSCALE = 3
 SLOPE = 0.1  # of LeakyReLU and PReLU

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import fx, nn
 
-from pipeline_src.compression.rounding import round_biases
+from pipeline_src.compression.quantization.rounding import round_biases
 from pipeline_src.errors import UserError
 from pipeline_src.graph.folding import GraphNet, constant, fit_for_int8
 from pipeline_src.weights import load_metadata, load_tensors, save_tensors
@@ -33,7 +33,7 @@ def prepare(folded: GraphNet, float_layers: Collection[str] = ()) -> GraphNet:
     """
     from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
-    from pipeline_src.compression.quantizer import SuperResolutionQuantizer
+    from pipeline_src.compression.quantization.quantizer import SuperResolutionQuantizer
 
     prepared = {}
     for scale in folded.description.scales:

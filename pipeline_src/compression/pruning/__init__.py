@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline_src.compression.channels import Channels, Filter, read
-from pipeline_src.compression.importance import weight_importance
+from pipeline_src.compression.pruning.channels import Channels, Filter, read
+from pipeline_src.compression.pruning.importance import weight_importance
 from pipeline_src.config import Pruning
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
-from pipeline_src.models.batch_norm import ScaleBatchNorm
+from pipeline_src.models.layers.batch_norm import ScaleBatchNorm
 from pipeline_src.pruners import PRUNERS, removes_weights
 from pipeline_src.weights import resize_layers
 

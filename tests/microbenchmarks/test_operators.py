@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from pipeline_src.benchmarking.operators import operators
-from pipeline_src.deployment import inventory
 from pipeline_src.deployment.formats import openvino, tflite
-from pipeline_src.graph.synthetic import STEP
+from pipeline_src.exporting import inventory
+from pipeline_src.microbenchmarks.operators import operators
+from pipeline_src.microbenchmarks.synthetic import STEP
 
 HEIGHT, WIDTH, CHANNELS = 6, 10, 8
 OPERATORS = {

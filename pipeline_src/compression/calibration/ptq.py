@@ -9,7 +9,7 @@ from torch import fx
 
 from pipeline_src.compression import quantization
 from pipeline_src.compression.calibration import calibrate
-from pipeline_src.compression.sensitivity import layers, layers_to_keep, lost_by_layer
+from pipeline_src.compression.calibration.sensitivity import layers, layers_to_keep, lost_by_layer
 from pipeline_src.config import Quantize
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.graph.folding import GraphNet

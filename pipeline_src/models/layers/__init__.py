@@ -1,7 +1,7 @@
 """Layers that several nets share. All take and return float tensors in NCHW order.
 
-The custom operators are in :mod:`pipeline_src.models.operators`, batch norm is in
-:mod:`pipeline_src.models.batch_norm`.
+The custom operators are in :mod:`pipeline_src.models.layers.operators`, batch norm is in
+:mod:`pipeline_src.models.layers.batch_norm`.
 """
 
 import copy
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline_src.models.operators import DepthToSpace, mirror_pad
+from pipeline_src.models.layers.operators import DepthToSpace, mirror_pad
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)  # of R, G and B, in 0..1
 Y_OF_RGB = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # ITU-R BT.601, studio range: 16 + this · RGB, both in 0..255

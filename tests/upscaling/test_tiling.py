@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline_src.deployment.tiling import tile_count, upscale_tiled
+from pipeline_src.upscaling.tiling import tile_count, upscale_tiled
 
 
 def test_every_pixel_comes_from_one_tile_and_no_tile_is_too_large() -> None:

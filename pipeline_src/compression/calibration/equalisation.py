@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
+from pipeline_src.compression.calibration.running import run
 from pipeline_src.graph.folding import RELUS, Conv2dArguments, constant, rectified
-from pipeline_src.graph.running import run
 
 aten = torch.ops.aten
 

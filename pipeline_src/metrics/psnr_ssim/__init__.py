@@ -47,7 +47,7 @@ def quality(hr: np.ndarray, sr: np.ndarray, scale: int, shave: int | None = None
 
 def luma(rgb: np.ndarray, threads: int = 1) -> np.ndarray:
     """Return Y, uint8 H×W, rounded half up, of an RGB image, uint8 H×W×3: a compiled ``colour.rgb_to_y``."""
-    from pipeline_src.metrics.compiled import luma_of_rows
+    from pipeline_src.metrics.psnr_ssim.compiled import luma_of_rows
 
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"an RGB image is uint8 H×W×3, not {rgb.dtype} {rgb.shape}")
@@ -68,7 +68,7 @@ def psnr(hr: np.ndarray, sr: np.ndarray, shave: int = 0, threads: int = 1) -> fl
     Returns:
         PSNR in dB; ``inf`` for identical images.
     """
-    from pipeline_src.metrics.compiled import squared_error_of_rows
+    from pipeline_src.metrics.psnr_ssim.compiled import squared_error_of_rows
 
     hr, sr = shave_border(hr, sr, shave)
     if hr.dtype == np.uint8:
@@ -99,7 +99,7 @@ def ssim(hr: np.ndarray, sr: np.ndarray, shave: int = 0, threads: int = 1) -> fl
     Raises:
         UserError: if less than the window is left inside the shaved border.
     """
-    from pipeline_src.metrics.compiled import ssim_of_rows
+    from pipeline_src.metrics.psnr_ssim.compiled import ssim_of_rows
 
     hr, sr = shave_border(hr, sr, shave)
     height, width = hr.shape[:2]

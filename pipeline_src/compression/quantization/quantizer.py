@@ -21,7 +21,7 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
-from pipeline_src.compression.ranges import smallest_step, sum_keeping_step
+from pipeline_src.compression.quantization.ranges import smallest_step, sum_keeping_step
 from pipeline_src.errors import UserError
 from pipeline_src.graph.folding import RELUS, STEP, SUMS, Conv2dArguments, layer_of, rectified
 from pipeline_src.graph.saturation import LARGEST_WEIGHT, fits

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from pipeline_src.compression.equalisation import equalise
-from pipeline_src.compression.ranges import least_error_range
-from pipeline_src.compression.rounding import InputStatistics, round_biases
+from pipeline_src.compression.calibration.equalisation import equalise
+from pipeline_src.compression.calibration.running import run
+from pipeline_src.compression.quantization.ranges import least_error_range
+from pipeline_src.compression.quantization.rounding import InputStatistics, round_biases
 from pipeline_src.errors import UserError
 from pipeline_src.graph.folding import GraphNet
-from pipeline_src.graph.running import run
 
 SAMPLES = 2**16  # values of an activation that are kept of each image, besides the extremes
 

@@ -1,0 +1,1 @@
+"""Latency of single operators, as files that are made for it."""

@@ -1,0 +1,1 @@
+"""Upscaling and downscaling of whole photographs: tiles, transparency, metadata of PNG files."""
