@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Description:
-    """What a net tells of itself.
+    """The scales, the training colour and the input of a net.
 
     Attributes:
-        scales: the factors by which it upscales.
-        colour: in which it is trained; with "Y" the loss is taken on luma alone.
-        takes: "HR" for a net that makes the LR image itself while it is trained (``training.joint``).
+        scales: the factors by which the net upscales.
+        colour: the colours of the training loss: RGB, or luma alone.
+        takes: HR if the net makes the LR image itself during training (``training.joint``), else LR.
     """
 
     scales: tuple[int, ...]
@@ -61,7 +61,7 @@ class TorchModule(Protocol):
 
 @runtime_checkable
 class SuperResolutionNet(TorchModule, Protocol):
-    """What every net is: a torch module of one or several scales, which says so itself.
+    """A torch module that upscales by one factor or several.
 
     Attributes:
         description: its scales and its colour.

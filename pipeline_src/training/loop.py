@@ -35,7 +35,7 @@ class DivergedError(UserError):
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """How a training runs, besides its net, its patches and its recipe.
+    """Settings of a training besides its net, its patches and its recipe.
 
     Attributes:
         name: in the progress bar and in messages.

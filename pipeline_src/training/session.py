@@ -28,7 +28,7 @@ CODE = ("compression", "datasets", "downscaling", "graph", "imaging", "metrics",
 
 @dataclass(frozen=True)
 class Options:
-    """Where a training departs from what the session gives every training; None: as the session has it.
+    """Options of one training that replace those of its session; None keeps what the session has.
 
     Attributes:
         scales: scales to train at, instead of all that the net has.
@@ -51,7 +51,7 @@ class Options:
 
 @dataclass
 class TrainingSession:
-    """The trainings of one stage on one machine.
+    """What the trainings of one stage on one machine share.
 
     Attributes:
         settings: the section ``train`` of params.yaml.
@@ -87,7 +87,7 @@ class TrainingSession:
 
     @cached_property
     def made_from(self) -> dict[str, Any]:
-        """What every net of this session is made from: the images and the seed."""
+        """What every net of this session depends on: the images and the seed."""
         return {"train_h5": sha256(self.training.path), "seed": self.seed}
 
     def validator(self, scales: Sequence[int]) -> Validator:
