@@ -8,6 +8,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NoReturn
 
 from pipeline_src.command import exit_status
@@ -44,7 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if arguments and arguments[0] in COMMANDS:
         command = importlib.import_module(f"pipeline_src.cli.{arguments[0]}")
         run_command(arguments[0], command.__doc__, command.add_arguments, command.run, arguments[1:])
-    parser = argparse.ArgumentParser(prog="superres", description="Train, measure and use super-resolution networks.")
+    parser = argparse.ArgumentParser(
+        prog="superres",
+        description="Train, measure and use super-resolution networks.",
+        formatter_class=partial(argparse.HelpFormatter, max_help_position=20),
+    )
     parser.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
     for name, summary in COMMANDS.items():
