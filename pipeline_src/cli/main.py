@@ -8,7 +8,6 @@ import argparse
 import importlib
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NoReturn
 
 from pipeline_src.command import exit_status
@@ -48,12 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parser = argparse.ArgumentParser(
         prog="superres",
         description="Train, measure and use super-resolution networks.",
-        formatter_class=partial(argparse.HelpFormatter, max_help_position=20),
+        epilog="commands:\n" + "\n".join(f"  {name:10}  {summary}" for name, summary in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="command")
-    for name, summary in COMMANDS.items():
-        commands.add_parser(name, help=summary)
+    commands = parser.add_subparsers(required=True, metavar="command", help=argparse.SUPPRESS)
+    for name in COMMANDS:
+        commands.add_parser(name)
     parser.parse_args(arguments)
     raise AssertionError("argparse accepted an unknown command")
 
