@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         run_command(arguments[0], command.__doc__, command.add_arguments, command.run, arguments[1:])
     parser = argparse.ArgumentParser(
         prog="superres",
+        usage="superres [-h] [--version] command ...",
         description="Train, measure and use super-resolution networks.",
         epilog="commands:\n" + "\n".join(f"  {name:10}  {summary}" for name, summary in COMMANDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
