@@ -1,7 +1,7 @@
 """A net as a list of typed operations, from which every file format is written: float, int8, or mixed.
 
-Each operation is a dataclass of its own with ``inputs`` and ``outputs``, the activations it reads and makes, and beside
-them exactly what it needs to know. Height and width of an activation are not held: a net takes images of any size.
+Each operation is a dataclass with its ``inputs`` and ``outputs``, the activations that it reads and makes, and its
+parameters. Activations have no height and width, because a net takes images of any size.
 """
 
 from dataclasses import dataclass, field, replace
@@ -96,7 +96,7 @@ class Product:
 
 @dataclass(eq=False)
 class Relu:
-    """max(x, 0), where it cannot be part of the operation before it."""
+    """max(x, 0), as an operation of its own where it cannot be part of the one before it."""
 
     inputs: list[Activation]
     outputs: list[Activation]
@@ -113,7 +113,7 @@ class LeakyRelu:
 
 @dataclass(eq=False)
 class PRelu:
-    """As :class:`LeakyRelu`, with a slope for each channel, not all of them 0."""
+    """A :class:`LeakyRelu` with a slope for each channel, not all of them 0."""
 
     inputs: list[Activation]
     outputs: list[Activation]
@@ -208,9 +208,12 @@ def _image_input() -> dict[str, Activation]:
 
 @dataclass
 class OperationGraph:
-    """A net: its ``operations`` in the order they run, from ``inputs`` to ``outputs``, both by their names in a file.
+    """A net.
 
-    A super-resolution net goes from the image ``lr`` to the image ``sr``, both 0..255; in int8 these less 128.
+    Attributes:
+        inputs: Activations by their names in a file; a super-resolution net has ``lr``, an image of 0..255.
+        outputs: Likewise; a super-resolution net has ``sr``. In int8 both images are less 128.
+        operations: In the order in which they run.
     """
 
     inputs: dict[str, Activation] = field(default_factory=_image_input)

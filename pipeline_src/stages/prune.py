@@ -31,14 +31,14 @@ def prune(system: str) -> None:
     metrics = {system: validate(net.to(session.device))}
     layers: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
-    for name, pruner in spec.nets.items():
+    for name, pruning_spec in spec.nets.items():
         label, file = f"{system}/{name}", out / "nets" / f"{name}.safetensors"
-        made_from = session.made_from | {"weights": sha256(weights), "pruned": pruner.model_dump()}
+        made_from = session.made_from | {"weights": sha256(weights), "pruned": pruning_spec.model_dump()}
         made_from["recipe"] = spec.finetune.model_dump()
         with tracking.stage_run("prune", label, made_from | {"train": params.train.model_dump()}) as run:
             torch.manual_seed(params.seed)
             net, _ = load_net(weights)
-            layers += [{"net": label, **vars(layer)} for layer in pruning.prune(net, pruner, examples)]
+            layers += [{"net": label, **vars(layer)} for layer in pruning.prune(net, pruning_spec, examples)]
             before = validate(net.to(session.device))
             curve = session.fit(f"prune@{label}", net, spec.finetune, made_from)
             save_net(file, net, trained_from | {"system": label} | made_from)

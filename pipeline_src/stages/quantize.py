@@ -22,11 +22,11 @@ def quantize(system: str) -> None:
     nets = paths.nets(system)
     session = TrainingSession(params.train, params.seed, params.threads, learned_lr(system))
     settings = params.quantize.model_dump() | {"float_layers": recipe.float_layers}
-    # bfloat16 has no more steps than int8; a graph of fake quantisations takes longer to compile than to train
+    # bfloat16 is no finer than int8, and a graph with fake quantisation takes longer to compile than to train
     options = Options(precision=torch.float32, compiled=False)
     empty(out / "nets")
     images = CalibrationImages(session.training, params.quantize)
-    sensitivity = Sensitivity(session.validation, params.quantize)  # of the first net
+    sensitivity = Sensitivity(session.validation, params.quantize)  # measured on the first net
     metrics: dict[str, dict[str, Any]] = {}
     curves: list[dict[str, Any]] = []
     for name, weights in nets.items():

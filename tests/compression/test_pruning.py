@@ -1,4 +1,4 @@
-"""What a pruned net gives is what the whole one gives with those filters at 0; what hangs together goes together."""
+"""Pruning: a pruned net computes what the unpruned one computes with the same filters at 0."""
 
 import copy
 import functools
@@ -29,7 +29,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "normal": {"pruner": "l1", "sparsity": 0.5, "mode": "normal"},
 }
 SEVERAL: dict[str, tuple[str, list[int], dict[str, Any]]] = {
-    **{name: net for name, net in NETS.items() if name != "mobile_subnet"},  # a depthwise convolution stays whole
+    **{name: net for name, net in NETS.items() if name != "mobile_subnet"},  # a depthwise convolution is not pruned
     "carn": ("carn", [2, 3], {"mobile": False}),
     "carn_m of all scales": ("carn", [2, 3, 4], {"mobile": True, "groups": 4}),
     "ecdn": ("ecdn", [3, 4], {"mobile": False}),
@@ -42,8 +42,8 @@ EXAMPLES = {scale: [part[:20, :24] for part in photographs()] for scale in (2, 3
 
 
 @functools.cache
-def whole(name: str) -> tuple[Any, channels.Channels]:
-    """A net of which every weight, bias and statistic counts, in float64, and its channels."""
+def random_net(name: str) -> tuple[Any, channels.Channels]:
+    """A net of random weights, biases and statistics, in float64, and its channels."""
     torch.manual_seed(0)
     net = models.build(*SEVERAL[name])
     for parameter in net.parameters():
@@ -51,9 +51,9 @@ def whole(name: str) -> tuple[Any, channels.Channels]:
             nn.init.normal_(parameter, std=0.5 / max(1, parameter[0].numel()) ** 0.5)
     for module in net.modules():
         if isinstance(module, ScaleBatchNorm):
-            for of_scale in module.statistics.values():
-                nn.init.normal_(of_scale.mean)
-                nn.init.uniform_(of_scale.var, 0.5, 2.0)
+            for statistics in module.statistics.values():
+                nn.init.normal_(statistics.mean)
+                nn.init.uniform_(statistics.var, 0.5, 2.0)
     net = net.double().eval()
     return net, channels.read(net)
 
@@ -65,22 +65,22 @@ def images(net: Any) -> list[Tensor]:
 
 
 def unclamped(net: Any) -> Any:
-    net.clamp.train()  # or an image that is all 0 would be as good as another
+    net.clamp.train()  # clamped, all images might be 0
     return net
 
 
 @pytest.mark.parametrize("name", SEVERAL)
 @pytest.mark.parametrize("way", WAYS)
 def test_the_smaller_net_gives_what_the_masked_one_gives(name: str, way: str) -> None:
-    net, together = whole(name)
+    net, net_channels = random_net(name)
     spec = Pruning(**WAYS[way])
     masked, smaller = copy.deepcopy(net), copy.deepcopy(net)
-    masked.load_state_dict(together.mask(net.state_dict(), gone(net, spec)))
+    masked.load_state_dict(net_channels.mask(net.state_dict(), removed_channels(net, spec)))
     layers = pruning.prune(smaller, spec, EXAMPLES)
     assert parameters(smaller) < parameters(net)
     assert all(0 < layer.after <= layer.before for layer in layers)
-    for ours, reference, before in zip(images(smaller), images(masked), images(net), strict=True):
-        assert (ours - reference).abs().max() < 1e-5
+    for pruned, reference, before in zip(images(smaller), images(masked), images(net), strict=True):
+        assert (pruned - reference).abs().max() < 1e-5
         assert (before - reference).abs().max() > 1e-2
 
 
@@ -89,14 +89,14 @@ def parameters(net: nn.Module) -> int:
 
 
 @pytest.mark.parametrize("name", SEVERAL)
-def test_half_of_every_layer_goes_but_of_those_that_make_the_image(name: str) -> None:
-    net = copy.deepcopy(whole(name)[0])
+def test_half_of_every_layer_is_removed_except_of_those_that_make_the_image(name: str) -> None:
+    net = copy.deepcopy(random_net(name)[0])
     layers = pruning.prune(net, Pruning(pruner="l1", sparsity=0.5), EXAMPLES)
-    whole_ones = {layer.layer for layer in layers if layer.after == layer.before}
-    assert all(layer.after == layer.before - layer.before // 2 for layer in layers if layer.layer not in whole_ones)
+    unpruned = {layer.layer for layer in layers if layer.after == layer.before}
+    assert all(layer.after == layer.before - layer.before // 2 for layer in layers if layer.layer not in unpruned)
     last = {"vdsr": "body.6"} | dict.fromkeys(("abpn", "abpn_nearest", "abpn_bilinear"), "body.8")
     last |= dict.fromkeys(("abpn, nearest", "abpn, feature"), "body.12")
-    assert whole_ones == {last.get(name, "tail")}, layers
+    assert unpruned == {last.get(name, "tail")}, layers
 
 
 @pytest.mark.parametrize(("sparsity", "width", "count"), [(0.2, 52, 438_984), (0.5, 32, 166_464)])
@@ -109,7 +109,7 @@ def test_vdsr_has_the_widths_and_parameters_of_the_published_experiment(
     assert parameters(net) == count
 
 
-def test_the_filters_that_go_are_those_that_nni_takes_of_the_net_itself() -> None:
+def test_nni_removes_the_same_filters_from_the_net_itself() -> None:
     from nni.compression.pruning import L1NormPruner
 
     net = models.build("vdsr", [2], {"channels": 12, "depth": 4})
@@ -126,24 +126,24 @@ def test_the_filters_that_go_are_those_that_nni_takes_of_the_net_itself() -> Non
     assert len(reads) == 1
 
 
-def test_least_goes_where_each_convolution_is_looked_at_by_itself() -> None:
-    """EDSR's blocks add up: of their sum a channel goes only if every block's pruner would let it go."""
-    net, together = whole("edsr")
+def test_fewer_channels_are_removed_if_each_convolution_is_pruned_by_itself() -> None:
+    """EDSR adds up its blocks: a channel of the sum is removed only if it is selected in every block."""
+    net, net_channels = random_net("edsr")
     sizes = {}
     for mode in ("normal", "dependency_aware"):
         spec = Pruning.model_validate({"pruner": "l1", "sparsity": 0.5, "mode": mode})
-        sizes[mode] = len(pruning.channels_to_remove(together, net.state_dict(), spec))
+        sizes[mode] = len(pruning.channels_to_remove(net_channels, net.state_dict(), spec))
     assert 0 < sizes["normal"] < sizes["dependency_aware"]
 
 
-def test_only_the_layers_that_are_named_become_smaller() -> None:
+def test_only_the_named_layers_become_smaller() -> None:
     net = models.build("edsr", [2], {"channels": 12, "blocks": 3})
     spec = Pruning(pruner="l1", sparsity=0.5, layers=["body.*.body.0"], exclude=["body.1.*"])
     layers = pruning.prune(net, spec, EXAMPLES)
     assert {layer.layer for layer in layers if layer.after < layer.before} == {"body.0.body.0", "body.2.body.0"}
 
 
-def test_level_zeroes_the_smallest_weights_and_they_stay_so() -> None:
+def test_level_sets_the_smallest_weights_to_zero_and_training_keeps_them_there() -> None:
     torch.manual_seed(0)
     net = models.build("abpn", [2], {"channels": 12, "depth": 2})
     nn.init.normal_(net.body[-1].weight)
@@ -153,16 +153,16 @@ def test_level_zeroes_the_smallest_weights_and_they_stay_so() -> None:
     assert (first.layer, first.before, first.after) == ("body.0", 12 * 27, 12 * 27 // 4)
     assert last.layer == "body.8"
     assert torch.equal(net.body[4].weight, before["body.4.weight"])
-    weights, whole_ones = net.body[2].weight, before["body.2.weight"]
+    weights, unpruned = net.body[2].weight, before["body.2.weight"]
     zero = weights == 0
-    assert whole_ones[zero].abs().max() <= whole_ones[~zero].abs().min()
+    assert unpruned[zero].abs().max() <= unpruned[~zero].abs().min()
     optimiser = torch.optim.Adam(net.parameters(), 1e-2)
     for _ in range(3):
         optimiser.zero_grad()
         (net(255 * torch.rand(1, 3, 8, 8)) - 100).abs().mean().backward()
         optimiser.step()
     assert torch.equal(weights == 0, zero)
-    assert (weights[~zero] != whole_ones[~zero]).any()
+    assert (weights[~zero] != unpruned[~zero]).any()
 
 
 def test_qat_leaves_the_zeros_of_level_at_zero() -> None:
@@ -188,8 +188,8 @@ def test_random_weights_have_the_widths_but_not_the_values_of_the_surviving_ones
     for weights in ("surviving", "random"):
         torch.manual_seed(0)
         nets[weights] = models.build("ecdn", [2], {"mobile": True})
-        for of_scale in nets[weights].body.blocks[0].layers[0].norm.statistics.values():
-            of_scale.mean.fill_(1)
+        for statistics in nets[weights].body.blocks[0].layers[0].norm.statistics.values():
+            statistics.mean.fill_(1)
         spec = Pruning.model_validate({"pruner": "l1", "sparsity": 0.5, "initialise": weights})
         pruning.prune(nets[weights], spec, EXAMPLES)
     surviving, random = (net.state_dict() for net in nets.values())
@@ -201,7 +201,7 @@ def test_random_weights_have_the_widths_but_not_the_values_of_the_surviving_ones
 
 def test_a_pruned_net_is_read_back_as_it_was(tmp_path: Path) -> None:
     model, scales, arguments = SEVERAL["ecdn_m of all scales"]
-    net = copy.deepcopy(whole("ecdn_m of all scales")[0]).float()
+    net = copy.deepcopy(random_net("ecdn_m of all scales")[0]).float()
     pruning.prune(net, Pruning(pruner="l1", sparsity=0.3), EXAMPLES)
     file = tmp_path / "pruned.safetensors"
     metadata = {"model": model, "scales": scales, "net": arguments}
@@ -227,15 +227,15 @@ def test_a_pruned_net_is_read_back_as_it_was(tmp_path: Path) -> None:
         ({"sparsity": 0.01}, "l1 at sparsity 0.01, mode dependency_aware, removes no filter of this net"),
     ],
 )
-def test_a_name_that_matches_nothing_and_a_net_that_stays_whole_are_refused(spec: dict[str, Any], message: str) -> None:
+def test_patterns_and_settings_that_remove_nothing_are_refused(spec: dict[str, Any], message: str) -> None:
     net = models.build("abpn", [3], {})
     with pytest.raises(UserError) as error:
         pruning.prune(net, Pruning(**{"pruner": "l1", "sparsity": 0.5} | spec), EXAMPLES)
     assert str(error.value).startswith(message)
 
 
-def test_what_a_filter_contributes_does_not_depend_on_the_scales_of_channels() -> None:
-    """A channel multiplied, and what reads it divided, is the same net: the same filters go, and a dead one first."""
+def test_importance_does_not_depend_on_the_scales_of_channels() -> None:
+    """A channel multiplied by what its readers are divided by is the same net: the same filters are removed."""
     net = copy.deepcopy(trained("abpn"))
     net.body[0].bias.data[5] = -1e4  # its ReLU never opens
     twin = copy.deepcopy(net)
@@ -243,13 +243,13 @@ def test_what_a_filter_contributes_does_not_depend_on_the_scales_of_channels() -
     twin.body[0].weight.data *= factors[:, None, None, None]
     twin.body[0].bias.data *= factors
     twin.body[2].weight.data /= factors[:, None, None]
-    by_contributions = Pruning(pruner="l1", sparsity=0.5)
-    by_weights = by_contributions.model_copy(update={"criterion": "weights"})
-    assert gone(net, by_contributions) == gone(twin, by_contributions)
-    assert gone(net, by_weights) != gone(twin, by_weights)
-    assert channels.read(net).convolutions["body.0.weight"].outputs[5] in gone(net, by_contributions)
+    by_importance = Pruning(pruner="l1", sparsity=0.5)
+    by_weights = by_importance.model_copy(update={"criterion": "weights"})
+    assert removed_channels(net, by_importance) == removed_channels(twin, by_importance)
+    assert removed_channels(net, by_weights) != removed_channels(twin, by_weights)
+    assert channels.read(net).convolutions["body.0.weight"].outputs[5] in removed_channels(net, by_importance)
 
 
-def gone(net: Any, spec: Pruning) -> set[int]:
-    of_net = channels.read(net)
-    return pruning.channels_to_remove(of_net, pruning.pruner_input(net, of_net, spec, EXAMPLES), spec)
+def removed_channels(net: Any, spec: Pruning) -> set[int]:
+    net_channels = channels.read(net)
+    return pruning.channels_to_remove(net_channels, pruning.pruner_input(net, net_channels, spec, EXAMPLES), spec)
