@@ -37,7 +37,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert end.value.code == 0
     out = capsys.readouterr().out
-    assert [name for name in COMMANDS if f"    {name}" not in out] == []
+    assert [name for name in COMMANDS if f"\n  {name}  " not in out] == []
 
 
 def test_the_version_is_that_of_the_package() -> None:
