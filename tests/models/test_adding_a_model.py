@@ -74,7 +74,7 @@ def test_the_model_of_the_page_is_trained_quantised_exported_and_measured(folder
         done = stage(folder, name, SYSTEM, PYTHONPATH=str(folder))
         assert done.returncode == 0, done.stderr
     exported = folder / "results/export" / SYSTEM
-    files = cards.of_folder(exported)
+    files = cards.read_folder(exported)
     assert {(card.variant, card.format) for card in files.values()} == {
         *((variant, runtime) for variant in ("fp32", "ptq", "qat") for runtime in ("onnx", "openvino", "tflite")),
         ("fp32", "openvino_fp16"),
