@@ -106,7 +106,7 @@ def main() -> None:
     from pipeline_src.datasets.patches import Patches
     from pipeline_src.models import build
     from pipeline_src.training.devices import precision_of, torch_device
-    from pipeline_src.training.loop import _parts, fit
+    from pipeline_src.training.loop import TrainingRun, _parts, fit
 
     spec, path = config.load().system(args.system), args.h5 or paths.TRAIN_H5
     images = ImagePairs(path, "training")
@@ -161,10 +161,7 @@ def main() -> None:
             began = time.perf_counter()
 
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Enough):
-        fit(
-            net,
-            patches,
-            recipe,
+        run = TrainingRun(
             name="ours",
             device=device,
             precision=precision,
@@ -175,6 +172,7 @@ def main() -> None:
             validate_every=10**9,
             before_step=between_steps,
         )
+        fit(net, patches, recipe, run)
 
     print(
         f"\n{args.system} at {scales}, batch {args.batch}, patches of {args.patch} LR pixels, {device.type}, "
