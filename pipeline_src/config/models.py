@@ -62,7 +62,7 @@ def check_arguments(net: dict[str, Any], known: dict[str, str], owner: str) -> N
 
 def _build_arguments(folder: Path, model: str) -> dict[str, str] | None:
     source = folder / model / "__init__.py"
-    if not source.is_file():
+    if model == LAYERS or not source.is_file():
         known = sorted({path.parent.name for path in folder.glob("[a-z]*/__init__.py")} - {LAYERS})
         raise ValueError(f"there is no model {model!r} in pipeline_src/{folder.name}; there are {', '.join(known)}")
     for node in ast.parse(source.read_text()).body:
