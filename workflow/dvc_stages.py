@@ -1,14 +1,19 @@
-"""DVC's stages as Snakemake needs them: the one module that touches DVC's internal interface."""
+"""DVC's stages and lock, as Snakemake and checks need them: the one module that touches DVC's internal interface."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dvc.dependency.param import ParamsDependency
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.stage import Stage as DvcStage
+from dvc.utils.serialize import load_yaml
 
 from pipeline_src import config, paths
+from pipeline_src.errors import UserError
+
+LOCK = "dvc.lock"
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,23 @@ class Stage:
     folders: list[str]
     meta: dict[str, Any]
     changed: bool
+
+
+@dataclass(frozen=True)
+class LockEntry:
+    """What ``dvc.lock`` says of a stage, or should say of it; paths are relative to the root of the repository.
+
+    Attributes:
+        cmd: its command.
+        deps: hash of each file and folder that it depends on; None where only a run can tell it.
+        params: values by key of params.yaml.
+        outs: hash of each out; None where only a run can tell it.
+    """
+
+    cmd: str
+    deps: dict[str, str | None]
+    params: dict[str, Any]
+    outs: dict[str, str | None]
 
 
 def stages(root: Path, compare: bool = True) -> list[Stage]:
@@ -71,6 +93,65 @@ def groups(resolved: list[Stage]) -> dict[str, list[Stage]]:
         if "@" in stage.name:
             by_name.setdefault(stage.name.split("@")[0], []).append(stage)
     return by_name
+
+
+def lock_entries(root: Path) -> dict[str, LockEntry]:
+    """Return the stages of ``dvc.lock`` by name; none if there is no such file.
+
+    Raises:
+        UserError: if the file is not a lock of DVC, such as after a merge with conflicts.
+    """
+    if not (root / LOCK).exists():
+        return {}
+    try:
+        locked: dict[str, dict[str, Any]] = load_yaml(str(root / LOCK))["stages"]
+        return {name: _lock_entry(stage) for name, stage in locked.items()}
+    except (DvcException, KeyError, TypeError):
+        raise UserError(f"{LOCK} is damaged; take it from git again (git checkout {LOCK})") from None
+
+
+def _lock_entry(stage: dict[str, Any]) -> LockEntry:
+    params: dict[str, dict[str, Any]] = stage.get("params", {})
+    return LockEntry(
+        cmd=stage["cmd"],
+        deps={dep["path"]: dep["md5"] for dep in stage.get("deps", [])},
+        params={key: value for keys in params.values() for key, value in keys.items()},
+        outs={out["path"]: out["md5"] for out in stage.get("outs", [])},
+    )
+
+
+def expected_entries(root: Path) -> dict[str, LockEntry]:
+    """Return what ``dvc.lock`` has to say of each stage of ``dvc.yaml``, each after the stages it depends on.
+
+    Hashes are of the code alone, so this needs no results.
+
+    Raises:
+        UserError: if DVC cannot resolve ``dvc.yaml``, such as after a key of params.yaml was taken out.
+    """
+    try:
+        repo = Repo(str(root))
+        outs = [_relative(out.fs_path, root) for stage in repo.index.stages for out in stage.outs]
+        return {stage.name: _expected_entry(stage, root, outs) for stage in _in_order(repo)}
+    except DvcException as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"DVC cannot resolve dvc.yaml ({reason}); correct it or params.yaml") from None
+
+
+def _expected_entry(stage: DvcStage, root: Path, outs: list[str]) -> LockEntry:
+    params = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
+    deps = {_relative(dep.fs_path, root): dep for dep in stage.deps if dep not in params}
+    code = {path: dep for path, dep in deps.items() if not any(_overlap(path, out) for out in outs)}
+    hashes = {path: dep.get_hash().value if dep.exists else "" for path, dep in code.items()}
+    return LockEntry(
+        cmd=stage.cmd,
+        deps=dict.fromkeys(deps) | hashes,
+        params={key: value for dep in params for key, value in dep.read_params().items()},
+        outs=dict.fromkeys(_relative(out.fs_path, root) for out in stage.outs),
+    )
+
+
+def _overlap(path: str, out: str) -> bool:
+    return Path(path).is_relative_to(out) or Path(out).is_relative_to(path)
 
 
 def _in_order(repo: Repo) -> list[DvcStage]:
