@@ -6,7 +6,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # pip leaves the compiling to the first import of each module, which must then be able to keep what it compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: report test coverage lint lock-check docs bench paper ui
+.PHONY: report test coverage lint docs bench paper ui
 
 report: $(READY) ## the pipeline, to results/report/index.html
 	python -m pipeline_src preset check
@@ -22,6 +22,7 @@ lint: $(READY)
 	ruff check . && ruff format --check . && mypy && lint-imports && deptry . && snakemake --lint
 	python workflow/code_deps.py --check && python -m pipeline_src.config.reference --check
 
+.PHONY: lock-check
 lock-check: $(READY) ## whether dvc.lock is of a run of this code; not so between a change and its results
 	python workflow/lock_check.py
 

@@ -1,0 +1,107 @@
+"""CI runs only the stages that a change affects: job ``report`` of ci.yml, in clones with tiny params.
+
+The clones have the lock of another machine: same images, but other weights and all that is made of them.
+"""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from test_launchers import ROOT, STAGES, Copy
+
+pytestmark = pytest.mark.slow
+LAUNCHERS = {"dvc": ["dvc", "repro"], "snakemake": ["snakemake", "--cores", "8", "report"]}
+CHANGES = {
+    "title: ": ("title: Tiny ", {"report"}),
+    "calibration_images: 2": (
+        "calibration_images: 3",
+        {"quantize@abpn_x3", "export@abpn_x3", "benchmark@abpn_x3", "report"},
+    ),
+}
+
+
+class Clone(Copy):
+    """A clone of the repository of an earlier run."""
+
+    def __init__(self, origin: Copy, folder: Path) -> None:
+        self.folder = folder
+        origin.ran("git", "clone", "--quiet", ".", str(folder))
+
+
+def steps_around_the_cache() -> tuple[list[str], list[str]]:
+    """The paths that CI restores from an earlier run, and the commands between this and ``make report``."""
+    steps: list[dict[str, Any]] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["report"][
+        "steps"
+    ]
+    cache = next(index for index, step in enumerate(steps) if step.get("uses", "").startswith("actions/cache@"))
+    report = next(index for index, step in enumerate(steps) if step.get("run") == "make report")
+    return steps[cache]["with"]["path"].split(), [step["run"] for step in steps[cache + 1 : report]]
+
+
+def of_another_machine(lock: str) -> str:
+    """A lock with other hashes of everything that is made of train.h5."""
+    stages = yaml.safe_load(lock)["stages"]
+    outs = [
+        out
+        for name, stage in stages.items()
+        if name.split("@")[0] not in ("fetch", "build_h5")
+        for out in stage["outs"]
+    ]
+    for content in {out["md5"].removesuffix(".dir") for out in outs}:
+        lock = lock.replace(content, hashlib.md5(content.encode()).hexdigest())
+    return lock
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    copy = Copy(tmp_path_factory.mktemp("first"))
+    copy.ran("dvc", "repro", SR_TRACKING="off")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def clone_in_ci(first_run: Copy, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Clone]:
+    """A function that makes a clone as CI does before ``make report``."""
+    lock = first_run.folder / "dvc.lock"
+    own = lock.read_text()
+    lock.write_text(of_another_machine(own))
+    first_run.commit()
+    lock.write_text(own)
+    paths, commands = steps_around_the_cache()
+
+    def clone() -> Clone:
+        made = Clone(first_run, tmp_path_factory.mktemp("ci") / "clone")
+        for path in paths:
+            shutil.copytree(first_run.folder / path, made.folder / path)
+        for command in commands:
+            made.ran("bash", "-c", command)
+        return made
+
+    return clone
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("before", CHANGES)
+def test_one_changed_param_runs_what_depends_on_it(
+    first_run: Copy, clone_in_ci: Callable[[], Clone], before: str, launcher: str
+) -> None:
+    after, affected = CHANGES[before]
+    clone = clone_in_ci()
+    params = clone.folder / "params.yaml"
+    assert params.read_text().count(before) == 1
+    params.write_text(params.read_text().replace(before, after))
+
+    printed = clone.ran(*LAUNCHERS[launcher], SR_TRACKING="off")
+    executed = re.findall(r"Running stage '([^']+)'", printed)
+    restored = re.findall(r"Stage '([^']+)' is cached", printed)
+    assert set(executed) == affected
+    assert set(restored) == set(first_run.lock()) - affected
+    assert len(executed) + len(restored) == STAGES
+    for stage in restored:
+        assert clone.lock()[stage] == first_run.lock()[stage]
+    assert clone.ran("dvc", "status").strip() == "Data and pipelines are up to date."
