@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import copy
 import importlib.util
+import math
 import sys
 import tempfile
 import time
@@ -140,7 +141,7 @@ def main() -> None:
         else:
             print("litert-torch is not installed: its rows are missing (pip install litert-torch==0.10.0)")
         calls = {name: timed(ready(file, args.threads)) for name, file in files.items()}
-        latency = in_turns(calls, warmup=3, runs=args.rounds, min_seconds=0, max_seconds=600)
+        latency = in_turns(calls, warmup=3, runs=args.rounds, interval=math.inf, min_seconds=0, max_seconds=600)
         p50 = {name: parts["ms"].p50_ms for name, parts in latency.items()}
         print(f"{'':24}{'p50 (IQR), ms':>18}{'ours int8 is':>16}   operators")
         for name, file in files.items():

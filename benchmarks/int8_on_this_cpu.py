@@ -10,6 +10,7 @@ saturation on CPUs that have no VNNI. The files of this project do not need it.
 """
 
 import argparse
+import math
 import sys
 import tempfile
 from collections.abc import Callable
@@ -89,7 +90,7 @@ def main() -> None:
                 calls[name] = timed(lambda infer=runner.infer, tensor=tensor: infer(tensor))  # type: ignore[misc]
             if name == "onnx, int8":
                 calls["onnx, int8, exact mode"] = timed(exact(file, args.threads))
-        latency = in_turns(calls, warmup=3, runs=args.runs, min_seconds=0, max_seconds=600)
+        latency = in_turns(calls, warmup=3, runs=args.runs, interval=math.inf, min_seconds=0, max_seconds=600)
     fastest = min(parts["ms"].p50_ms for parts in latency.values())
     print(f"{'':24}{'calls':>6}{'p50 (IQR), ms':>18}{'of fastest':>12}   difference from torch")
     for name, parts in sorted(latency.items(), key=lambda item: item[1]["ms"].p50_ms):

@@ -12,6 +12,7 @@ of a copy, or to do the arithmetic at that of a matrix product.
 """
 
 import argparse
+import math
 import subprocess
 import sys
 import time
@@ -136,7 +137,7 @@ def main() -> None:
                 sys.exit(f"{name} is off by {error:.1e}")
     calls = {name: partial(forward_and_backward, resample, tensors, grad) for name, resample in RESAMPLERS.items()}
     turns = {name: lambda call=call: {"ms": milliseconds(call, device)} for name, call in calls.items()}
-    took = in_turns(turns, warmup=2, runs=args.runs, min_seconds=0, max_seconds=60)
+    took = in_turns(turns, warmup=2, runs=args.runs, interval=math.inf, min_seconds=0, max_seconds=60)
     median = {name: latency["ms"].p50_ms for name, latency in took.items()}
     print(f"{device}, {args.threads} threads, HR {SIDE}×{SIDE}, ×{SCALE}, batch {BATCH}, forward and backward")
     for name, ms in median.items():

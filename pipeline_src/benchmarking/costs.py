@@ -1,7 +1,7 @@
 """Costs of exported files: latency at one LR size, file size and peak memory."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,7 +15,8 @@ from pipeline_src.benchmarking.memory import peak_memory_mb
 from pipeline_src.deployment import runtimes
 from pipeline_src.deployment.cards import Card
 
-SWEEP_COLUMNS = [*KEY_COLUMNS, "lr_height", "lr_width", "threads", "p50_ms"]  # of threads.csv
+LATENCY_COLUMNS = [field.name for field in fields(Latency)]
+SWEEP_COLUMNS = [*KEY_COLUMNS, "lr_height", "lr_width", "threads", *LATENCY_COLUMNS]  # of threads.csv
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Costs:
     """The columns of ``benchmark.csv`` that :func:`measure_costs` fills, in their order.
 
     Latencies are in milliseconds per image, from uint8 image to uint8 image; ``infer_`` is the runtime's share of them.
+    The fields of each are those of :class:`~pipeline_src.benchmarking.latency.Latency`, from the same calls.
     ``file_bytes`` counts all parts of the file, ``peak_memory_mb`` is in MiB, and ``mult_adds`` are for a 1280×720 HR
     image.
     """
@@ -34,9 +36,15 @@ class Costs:
     p50_ms: float
     p90_ms: float
     iqr_ms: float
+    p50_low_ms: float
+    p50_high_ms: float
+    settled: bool
     infer_p50_ms: float
     infer_p90_ms: float
     infer_iqr_ms: float
+    infer_p50_low_ms: float
+    infer_p50_high_ms: float
+    infer_settled: bool
     file: str
     file_bytes: int
     peak_memory_mb: float
@@ -69,9 +77,8 @@ def sweep_threads(files: dict[Path, Card], spec: config.Benchmark) -> Iterator[R
         calls = {f"{file} {threads}": upscaling_call(file, height, width, threads) for file, threads in settings}
         latency = in_turns(calls, **_limits(spec))
         for file, threads in settings:
-            p50_ms = latency[f"{file} {threads}"]["total"].p50_ms
-            size = {"lr_height": height, "lr_width": width}
-            yield FileKey.of(timed[file]).columns() | size | {"threads": threads, "p50_ms": p50_ms}
+            setting = {"lr_height": height, "lr_width": width, "threads": threads}
+            yield FileKey.of(timed[file]).columns() | setting | asdict(latency[f"{file} {threads}"]["total"])
 
 
 def upscaling_call(file: Path, height: int, width: int, threads: int) -> Callable[[], dict[str, float]]:
@@ -106,24 +113,19 @@ def _timed_files(files: dict[Path, Card]) -> Iterator[tuple[dict[Path, Card], tu
 
 
 def _limits(spec: config.Benchmark) -> dict[str, Any]:
-    return spec.model_dump(include={"warmup", "runs", "min_seconds", "max_seconds"})
+    return spec.model_dump(include={"warmup", "runs", "interval", "min_seconds", "max_seconds"})
 
 
 def _costs(
     file: Path, card: Card, latency: dict[str, Latency], lr_size: tuple[int, int], threads: int, memory_mb: float
 ) -> Costs:
-    total, infer = latency["total"], latency["infer"]
+    infer = {f"infer_{name}": value for name, value in asdict(latency["infer"]).items() if name != "runs"}
     return Costs(
+        **asdict(latency["total"]),
+        **infer,
         lr_height=lr_size[0],
         lr_width=lr_size[1],
         threads=threads,
-        runs=total.runs,
-        p50_ms=total.p50_ms,
-        p90_ms=total.p90_ms,
-        iqr_ms=total.iqr_ms,
-        infer_p50_ms=infer.p50_ms,
-        infer_p90_ms=infer.p90_ms,
-        infer_iqr_ms=infer.iqr_ms,
         file=file.name,
         file_bytes=sum(file.with_name(part).stat().st_size for part in card.files),
         peak_memory_mb=memory_mb,

@@ -70,9 +70,14 @@ def write(out: Path, files: dict[Path, Card], images: list[Row], table: pd.DataF
 
 
 def tracked_metrics(table: pd.DataFrame) -> dict[str, float]:
-    """Return the figures that MLflow shows, such as ``fp32_onnx_x3_Set5_psnr_y`` and ``l1_50_fp32_onnx_x3_p50_ms``."""
+    """Return the figures that MLflow shows, such as ``fp32_onnx_x3_Set5_psnr_y`` and ``l1_50_fp32_onnx_x3_p50_ms``.
+
+    A latency has its number of calls beside it (``…_runs``), and one that has not settled is only that number.
+    """
     metrics: dict[str, float] = {}
     for row in table[(table["runtime"] != "") & (table["fails"] == "")].to_dict("records"):
         name = "_".join([*row["system"].split("/")[1:], row["variant"], row["runtime"], f"x{row['scale']}"])
-        metrics |= {f"{name}_{row['set']}_psnr_y": row["psnr_y"], f"{name}_p50_ms": row["p50_ms"]}
+        metrics |= {f"{name}_{row['set']}_psnr_y": row["psnr_y"], f"{name}_runs": row["runs"]}
+        if row["settled"]:
+            metrics[f"{name}_p50_ms"] = row["p50_ms"]
     return metrics

@@ -7,6 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # DVC splits a key at its dots, a command at its spaces
 Count = Annotated[int, Field(ge=1)]
 Scale = Annotated[int, Field(ge=2, le=4)]
+Runs = Annotated[int, Field(ge=1, description="Timed calls at least; a figure of fewer than 30 is never compared.")]
+Interval = Annotated[
+    float,
+    Field(
+        gt=0,
+        description="Timing goes on until the 95 % confidence interval of the median ends within this share of it.",
+    ),
+]
 Size = Annotated[list[Count], Field(min_length=2, max_length=2)]  # height and width
 Role = Literal["training", "evaluation"]
 ROLES: tuple[Role, ...] = ("training", "evaluation")

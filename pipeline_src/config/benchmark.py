@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from pipeline_src.config.base import Count, Section, Size
+from pipeline_src.config.base import Count, Interval, Runs, Section, Size
 
 
 class Benchmark(Section):
@@ -13,9 +13,12 @@ class Benchmark(Section):
         default=[], description="Other thread counts to time the files at too, to `threads.csv`."
     )
     warmup: Count = Field(description="Runs before the measurement.")
-    runs: Count = Field(description="Measured runs per file.")
+    runs: Runs = 30
+    interval: Interval = 0.03
     min_seconds: float = Field(ge=0, description="Seconds to measure a file at least, if the runs end sooner.")
-    max_seconds: float = Field(gt=0, description="Seconds to measure a file at most, if the runs last longer.")
+    max_seconds: float = Field(
+        gt=0, description="Seconds to measure a file at most, whether or not its figures have settled by then."
+    )
     crops: int = Field(ge=0, description="Images of each evaluation set that are cropped for the report.")
     crop_size: int = Field(ge=16, description="LR pixels along each side of such a crop.")
 
@@ -27,5 +30,8 @@ class Operators(Section):
     channels: int = Field(ge=4, multiple_of=4, description="Channels of the images.")
     threads: Count = Field(description="Threads of a runtime.")
     warmup: Count = Field(description="Runs before the measurement.")
-    runs: Count = Field(description="Measured runs per operator.")
-    max_seconds: float = Field(gt=0, description="Seconds to measure an operator at most, if the runs last longer.")
+    runs: Runs = 30
+    interval: Interval = 0.03
+    max_seconds: float = Field(
+        gt=0, description="Seconds to measure an operator at most, whether or not its figure has settled by then."
+    )

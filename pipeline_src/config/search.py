@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline_src.config.base import Count, Name, PinnedFile, Scale, Section, Size
+from pipeline_src.config.base import Count, Interval, Name, PinnedFile, Runs, Scale, Section, Size
 from pipeline_src.config.training import Recipe
 
 Runtime = Literal["tflite", "openvino"]
@@ -49,7 +49,8 @@ class LatencyTable(Section):
     precisions: list[Precision] = Field(min_length=1, description="Precisions to measure in.")
     threads: Count = Field(description="Threads of a runtime.")
     warmup: Count = Field(description="Runs before the measurement.")
-    runs: Count = Field(description="Measured runs per block.")
+    runs: Runs = 30
+    interval: Interval = 0.03
     max_seconds: float = Field(gt=0, description="Seconds to measure a block at most; leave room for all runs.")
     check: Count = Field(description="Complete subnets whose latency is compared with the sum of their blocks'.")
     table: PinnedFile | None = Field(

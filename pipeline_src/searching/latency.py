@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_src.benchmarking import machine
-from pipeline_src.benchmarking.latency import in_turns, pinned, timed
+from pipeline_src.benchmarking.latency import Latency, in_turns, pinned, timed
 from pipeline_src.config import LatencyTable, PinnedFile, Search
 from pipeline_src.deployment.formats import FORMATS
 from pipeline_src.errors import UserError
@@ -24,7 +24,9 @@ from pipeline_src.searching.blocks import block_graph
 
 BLOCK = [field.name for field in fields(Block)]
 COLUMNS = [*BLOCK, "runtime", "precision", "height", "width", "threads", "ms", "cpu", "versions"]
-CHECK = ["runtime", "precision", "subnet", "ms", "by_table", "error"]
+# The measurement that ``ms`` comes from, before conversions are subtracted; a table of another program may lack it.
+MEASUREMENT = ["runs", "p50_ms", "p50_low_ms", "p50_high_ms", "settled"]
+CHECK = ["runtime", "precision", "subnet", "ms", "by_table", "error", *MEASUREMENT]
 IMAGE_CHANNELS = 3
 
 Blocks = tuple[Block, ...]  # that run one after the other
@@ -74,8 +76,8 @@ def latency_table(supernet: Supernet, spec: Search, folder: Path) -> tuple[pd.Da
         folder: keeps a measured table, so that a search that was stopped goes on with the same latencies.
 
     Returns:
-        The table, with :data:`COLUMNS`, and the comparison of its sums with complete subnets, with :data:`CHECK`. The
-        comparison of a table that was read is empty.
+        The table, with :data:`COLUMNS` and, where they were measured or read, :data:`MEASUREMENT`; and the comparison
+        of its sums with complete subnets, with :data:`CHECK`, which is empty for a table that was read.
     """
     if spec.latency.table:
         return read(spec.latency.table, spec.latency), pd.DataFrame(columns=CHECK)
@@ -112,7 +114,8 @@ def measure(
         folder: for temporary files.
 
     Returns:
-        The table, with :data:`COLUMNS`, and the comparison of its sums with the subnets, with :data:`CHECK`.
+        The table, with :data:`COLUMNS` and :data:`MEASUREMENT`, and the comparison of its sums with the subnets, with
+        :data:`CHECK`. A block is settled if the conversions subtracted from it are, too.
     """
     conditions = {"threads": spec.threads, "height": spec.size[0], "width": spec.size[1], **_machine(spec.threads)}
     channels = sorted({count for block in blocks for count in _feature_channels(block)})
@@ -124,19 +127,30 @@ def measure(
     checks: list[dict[str, Any]] = []
     for precision, runtime in itertools.product(spec.precisions, spec.runtimes):
         with pinned(spec.threads):
-            latencies = _measure_in_turns(networks, runtime, precision == "int8", spec, folder)
+            timings = _measure_in_turns(networks, runtime, precision == "int8", spec, folder)
+        latencies = {network: timing.p50_ms for network, timing in timings.items()}
         conversions = {
             count: max(0.0, 2 * latencies[one] - latencies[two]) for count, (one, two) in convolutions.items()
         }
         device = {"runtime": runtime, "precision": precision}
         for block in blocks:
             converting = sum(conversions[count] for count in _feature_channels(block)) / 2
-            rows.append(asdict(block) | device | conditions | {"ms": max(0.0, latencies[block,] - converting)})
+            measurement = _measurement(timings[block,])
+            subtracted = [timings[network] for count in _feature_channels(block) for network in convolutions[count]]
+            measurement["settled"] &= all(timing.settled for timing in subtracted)
+            ms = {"ms": max(0.0, latencies[block,] - converting)}
+            rows.append(asdict(block) | device | conditions | ms | measurement)
         table = Table(pd.DataFrame(rows))
         for name, subnet in subnets.items():
             by_table = table.ms(subnet, (runtime, precision))
-            checks.append(device | {"subnet": name, "ms": latencies[subnet], "by_table": by_table})
-    return pd.DataFrame(rows)[COLUMNS], pd.DataFrame(checks).assign(error=lambda c: c["by_table"] / c["ms"] - 1)
+            sums = {
+                "subnet": name,
+                "ms": latencies[subnet],
+                "by_table": by_table,
+                "error": by_table / latencies[subnet] - 1,
+            }
+            checks.append(device | sums | _measurement(timings[subnet]))
+    return pd.DataFrame(rows)[[*COLUMNS, *MEASUREMENT]], pd.DataFrame(checks, columns=CHECK)
 
 
 def read(table: PinnedFile, spec: LatencyTable) -> pd.DataFrame:
@@ -149,7 +163,7 @@ def read(table: PinnedFile, spec: LatencyTable) -> pd.DataFrame:
         spec: the size of the LR images that the table has to be of.
 
     Returns:
-        The table, with :data:`COLUMNS`.
+        The table, with :data:`COLUMNS`, and those of :data:`MEASUREMENT` that it has.
 
     Raises:
         UserError: if the file is missing, a different one, not a latency table, or for another image size.
@@ -171,11 +185,15 @@ def read(table: PinnedFile, spec: LatencyTable) -> pd.DataFrame:
     this_cpu, table_cpu = _machine(spec.threads)["cpu"], rows["cpu"].iloc[0]
     if this_cpu != table_cpu:
         log.warning("the latency table %s was measured on %s, and this is %s", path, table_cpu, this_cpu)
-    return rows[COLUMNS]
+    return rows[[*COLUMNS, *(column for column in MEASUREMENT if column in rows)]]
 
 
 def median_error(checks: pd.DataFrame) -> dict[str, float]:
-    """Return the median of the table's absolute relative errors, by runtime and precision (``tflite int8``)."""
+    """Return the median of the table's absolute relative errors, by runtime and precision (``tflite int8``).
+
+    Subnets whose own latency has not settled are left out, and so is a pair that has no other.
+    """
+    checks = checks[checks["settled"].astype(bool)]
     groups = checks.assign(error=checks["error"].astype(float).abs()).groupby(["runtime", "precision"])
     return {f"{runtime} {precision}": float(rows["error"].median()) for (runtime, precision), rows in groups}
 
@@ -187,6 +205,11 @@ def _feature_channels(block: Block) -> list[int]:
     return [channels for channels in inputs + outputs if channels != IMAGE_CHANNELS]
 
 
+def _measurement(timing: Latency) -> dict[str, Any]:
+    """Return the cells of :data:`MEASUREMENT`."""
+    return {name: getattr(timing, name) for name in MEASUREMENT}
+
+
 def _machine(threads: int) -> dict[str, str]:
     description: Any = machine.describe(threads)
     versions = " ".join(f"{name} {version}" for name, version in description["versions"].items())
@@ -195,14 +218,14 @@ def _machine(threads: int) -> dict[str, str]:
 
 def _measure_in_turns(
     networks: list[Blocks], runtime: str, int8: bool, spec: LatencyTable, folder: Path
-) -> dict[Blocks, float]:
-    """Return the median latency of each network in milliseconds."""
+) -> dict[Blocks, Latency]:
+    """Return the latency of each network."""
     file_format = FORMATS[runtime]
     calls, size = {}, (spec.size[0], spec.size[1])
     for number, blocks in enumerate(networks):
         file = folder / f"{number}{file_format.SUFFIX}"
         file_format.write(repeats_as_convolutions(block_graph(blocks, int8)), file, size)
         calls[str(number)] = timed(file_format.raw_call(file, size, spec.threads))
-    run_limits: dict[str, Any] = spec.model_dump(include={"warmup", "runs", "max_seconds"})
+    run_limits: dict[str, Any] = spec.model_dump(include={"warmup", "runs", "interval", "max_seconds"})
     timings = in_turns(calls, min_seconds=0, **run_limits)
-    return {blocks: timings[str(number)]["ms"].p50_ms for number, blocks in enumerate(networks)}
+    return {blocks: timings[str(number)]["ms"] for number, blocks in enumerate(networks)}

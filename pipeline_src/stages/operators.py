@@ -21,7 +21,7 @@ def operators() -> None:
 
     spec = params.operators
     size = spec.size[0], spec.size[1]
-    limits: dict[str, Any] = spec.model_dump(include={"warmup", "runs", "max_seconds"})
+    limits: dict[str, Any] = spec.model_dump(include={"warmup", "runs", "interval", "max_seconds"})
     pin(spec.threads)
     # Before the run is recorded: MLflow's sampling of the system would be timed along.
     with whole_folder(paths.results("operators")) as out:
