@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline_src import downscaling
+from pipeline_src.benchmarking.images import EvaluationImages
 from pipeline_src.benchmarking.keys import Row
 from pipeline_src.deployment import runtimes
 from pipeline_src.deployment.cards import Card
@@ -14,7 +15,7 @@ from pipeline_src.imaging.colour import as_rgb
 from pipeline_src.imaging.images import write_png
 from pipeline_src.imaging.imresize import imresize
 from pipeline_src.metrics.downscaled import RoundTrip, fidelity, jpeg_curve
-from pipeline_src.metrics.protocol import EvaluationImage, load_evaluation_image
+from pipeline_src.metrics.protocol import EvaluationImage
 
 
 class LearnedLR:
@@ -43,7 +44,7 @@ class LearnedLR:
 
 
 def write_comparison(
-    learned_lr: LearnedLR, files: dict[Path, Card], sets: dict[str, list[Path]], threads: int, folder: Path
+    learned_lr: LearnedLR, files: dict[Path, Card], images: EvaluationImages, threads: int, folder: Path
 ) -> None:
     """Write the images and tables about learned LR images that the report shows.
 
@@ -52,9 +53,9 @@ def write_comparison(
     the fp32 net with learned LR and for bicubic upscaling with bicubic LR.
 
     Args:
-        learned_lr: the images.
+        learned_lr: makes the learned LR images.
         files: the exported files of the net that upscales them, with their cards.
-        sets: the image files of each evaluation set.
+        images: the evaluation sets.
         threads: number of threads of the runtime and of bicubic.
         folder: where the images and tables go.
     """
@@ -62,9 +63,9 @@ def write_comparison(
     runner, scale = runtimes.load(fp32, threads), files[fp32].scale
     lr_rows: list[Row] = []
     jpeg_rows: list[Row] = []
-    for set_name, image_files in sets.items():
+    for set_name, image_files in images.sets.items():
         for file in image_files:
-            image = load_evaluation_image(file, scale, threads)
+            image = images.load(file, scale)
             learned, key = learned_lr.image(file, image), {"set": set_name, "image": image.name, "scale": scale}
             write_png(folder / "lr" / set_name / f"{image.name}_x{scale}.png", learned)
             for kind, lr in (("learned", learned), ("bicubic", image.lr)):

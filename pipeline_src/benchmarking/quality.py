@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline_src.benchmarking.agreement import agreement_row
+from pipeline_src.benchmarking.images import EvaluationImages
 from pipeline_src.benchmarking.keys import FileKey, Row
 from pipeline_src.benchmarking.learned_lr import LearnedLR
 from pipeline_src.deployment import runtimes
@@ -15,7 +16,7 @@ from pipeline_src.deployment.cards import Card
 from pipeline_src.errors import UserError
 from pipeline_src.imaging.colour import as_rgb
 from pipeline_src.imaging.images import write_png
-from pipeline_src.metrics.protocol import EvaluationImage, load_evaluation_image, match_channels
+from pipeline_src.metrics.protocol import EvaluationImage, match_channels
 from pipeline_src.metrics.psnr_ssim import quality
 
 CROPS_FORMAT = "tflite"  # the format whose images are shown in the report
@@ -48,12 +49,12 @@ class Evaluator:
     """Measures one upscaler at a time on the evaluation sets, by ``docs/protocol.md``.
 
     Attributes:
-        sets: the image files of each evaluation set.
-        threads: number of threads for the LR images and the metrics.
+        images: the evaluation sets.
+        threads: number of threads for bicubic and the metrics.
         learned_lr: LR images of a learned downscaler; None for those of the protocol.
     """
 
-    sets: dict[str, list[Path]]
+    images: EvaluationImages
     threads: int
     learned_lr: LearnedLR | None = None
 
@@ -85,9 +86,9 @@ class Evaluator:
     def _images(self, key: FileKey) -> Iterator[tuple[str, int, Path, EvaluationImage]]:
         from tqdm import tqdm
 
-        for set_name, files in self.sets.items():
+        for set_name, files in self.images.sets.items():
             for index, file in enumerate(tqdm(files, f"{key} on {set_name}", unit="image")):
-                yield set_name, index, file, load_evaluation_image(file, key.scale, self.threads)
+                yield set_name, index, file, self.images.load(file, key.scale)
 
     def _row(self, key: FileKey, set_name: str, image: EvaluationImage, sr: np.ndarray) -> Row:
         scores = quality(image.hr, sr, image.scale, threads=self.threads)

@@ -54,7 +54,22 @@ def load_evaluation_image(file: Path, scale: int, threads: int) -> EvaluationIma
     Raises:
         UserError: if the file cannot be read, or the image is too small for SSIM at this scale.
     """
-    hr = modcrop(read_image(file), scale)
+    return evaluation_image(file, read_image(file), scale, threads)
+
+
+def evaluation_image(file: Path, pixels: np.ndarray, scale: int, threads: int) -> EvaluationImage:
+    """Make the HR and LR image of a decoded image by ``docs/protocol.md``.
+
+    Args:
+        file: where the image comes from, which gives it its name.
+        pixels: uint8 H×W×3, or H×W for a grey image.
+        scale: by how much LR is to be upscaled.
+        threads: number of threads for the LR image.
+
+    Raises:
+        UserError: if the image is too small for SSIM at this scale.
+    """
+    hr = modcrop(pixels, scale)
     if min(hr.shape[:2]) < WINDOW + 2 * scale:
         raise UserError(
             f"{file} is {hr.shape[1]}×{hr.shape[0]} pixels; SSIM at ×{scale} needs {WINDOW + 2 * scale} each way: "

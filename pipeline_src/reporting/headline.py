@@ -10,8 +10,9 @@ from pipeline_src.reporting.tables import deployed
 def metrics(table: pd.DataFrame) -> dict[str, Any]:
     """Return the headline numbers of the deployed files (TFLite where there is one), ``system → x<scale> → …``.
 
-    Per set: PSNR Y in dB and its gain over bicubic in dB, for every variant. Per variant: p50 latency in ms, in total
-    and per output megapixel. ``fp32_p50_over`` is the p50 of fp32 divided by that of each smaller variant.
+    Per set: PSNR Y in dB and its gain over bicubic in dB, for every variant. Per variant, if its latency has settled:
+    p50 latency in ms, in total and per output megapixel. ``fp32_p50_over`` is the p50 of fp32 divided by that of each
+    smaller variant.
     """
     numbers: dict[str, Any] = {}
     for _, row in deployed(table).iterrows():
@@ -19,7 +20,7 @@ def metrics(table: pd.DataFrame) -> dict[str, Any]:
         of_set = of_scale.setdefault(row["set"], {"psnr_y_bicubic": round(row["psnr_y"] - row["gain_db"], 4)})
         of_set[f"psnr_y_{row['variant']}"] = round(row["psnr_y"], 4)
         of_set[f"gain_db_{row['variant']}"] = round(row["gain_db"], 4)
-        if row["p50_ms"] > 0:
+        if row["settled"]:
             of_scale.setdefault("p50_ms", {})[row["variant"]] = round(row["p50_ms"], 3)
             of_scale.setdefault("p50_ms_per_mp", {})[row["variant"]] = round(row["ms_per_mp"], 3)
     for scales in numbers.values():

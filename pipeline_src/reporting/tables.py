@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_src.errors import UserError
+from pipeline_src.reporting.timing import is_faster, precisions, settled
 
 # in the order in which every table lists them, with the names that readers know
 VARIANTS = {"bicubic": "bicubic", "fp32": "fp32", "ptq": "int8 PTQ", "qat": "int8 QAT"}
@@ -22,9 +23,11 @@ RUNTIMES = {
 WORSE = 0.02  # dB: a faster file of another runtime is no alternative if it loses more than this
 TEXT = ("system", "variant", "runtime", "set")
 NUMBERS = (
-    "scale", "psnr_y", "ssim_y", "lr_height", "lr_width", "threads", "p50_ms", "p90_ms", "iqr_ms",
-    "file_bytes", "peak_memory_mb", "params", "mult_adds", "off_levels",
+    "scale", "psnr_y", "ssim_y", "lr_height", "lr_width", "threads", "runs", "p50_ms", "p90_ms", "iqr_ms",
+    "p50_low_ms", "p50_high_ms", "infer_p50_ms", "infer_p50_low_ms", "infer_p50_high_ms", "file_bytes",
+    "peak_memory_mb", "params", "mult_adds", "off_levels",
 )  # fmt: skip
+SETTLED = ("settled", "infer_settled")
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,13 @@ class Column:
         name: the column of the data frame.
         title: its heading.
         number_format: how its numbers are shown, for :meth:`str.format`; empty if it holds text.
+        note: a column of the data frame with a text that follows the number, such as its precision.
     """
 
     name: str
     title: str
     number_format: str = ""
+    note: str = ""
 
 
 COLUMNS = (
@@ -52,9 +57,11 @@ COLUMNS = (
     Column("ssim_y", "SSIM Y", "{:.4f}"),
     Column("gain_db", "Over bicubic (dB)", "{:+.2f}"),
     Column("loss_db", "Lost to fp32 (dB)", "{:.2f}"),
-    Column("ms_per_mp", "p50 per output MP (ms)", "{:.1f}"),
-    Column("p50_ms", "p50 (ms)", "{:.1f}"),
-    Column("p90_ms", "p90 (ms)", "{:.1f}"),
+    Column("ms_per_mp", "p50 per output MP (ms)", "{:.1f}", "ms_per_mp_note"),
+    Column("p50_ms", "p50 (ms)", "{:.1f}", "p50_note"),
+    Column("infer_p50_ms", "Runtime's own p50 (ms)", "{:.1f}", "infer_p50_note"),
+    Column("p90_ms", "p90 (ms)", "{:.1f}", "p90_note"),
+    Column("runs", "Timed calls", "{:.0f}"),
     Column("lr_size", "LR timed"),
     Column("faster", "Faster still"),
     Column("off_levels", "Levels off", "{:.0f}"),
@@ -75,8 +82,10 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
     * ``loss_db``: PSNR Y below fp32 of the same system, runtime, scale and set
     * ``ms_per_mp``: p50 per million output pixels, because systems may be timed at different sizes
     * ``lr_size``: width×height of the timed LR image
-    * ``faster``: the fastest other runtime's file of the same net, with its p50, if it is faster than this file, loses
-      no more than ``WORSE`` dB against it, and gives the same image as at export
+    * ``p50_note``, ``infer_p50_note``, ``ms_per_mp_note``, ``p90_note``: how precise the figure is
+      (:func:`~pipeline_src.reporting.timing.precision`)
+    * ``faster``: the fastest other runtime's file of the same net, with its p50, if it is faster than this file
+      (:func:`~pipeline_src.reporting.timing.is_faster`), loses no more than ``WORSE`` dB against it, and gives the same image as at export
     * ``disagrees``: a sentence if the file gives another image than at export, else empty
     * ``size_kib``: the size of the file
 
@@ -100,8 +109,13 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
     rows["loss_db"] = rows[key].merge(fp32, how="left")["psnr_y"] - rows["psnr_y"]
     rows.loc[rows["variant"] == "fp32", "loss_db"] = float("nan")
     rows["size_kib"] = rows["file_bytes"] / 1024
-    rows["ms_per_mp"] = rows["p50_ms"] * 1e6 / (rows["lr_height"] * rows["lr_width"] * rows["scale"] ** 2)
+    megapixels = rows["lr_height"] * rows["lr_width"] * rows["scale"] ** 2 / 1e6
+    rows["ms_per_mp"] = rows["p50_ms"] / megapixels
     rows["lr_size"] = [_size(row) for _, row in rows.iterrows()]
+    rows["p50_note"] = precisions(rows)
+    rows["infer_p50_note"] = precisions(rows, "infer_")
+    rows["ms_per_mp_note"] = precisions(rows, per=megapixels)
+    rows["p90_note"] = [note if note.startswith("(") else "" for note in precisions(rows)]
     rows["faster"] = _faster(rows)
 
     order: dict[str, Sequence[str]] = {
@@ -129,12 +143,14 @@ def _read_one(path: Path, system: str, sets: list[str]) -> pd.DataFrame:
         raise UserError(f"{path} does not exist; {remedy}") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({' '.join(str(error).split())}); {remedy}") from None
-    if missing := [name for name in (*TEXT, *NUMBERS, "disagrees") if name not in rows]:
+    if missing := [name for name in (*TEXT, *NUMBERS, *SETTLED, "disagrees") if name not in rows]:
         raise UserError(f"{path} lacks the column {missing[0]}; {remedy}")
     if rows.empty:
         raise UserError(f"{path} has no rows; {remedy}")
     for name in NUMBERS:
         rows[name] = pd.to_numeric(rows[name], errors="coerce")
+    for name in SETTLED:
+        rows[name] = rows[name].astype("str") == "True"
     rows["disagrees"] = rows["disagrees"].astype("str").where(rows["disagrees"].notna(), "")
     rows[list(TEXT)] = rows[list(TEXT)].fillna("")
     rows["system"] = system
@@ -180,10 +196,10 @@ def _size(row: pd.Series) -> str:
 
 def _faster(rows: pd.DataFrame) -> "pd.Series[str]":
     faster_file: dict[Any, str] = {}
-    for _, group in exported(rows[rows["p50_ms"].notna()]).groupby(["system", "variant", "scale", "set"]):
+    for _, group in exported(settled(rows)).groupby(["system", "variant", "scale", "set"]):
         for index, row in group.iterrows():
             as_good = (group["psnr_y"] >= row["psnr_y"] - WORSE) & (group["disagrees"] == "")
-            faster = group[as_good & (group["p50_ms"] < row["p50_ms"])]
+            faster = group[as_good & is_faster(group, row)]
             if not faster.empty:
                 best = faster.loc[faster["p50_ms"].idxmin()]
                 faster_file[index] = f"{RUNTIMES.get(best['runtime'], best['runtime'])} {best['p50_ms']:.1f}"
@@ -231,4 +247,5 @@ def cell(column: Column, value: object) -> str:
 
 def line(row: pd.Series, columns: Sequence[Column]) -> list[str]:
     """Return the cells of a row as they are shown."""
-    return [cell(column, row[column.name]) for column in columns]
+    notes = [f" {row[column.note]}" if column.note and row[column.note] else "" for column in columns]
+    return [cell(column, row[column.name]) + note for column, note in zip(columns, notes, strict=True)]

@@ -19,11 +19,12 @@ TEXT_TABLES: list[Callable[[ReportData], Iterable[Table]]] = [
 ]
 CSV_DECIMALS = {
     "psnr_y": 4, "ssim_y": 6, "gain_db": 4, "loss_db": 4, "published_psnr_y": 4, "published_ssim_y": 6,
-    "difference_db": 4, "p50_ms": 3, "p90_ms": 3, "iqr_ms": 3, "ms_per_mp": 3, "size_kib": 1, "peak_memory_mb": 1,
+    "difference_db": 4, "ms_per_mp": 3, "p50_ms": 3, "p50_low_ms": 3, "p50_high_ms": 3, "infer_p50_ms": 3,
+    "infer_p50_low_ms": 3, "infer_p50_high_ms": 3, "p90_ms": 3, "iqr_ms": 3, "size_kib": 1, "peak_memory_mb": 1,
 }  # fmt: skip
 LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "–": "--", "−": "$-$",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "–": "--", "−": "$-$", "±": r"$\pm$",
 })  # fmt: skip
 
 
@@ -79,9 +80,17 @@ def _all_rows(table: pd.DataFrame) -> pd.DataFrame:
     figures = published.compare(table).drop_duplicates(key)[[*key, "published_psnr_y", "published_ssim_y", "source"]]
     rows = table.merge(figures.rename(columns={"source": "published_source"}), how="left", on=key)
     rows["difference_db"] = rows["psnr_y"] - rows["published_psnr_y"]
+    for name in tables.SETTLED:
+        rows[name] = rows[name].where(rows["p50_ms"].notna())  # bicubic is not timed
     measured = [column.name for column in tables.COLUMNS if column.name not in ("lr_size", "faster")]
-    after_p90 = measured.index("p90_ms") + 1
-    measured[after_p90:after_p90] = ["iqr_ms", "lr_height", "lr_width", "threads"]
+    for column, following in (
+        ("p50_ms", ["p50_low_ms", "p50_high_ms", "settled"]),
+        ("infer_p50_ms", ["infer_p50_low_ms", "infer_p50_high_ms", "infer_settled"]),
+        ("p90_ms", ["iqr_ms"]),
+        ("runs", ["lr_height", "lr_width", "threads"]),
+    ):
+        after = measured.index(column) + 1
+        measured[after:after] = following
     added = ["published_psnr_y", "published_ssim_y", "difference_db", "published_source"]
-    counts = ["scale", "lr_height", "lr_width", "threads", "mult_adds", "params"]
+    counts = ["scale", "runs", "lr_height", "lr_width", "threads", "mult_adds", "params"]
     return rows[[*measured, *added]].round(CSV_DECIMALS).astype(dict.fromkeys(counts, "Int64"))

@@ -3,6 +3,9 @@
 Also compares the image that each file gives on this machine with the one that its net gave in torch at export.
 """
 
+import tempfile
+from pathlib import Path
+
 from pipeline_src import command, config, paths, tracking
 from pipeline_src.files import whole_folder, write_json
 
@@ -17,6 +20,7 @@ def benchmark(system: str) -> None:
     import pandas as pd
 
     from pipeline_src.benchmarking import costs, machine, quality, tables
+    from pipeline_src.benchmarking.images import EvaluationImages
     from pipeline_src.benchmarking.latency import pin
     from pipeline_src.benchmarking.learned_lr import LearnedLR, write_comparison
     from pipeline_src.deployment import cards
@@ -36,14 +40,16 @@ def benchmark(system: str) -> None:
     with (
         tracking.stage_run("benchmark", system, {"sets": list(sets), **spec.model_dump()}) as run,
         whole_folder(paths.results("benchmark", system)) as out,
+        tempfile.TemporaryDirectory() as scratch,
     ):
         weights, main_folder = paths.downscaler(system) / "weights.safetensors", tables.net_folder(out, main_net)
         learned_lr = LearnedLR(weights, spec.threads) if weights.exists() else None
-        evaluator = quality.Evaluator(sets, spec.threads, learned_lr)
+        evaluation = EvaluationImages(sets, spec.threads, Path(scratch))
+        evaluator = quality.Evaluator(evaluation, spec.threads, learned_lr)
         crops = quality.Crops(main_folder / "crops", spec.crops, spec.crop_size)
         images, agreements = quality.measure_files(files, evaluator, main_net, crops)
         if learned_lr:
-            write_comparison(learned_lr, main_files, sets, spec.threads, out)
+            write_comparison(learned_lr, main_files, evaluation, spec.threads, out)
         table = tables.combine(images, file_costs, agreements, exported, list(sets))
         tables.write(out, files, images, table)
         for net in {card.system for card in files.values()}:

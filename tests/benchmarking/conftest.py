@@ -7,6 +7,7 @@ from exported import SIZE, export
 from shared import photograph
 
 from pipeline_src import config
+from pipeline_src.benchmarking.images import EvaluationImages
 from pipeline_src.deployment import cards
 from pipeline_src.deployment.cards import Card
 from pipeline_src.imaging.images import write_png
@@ -32,8 +33,14 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
 
 
 @pytest.fixture
+def evaluation(sets: dict[str, list[Path]], tmp_path_factory: pytest.TempPathFactory) -> EvaluationImages:
+    """Return the sets as a stage measures them."""
+    return EvaluationImages(sets, 1, tmp_path_factory.mktemp("pixels"))
+
+
+@pytest.fixture
 def spec() -> config.Benchmark:
     """Return the settings of a short measurement."""
     return config.Benchmark(
-        threads=1, sweep=[1, 2], warmup=1, runs=1, min_seconds=0, max_seconds=0.5, crops=1, crop_size=16
+        threads=1, sweep=[1, 2], warmup=1, runs=1, interval=9, min_seconds=0, max_seconds=0.5, crops=1, crop_size=16
     )

@@ -11,6 +11,7 @@ import torch
 
 from pipeline_src import downscaling
 from pipeline_src.benchmarking import learned_lr
+from pipeline_src.benchmarking.images import EvaluationImages
 from pipeline_src.benchmarking.learned_lr import LearnedLR, write_comparison
 from pipeline_src.imaging.images import read_image
 from pipeline_src.imaging.imresize import imresize
@@ -50,7 +51,7 @@ def test_an_image_is_downscaled_once_and_cached(weights: Path, sets: Sets, monke
 
 
 def test_the_images_are_written_and_compared_with_bicubic_lr(
-    weights: Path, sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: Path, sets: Sets, evaluation: EvaluationImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bicubic upscaling replaces the net, so that the quality after JPEG is known for bicubic LR."""
     monkeypatch.setattr(learned_lr.runtimes, "load", lambda file, threads: lambda lr: imresize(lr, 2))
@@ -60,7 +61,7 @@ def test_the_images_are_written_and_compared_with_bicubic_lr(
         for form in ("onnx", "tflite")
     }
     images = LearnedLR(weights, threads=1)
-    write_comparison(images, files, sets, threads=1, folder=tmp_path)
+    write_comparison(images, files, evaluation, threads=1, folder=tmp_path)
 
     lr_table, jpeg_table = (pd.read_csv(tmp_path / name) for name in ("lr.csv", "jpeg.csv"))
     assert list(lr_table) == [

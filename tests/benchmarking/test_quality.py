@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline_src.benchmarking.images import EvaluationImages
 from pipeline_src.benchmarking.keys import FileKey
 from pipeline_src.benchmarking.quality import Crops, Evaluator, measure_files
 from pipeline_src.deployment import runtimes
@@ -23,7 +24,7 @@ Sets = dict[str, list[Path]]
 
 
 def test_there_is_one_row_per_upscaler_and_image_and_each_file_is_opened_once(
-    exported: Files, sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported: Files, sets: Sets, evaluation: EvaluationImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = Counter[Path]()
 
@@ -33,7 +34,7 @@ def test_there_is_one_row_per_upscaler_and_image_and_each_file_is_opened_once(
 
     monkeypatch.setattr(runtimes, "load", counting_load)
     crops = Crops(tmp_path / "crops", images=1, side=8)
-    images, agreements = measure_files(exported, Evaluator(sets, threads=1), "small", crops)
+    images, agreements = measure_files(exported, Evaluator(evaluation, threads=1), "small", crops)
     assert opened == dict.fromkeys(exported, 1), "a file is opened once, for quality and agreement together"
 
     keys = [FileKey("small", "bicubic", "", 3), *(FileKey.of(card) for card in exported.values() if not card.size)]
@@ -61,9 +62,11 @@ def assert_crops(folder: Path, sets: Sets) -> None:
     )
 
 
-def test_quality_is_measured_on_the_images_that_the_file_gives(exported: Files, sets: Sets) -> None:
+def test_quality_is_measured_on_the_images_that_the_file_gives(
+    exported: Files, sets: Sets, evaluation: EvaluationImages
+) -> None:
     file, card = next((file, card) for file, card in exported.items() if file.name == "ptq_x3.onnx")
-    runner, evaluator = runtimes.load(file, 1), Evaluator(sets, threads=1)
+    runner, evaluator = runtimes.load(file, 1), Evaluator(evaluation, threads=1)
     rows = list(evaluator.file_rows(FileKey.of(card), runner, None))
     for row, path in zip(rows, (path for files in sets.values() for path in files), strict=True):
         hr = read_image(path)
@@ -76,7 +79,7 @@ def test_quality_is_measured_on_the_images_that_the_file_gives(exported: Files, 
     assert bicubic[2]["psnr_y"] == quality(hr, imresize(imresize(hr, 1 / 3), 3), 3).psnr_y
 
 
-def test_nets_upscale_learned_lr_and_bicubic_upscales_bicubic_lr(exported: Files, sets: Sets) -> None:
+def test_nets_upscale_learned_lr_and_bicubic_upscales_bicubic_lr(exported: Files, evaluation: EvaluationImages) -> None:
     class Black:
         """LR images without any content."""
 
@@ -84,7 +87,7 @@ def test_nets_upscale_learned_lr_and_bicubic_upscales_bicubic_lr(exported: Files
             return np.zeros_like(image.lr)
 
     card = next(card for card in exported.values() if not card.size)
-    learned, protocol = Evaluator(sets, 1, Black()), Evaluator(sets, 1)  # type: ignore[arg-type]
+    learned, protocol = Evaluator(evaluation, 1, Black()), Evaluator(evaluation, 1)  # type: ignore[arg-type]
     inputs: list[np.ndarray] = []
 
     def runner(lr: np.ndarray) -> np.ndarray:
@@ -98,6 +101,7 @@ def test_nets_upscale_learned_lr_and_bicubic_upscales_bicubic_lr(exported: Files
 
 
 def test_the_error_for_a_flat_image_names_it(tmp_path: Path) -> None:
-    write_png(tmp_path / "wall.png", np.full((48, 48, 3), 200, np.uint8))
+    wall = tmp_path / "wall.png"
+    write_png(wall, np.full((48, 48, 3), 200, np.uint8))
     with pytest.raises(UserError, match=r"wall\.png is flat, so that even bicubic reproduces it exactly; remove it"):
-        list(Evaluator({"set": [tmp_path / "wall.png"]}, 1).bicubic_rows("small", 3, None))
+        list(Evaluator(EvaluationImages({"set": [wall]}, 1, tmp_path), 1).bicubic_rows("small", 3, None))

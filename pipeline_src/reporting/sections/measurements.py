@@ -34,10 +34,12 @@ def build(data: ReportData) -> Section:
         "For each variant the table shows the TFLite file. “Faster still” names another runtime's file of the same "
         "net that takes less time and is at most {} dB worse; “every runtime” shows all files. p50 and p90 are the "
         "median and the 90th percentile of the latency from uint8 image to uint8 image, at the LR size in the column "
-        "“LR timed”. Slow systems may be timed at a smaller size, so compare different systems by the p50 per output "
-        "megapixel. PSNR Y and SSIM Y are defined in <code>docs/protocol.md</code>. “Levels off” is the largest "
-        "difference from the image at export, in 8-bit levels. Mult-Adds are for a 1280×720 output. All rows are in "
-        "<code>table.csv</code>.{}"
+        "“LR timed”; the runtime's own call is a part of it. ± is the distance from a median to the farther end of its "
+        "95 % confidence interval. A figure with its number of runs in brackets has not settled: it rests on too few "
+        "calls, or its interval is still too wide, and is compared with no other. Slow systems may be timed at a "
+        "smaller size, so compare different systems by the p50 per output megapixel. PSNR Y and SSIM Y are defined in "
+        "<code>docs/protocol.md</code>. “Levels off” is the largest difference from the image at export, in 8-bit "
+        "levels. Mult-Adds are for a 1280×720 output. All rows are in <code>table.csv</code>.{}"
     ).format(tables.WORSE, caveat(data))
     return Section("table", "All measurements", "Table", [*blocks, Text(note, "note")])
 

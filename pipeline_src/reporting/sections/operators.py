@@ -10,9 +10,13 @@ from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.drawing import Theme, drawing, save
 from pipeline_src.reporting.section import Block, Figure, Figures, Section, Text, table
 from pipeline_src.reporting.tables import RUNTIMES, Column
+from pipeline_src.reporting.timing import precisions
 
 KINDS = [(runtime, precision) for runtime in ("tflite", "openvino") for precision in ("float32", "int8")]
-COLUMNS = (Column("operator", "Operator"), *(Column(f"{r} {p}", f"{RUNTIMES[r]} {p} (ms)", "{:.2f}") for r, p in KINDS))
+COLUMNS = (
+    Column("operator", "Operator"),
+    *(Column(f"{r} {p}", f"{RUNTIMES[r]} {p} (ms)", "{:.2f}", f"{r} {p} note") for r, p in KINDS),
+)
 
 
 def build(data: ReportData) -> Section:
@@ -23,7 +27,8 @@ def build(data: ReportData) -> Section:
         f"Each operator that a net may consist of, alone in a file, on tensors of {setup['channels']} channels and "
         f"{setup['width']}×{setup['height']} pixels, with {setup['threads']} threads. Operators that upscale produce "
         "an RGB image at ×3. Two operators in one net may cost less than their sum, because runtimes fuse operators: "
-        "a ReLU, for example, with the convolution before it."
+        "a ReLU, for example, with the convolution before it. ± is the distance from the median to the farther end of "
+        "its 95 % confidence interval; a latency with its number of runs in brackets has not settled."
     )
     figure = Figure("operators", "operators", describe(rows), lambda path, theme: draw(rows, path, theme))
     blocks: list[Block] = [Text(intro), table("Latency of single operators", COLUMNS, rows), Figures([figure])]
@@ -33,7 +38,8 @@ def build(data: ReportData) -> Section:
 def read(path: Path) -> pd.DataFrame:
     """Return a row per operator, with the p50 in ms per ``<runtime> <precision>``, NaN where it cannot run.
 
-    The columns ``channels``, ``height``, ``width`` and ``threads`` say how it was measured.
+    ``<runtime> <precision> note`` is how precise it is. The columns ``channels``, ``height``, ``width`` and ``threads``
+    say how it was measured.
 
     Raises:
         UserError: if the file is missing.
@@ -44,11 +50,15 @@ def read(path: Path) -> pd.DataFrame:
         raise UserError(
             f"{path} does not exist; run `python -m pipeline_src.stages.operators`, or `dvc repro`"
         ) from None
-    rows["kind"] = rows["runtime"] + " " + rows["precision"]
+    kinds = rows["runtime"] + " " + rows["precision"]
+    rows["settled"] = rows["settled"].eq(True)
+    rows["note"] = precisions(rows)
     key = ["operator", "channels", "height", "width", "threads"]
-    latencies = rows.set_index([*key, "kind"])["p50_ms"].unstack("kind").reindex(columns=[c.name for c in COLUMNS[1:]])
-    order = list(dict.fromkeys(rows["operator"]))
-    return latencies.reset_index().sort_values("operator", key=lambda names: names.map(order.index), ignore_index=True)
+    operators = rows[key].drop_duplicates(ignore_index=True)
+    for column in COLUMNS[1:]:
+        latencies = operators.merge(rows[kinds == column.name], how="left", on=key)
+        operators[column.name], operators[column.note] = latencies["p50_ms"], latencies["note"].fillna("")
+    return operators
 
 
 def draw(rows: pd.DataFrame, path: Path, theme: Theme) -> Path:

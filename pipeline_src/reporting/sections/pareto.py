@@ -11,6 +11,7 @@ from pipeline_src.reporting.labels import place_labels
 from pipeline_src.reporting.section import Block, Section, Text, figure_per_set
 from pipeline_src.reporting.sections.downscaling import caveat
 from pipeline_src.reporting.tables import COLUMNS, RUNTIMES, exported, line
+from pipeline_src.reporting.timing import settled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +30,7 @@ def build(data: ReportData) -> Section:
         "the left of it is the file to deploy. Points below the dashed line are worse than bicubic. Large markers "
         "are the fastest file of each net; small markers, drawn when there are few systems, are its files for other "
         "runtimes. A dotted line joins the variants of one system. Latency is per megapixel of output, because "
-        "systems are timed at different image sizes."
+        "systems are timed at different image sizes. Files whose latency has not settled are left out."
     )
     blocks: list[Block] = [Text(f"{intro}{caveat(data)}"), figure_per_set("pareto", data.table, draw, describe)]
     return Section("pareto", "Quality and latency", "Quality and latency", blocks)
@@ -66,7 +67,7 @@ def describe(table: pd.DataFrame) -> str:
     """Return the alt text of the figure; ``table`` is of one set."""
     parts = []
     for scale, rows in table.groupby("scale"):
-        front = pareto_front(exported(rows[rows["p50_ms"].notna()]))
+        front = pareto_front(exported(settled(rows)))
         points = [
             " ".join(line(row, COLUMNS[:3])) + f", {row['ms_per_mp']:.1f} ms and {row['psnr_y']:.2f} dB"
             for _, row in front.iterrows()
@@ -82,7 +83,7 @@ def draw_panel(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> "list[Annotati
     Returns:
         The labels of the systems, which :func:`place_labels` moves once the panels have their final size.
     """
-    points = exported(_timed(rows))
+    points = exported(settled(rows))
     _draw_bicubic(axes, rows.loc[rows["variant"] == "bicubic", "psnr_y"].iloc[0], points, theme)
     front = pareto_front(points)
     axes.step(front["ms_per_mp"], front["psnr_y"], where="post", color=theme.ink, linewidth=1.2, alpha=0.55, zorder=2)
@@ -133,10 +134,6 @@ def _draw_systems(axes: "Axes", fastest: pd.DataFrame, theme: Theme) -> "list[An
     return labels
 
 
-def _timed(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["ms_per_mp"].notna()]
-
-
 def _drawn(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the fastest file of each net, and the other files if ``points`` are of few systems."""
     ordered = points.sort_values("ms_per_mp", kind="stable")
@@ -157,7 +154,7 @@ def _plain_log_ticks(axes: "Axes", ratio: float) -> None:
 
 def draw_legend(figure: "FigureBase", table: pd.DataFrame, theme: Theme) -> None:
     """Explain the colours (variants), the shapes (runtimes) and the line (Pareto front)."""
-    points = pd.concat([files for _, rows in table.groupby("scale") for files in _drawn(exported(_timed(rows)))])
+    points = pd.concat([files for _, rows in table.groupby("scale") for files in _drawn(exported(settled(rows)))])
     runtimes = [runtime for runtime in MARKERS if runtime in set(points["runtime"])]
     shapes = [dot(theme.ink, MARKERS[runtime], RUNTIMES[runtime]) for runtime in runtimes]
     front = dot(theme.ink, "", "Pareto front")

@@ -62,7 +62,7 @@ def compare(table: pd.DataFrame, prune: Mapping[str, Prune]) -> pd.DataFrame:
     Returns:
         Rows of ``table`` with ``unpruned`` (the system), ``how``, ``sparsity`` (0 for the unpruned net),
         ``over_unpruned_db`` (PSNR Y over that of the unpruned net) and ``times_faster`` (p50 of the unpruned net over
-        that of the pruned one).
+        that of the pruned one, if both have settled).
     """
     specs = {f"{system}/{name}": spec for system, section in prune.items() for name, spec in section.nets.items()}
     rows = deployed(table)
@@ -71,10 +71,11 @@ def compare(table: pd.DataFrame, prune: Mapping[str, Prune]) -> pd.DataFrame:
     rows["sparsity"] = [specs[net].sparsity if net in specs else 0.0 for net in rows["system"]]
     rows["how"] = [_how(specs[net]) if net in specs else "" for net in rows["system"]]
     key = ["unpruned", "scale", "set"]
-    unpruned = rows.loc[rows["sparsity"] == 0, [*key, "psnr_y", "p50_ms"]]
+    rows["settled_ms"] = rows["p50_ms"].where(rows["settled"])
+    unpruned = rows.loc[rows["sparsity"] == 0, [*key, "psnr_y", "settled_ms"]]
     reference = rows[key].merge(unpruned, how="left").set_index(rows.index)
     rows["over_unpruned_db"] = (rows["psnr_y"] - reference["psnr_y"]).where(rows["sparsity"] > 0)
-    rows["times_faster"] = (reference["p50_ms"] / rows["p50_ms"]).where(rows["sparsity"] > 0)
+    rows["times_faster"] = (reference["settled_ms"] / rows["settled_ms"]).where(rows["sparsity"] > 0)
     order = {"unpruned": list(dict.fromkeys(rows["unpruned"])), "set": list(dict.fromkeys(table["set"]))}
     return rows.sort_values(
         [*key, "sparsity"], key=lambda column: rank(column, order), kind="stable", ignore_index=True

@@ -47,8 +47,8 @@ def build(data: ReportData) -> Section | None:
         "were then measured. For comparison, a random search measured the same number of subnets. Hypervolume is the "
         "area that a Pareto front dominates, with a value for each seed. Kendall's τ is the rank correlation between "
         "predicted and measured quality of subnets that the predictor was not trained on. The error of the latency "
-        "table is the median over complete subnets whose own latency has settled. The extracted subnets were fine-tuned, quantised and exported, "
-        "and appear in all other tables and figures of this page."
+        "table is the median over complete subnets whose own latency has settled. The extracted subnets were "
+        "fine-tuned, quantised and exported, and appear in all other tables and figures of this page."
     )
     listed = pareto_and_extracted(subnets)
     blocks: list[Block] = [
@@ -124,7 +124,7 @@ def _summary(system: str, scale: int, rows: pd.DataFrame, metrics: dict[str, Any
         "measured": len(rows),
         "tau": ", ".join(f"{tau:.2f}" for tau in metrics[f"kendall_tau_x{scale}"]),
         "gained": ", ".join(gained),
-        "latency": ", ".join(errors) or "not checked",
+        "latency": ", ".join(errors) or "not checked here",
         "seconds": metrics[f"seconds_a_subnet_x{scale}"],
     }
 

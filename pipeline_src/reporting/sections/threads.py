@@ -8,8 +8,10 @@ from pipeline_src import paths
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.section import Block, Section, Text, table
 from pipeline_src.reporting.tables import NAMED, Column
+from pipeline_src.reporting.timing import precisions
 
 KEY = ["system", "variant", "runtime", "scale"]
+TIMED = ["runs", "p50_ms", "p50_low_ms", "p50_high_ms", "settled"]
 
 
 def build(data: ReportData) -> Section | None:
@@ -28,20 +30,28 @@ def build(data: ReportData) -> Section | None:
 def read(folder: Path, systems: list[str]) -> pd.DataFrame:
     """Return the p50 in ms of each file, with a column per number of threads; empty if there was no sweep.
 
-    ``times`` is the p50 with the fewest threads over that with the most.
+    ``<threads> note`` is how precise it is, and ``times`` the p50 with the fewest threads over that with the most, if
+    both have settled.
     """
     files = [folder / system / "threads.csv" for system in systems]
     sweeps = [pd.read_csv(path) for path in files if path.exists()]
-    rows = pd.concat([rows for rows in sweeps if len(rows)] or [pd.DataFrame(columns=[*KEY, "threads", "p50_ms"])])
-    latencies = rows.pivot_table(index=KEY, columns="threads", values="p50_ms", sort=False)
-    counts = sorted(latencies.columns)
-    latencies["times"] = latencies[counts[0]] / latencies[counts[-1]] if counts else pd.Series(dtype=float)
-    latencies.columns = pd.Index([str(name) for name in latencies.columns])
-    return latencies.reset_index()
+    rows = pd.concat([rows for rows in sweeps if len(rows)] or [pd.DataFrame(columns=[*KEY, "threads", *TIMED])])
+    counts = sorted(rows["threads"].unique())
+    files = rows[KEY].drop_duplicates(ignore_index=True)
+    settled_ms = {}
+    for count in counts:
+        timed = files.merge(rows[rows["threads"] == count], how="left", on=KEY)
+        files[str(count)], files[f"{count} note"] = timed["p50_ms"], precisions(timed)
+        settled_ms[count] = timed["p50_ms"].where(timed["settled"].eq(True))
+    files["times"] = settled_ms[counts[0]] / settled_ms[counts[-1]] if counts else pd.Series(dtype=float)
+    return files
 
 
 def columns(rows: pd.DataFrame) -> list[Column]:
     """Return the columns of the table for rows of :func:`read`."""
-    counts = [name for name in rows.columns if name not in (*KEY, "times")]
-    times = [Column(name, f"p50, {name} thread{'s' if name != '1' else ''} (ms)", "{:.1f}") for name in counts]
+    counts = [name for name in rows.columns if name.isdigit()]
+    times = [
+        Column(name, f"p50, {name} thread{'s' if name != '1' else ''} (ms)", "{:.1f}", f"{name} note")
+        for name in counts
+    ]
     return [*(NAMED[name] for name in KEY), *times, Column("times", "Times faster", "{:.2f}")]

@@ -7,7 +7,8 @@ from markupsafe import Markup
 
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.section import Block, Finding, Findings, Heading, Section, Text
-from pipeline_src.reporting.tables import RUNTIMES, VARIANTS, deployed, disagreeing
+from pipeline_src.reporting.tables import COLUMNS, RUNTIMES, VARIANTS, deployed, disagreeing, line
+from pipeline_src.reporting.timing import settled
 
 NAMED = 4  # nets that a sentence names before it counts the others
 
@@ -27,7 +28,8 @@ def build(data: ReportData) -> Section:
             fastest,
             Markup(
                 "The table below shows what int8 loses in quality. The answer depends on the CPU: on one without VNNI, "
-                "int8 TFLite is slower than float (<code>docs/deployment.md</code>)."
+                "int8 TFLite is slower than float (<code>docs/deployment.md</code>). Files whose confidence intervals "
+                "overlap share the first place."
             ),
         ),
         (
@@ -39,8 +41,8 @@ def build(data: ReportData) -> Section:
         (
             "Is int8 faster than fp32?",
             speed,
-            f"{timed(data.table)} A difference counts only if the interquartile ranges of the two timings do not "
-            "overlap.",
+            f"{timed(data.table)} A difference counts only if the 95 % confidence intervals of the two medians do not "
+            f"overlap.{left_out(data.table)}",
         ),
     ]
     blocks: list[Block] = []
@@ -112,9 +114,8 @@ def _behind(variant: str, lost: pd.DataFrame, cases: int) -> str:
 def speed(table: pd.DataFrame) -> list[Finding]:
     """Compare, per runtime and int8 variant, the p50 of each file with fp32 of the same system, scale and runtime.
 
-    A difference is claimed only if the interquartile ranges of the two certainly do not overlap. The tables hold the
-    median and the width of each range, but not where in its range the median lies. If the medians differ by more than
-    the sum of both widths, the ranges do not overlap in any case.
+    A difference is claimed only if the 95 % confidence intervals of the two medians do not overlap. Latencies that have
+    not settled are compared with none.
     """
     findings = []
     for (runtime, variant), rows in _against_fp32(table).groupby(["runtime", "variant"], sort=False):
@@ -129,7 +130,7 @@ def speed(table: pd.DataFrame) -> list[Finding]:
             reasons = (
                 [f"it takes {_extremes(slower.assign(times=1 / slower['times']), ' as long')}"] if len(slower) else []
             )
-            reasons += [f"the difference is within the spread of the timings ({_nets(level)})"] if len(level) else []
+            reasons += [f"the confidence intervals overlap ({_nets(level)})"] if len(level) else []
             findings.append(Finding(False, f"{subject} not faster than fp32{count}: {_listed(reasons)}."))
     return findings
 
@@ -137,19 +138,29 @@ def speed(table: pd.DataFrame) -> list[Finding]:
 def fastest(table: pd.DataFrame) -> list[Finding]:
     """Count the nets whose fastest file on the measuring machine has each precision and runtime.
 
-    Leaves out files that give another image than at export. Ignores quality: int8 may lose some.
+    Files that no other of the net is faster than (:func:`is_faster`) share the place. Leaves out files that give another
+    image than at export, and latencies that have not settled. Ignores quality: int8 may lose some.
     """
     rows = _timings(table[table["disagrees"] == ""])
     if rows.empty:
         return []
-    best = rows.loc[rows.groupby(["system", "scale"], sort=False)["p50_ms"].idxmin()]
-    precision = best["variant"].eq("fp32").map({True: "float", False: "int8"})
-    groups = sorted(best.groupby([precision, "runtime"], sort=False), key=lambda group: -len(group[1]))
-    parts = [
-        f"{kind} in {RUNTIMES.get(str(runtime), runtime)} for {len(nets)} of {len(best)} nets ({_nets(nets)})"
-        for (kind, runtime), nets in groups
+    precision = rows["variant"].eq("fp32").map({True: "float", False: "int8"})
+    rows["kind"] = [
+        f"{kind} in {RUNTIMES.get(name, name)}" for kind, name in zip(precision, rows["runtime"], strict=True)
     ]
+    best = pd.DataFrame([_fastest_of_net(files) for _, files in rows.groupby(["system", "scale"], sort=False)])
+    groups = sorted(best.groupby("kinds", sort=False), key=lambda group: -len(group[1]))
+    parts = [f"{kinds} for {len(nets)} of {len(best)} nets ({_nets(nets)})" for kinds, nets in groups]
     return [Finding(True, f"The fastest file is {_listed(parts)}.")]
+
+
+def _fastest_of_net(files: pd.DataFrame) -> pd.Series:
+    """Return the row of the lowest p50, with ``kinds``: what it is, and other kinds that are not certainly slower."""
+    best = files.loc[files["p50_ms"].idxmin()]
+    level = files[~(files["p50_low_ms"] > best["p50_high_ms"])].sort_values("p50_ms", kind="stable")
+    first, *others = dict.fromkeys(level["kind"])
+    best["kinds"] = " or ".join([first, *sorted(others)])
+    return best
 
 
 def agreement(table: pd.DataFrame) -> list[Finding]:
@@ -188,18 +199,37 @@ def _against_fp32(table: pd.DataFrame) -> pd.DataFrame:
     """Return the timings of the int8 variants, with ``times`` (p50 of fp32 over theirs) and ``apart`` (see speed)."""
     rows = _timings(table)
     key = ["system", "scale", "runtime"]
-    fp32 = rows.loc[rows["variant"] == "fp32", [*key, "p50_ms", "iqr_ms"]]
+    fp32 = rows.loc[rows["variant"] == "fp32", [*key, "p50_ms", "p50_low_ms", "p50_high_ms"]]
     both = rows[rows["variant"] != "fp32"].merge(fp32, on=key, suffixes=("", "_fp32"))
     both["times"] = both["p50_ms_fp32"] / both["p50_ms"]
-    both["apart"] = (both["p50_ms"] - both["p50_ms_fp32"]).abs() > both["iqr_ms"] + both["iqr_ms_fp32"]
+    both["apart"] = (both["p50_high_ms"] < both["p50_low_ms_fp32"]) | (both["p50_low_ms"] > both["p50_high_ms_fp32"])
     order = {name: index for index, name in enumerate([*RUNTIMES, *VARIANTS])}
     return both.sort_values(["runtime", "variant"], key=lambda names: names.map(order), kind="stable")
 
 
 def _timings(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per exported file, because its timing does not depend on the set."""
+    """Return one row per exported file whose latency has settled, because its timing does not depend on the set."""
+    return settled(_files(table))
+
+
+def _files(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per exported file that was timed."""
     files = table[table["p50_ms"].notna() & ~table["runtime"].isin(["", "torch"])]
     return files.drop_duplicates(["system", "variant", "runtime", "scale"])
+
+
+def left_out(table: pd.DataFrame) -> str:
+    """Return a sentence, with a space before it, on the files whose latency has not settled; empty if all have."""
+    files = _files(table)
+    unsettled = files.drop(settled(files).index)
+    if unsettled.empty:
+        return ""
+    names = [f"{_net(row)} {' '.join(line(row, COLUMNS[1:3]))}" for _, row in unsettled.iterrows()]
+    shown = names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"]
+    return (
+        f" {len(unsettled)} of {len(files)} files take part in no comparison, because their latency has not settled "
+        f"({_listed(shown)}): it rests on fewer than 30 calls, or its interval was still too wide at the limit of time."
+    )
 
 
 def timed(table: pd.DataFrame) -> str:
