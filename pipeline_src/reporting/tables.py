@@ -85,7 +85,8 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
     * ``p50_note``, ``infer_p50_note``, ``ms_per_mp_note``, ``p90_note``: how precise the figure is
       (:func:`~pipeline_src.reporting.timing.precision`)
     * ``faster``: the fastest other runtime's file of the same net, with its p50, if it is faster than this file
-      (:func:`~pipeline_src.reporting.timing.is_faster`), loses no more than ``WORSE`` dB against it, and gives the same image as at export
+      (:func:`~pipeline_src.reporting.timing.is_faster`), loses no more than ``WORSE`` dB against it, and gives the same
+      image as at export
     * ``disagrees``: a sentence if the file gives another image than at export, else empty
     * ``size_kib``: the size of the file
 

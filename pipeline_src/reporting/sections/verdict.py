@@ -138,16 +138,14 @@ def speed(table: pd.DataFrame) -> list[Finding]:
 def fastest(table: pd.DataFrame) -> list[Finding]:
     """Count the nets whose fastest file on the measuring machine has each precision and runtime.
 
-    Files that no other of the net is faster than (:func:`is_faster`) share the place. Leaves out files that give another
+    Files whose confidence intervals overlap that of the lowest p50 share the place. Leaves out files that give another
     image than at export, and latencies that have not settled. Ignores quality: int8 may lose some.
     """
     rows = _timings(table[table["disagrees"] == ""])
     if rows.empty:
         return []
-    precision = rows["variant"].eq("fp32").map({True: "float", False: "int8"})
-    rows["kind"] = [
-        f"{kind} in {RUNTIMES.get(name, name)}" for kind, name in zip(precision, rows["runtime"], strict=True)
-    ]
+    precision = rows["variant"].eq("fp32").map({True: "float in ", False: "int8 in "})
+    rows = rows.assign(kind=precision + rows["runtime"].map(lambda runtime: RUNTIMES.get(runtime, runtime)))
     best = pd.DataFrame([_fastest_of_net(files) for _, files in rows.groupby(["system", "scale"], sort=False)])
     groups = sorted(best.groupby("kinds", sort=False), key=lambda group: -len(group[1]))
     parts = [f"{kinds} for {len(nets)} of {len(best)} nets ({_nets(nets)})" for kinds, nets in groups]
@@ -156,8 +154,8 @@ def fastest(table: pd.DataFrame) -> list[Finding]:
 
 def _fastest_of_net(files: pd.DataFrame) -> pd.Series:
     """Return the row of the lowest p50, with ``kinds``: what it is, and other kinds that are not certainly slower."""
-    best = files.loc[files["p50_ms"].idxmin()]
-    level = files[~(files["p50_low_ms"] > best["p50_high_ms"])].sort_values("p50_ms", kind="stable")
+    best = files.loc[files["p50_ms"].idxmin()].copy()
+    level = files[files["p50_low_ms"] <= best["p50_high_ms"]].sort_values("p50_ms", kind="stable")
     first, *others = dict.fromkeys(level["kind"])
     best["kinds"] = " or ".join([first, *sorted(others)])
     return best
