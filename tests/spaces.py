@@ -33,7 +33,15 @@ ROWS = pd.DataFrame(
 
 def latency_spec(**changes: Any) -> LatencyTable:
     """Return the settings of a latency table that takes seconds to measure, with some of them changed."""
-    settings = {"size": [24, 32], "runtimes": ["tflite"], "precisions": ["int8"], "threads": 1, "warmup": 1, "runs": 2}
+    settings = {
+        "size": [24, 32],
+        "runtimes": ["tflite"],
+        "precisions": ["int8"],
+        "threads": 1,
+        "warmup": 1,
+        "runs": 2,
+        "interval": 9,
+    }
     return LatencyTable.model_validate(settings | {"max_seconds": 0.2, "check": 1} | changes)
 
 

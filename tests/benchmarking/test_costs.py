@@ -35,6 +35,9 @@ def test_there_is_one_row_per_format_for_its_file_of_fixed_size_if_it_has_one(
         assert (row["lr_height"], row["lr_width"], row["threads"]) == (*SIZE, 1)
         assert row["runs"] >= 1
         assert 0 < row["infer_p50_ms"] <= row["p50_ms"] <= row["p90_ms"]
+        assert 0 < row["p50_low_ms"] <= row["p50_ms"] <= row["p50_high_ms"]
+        assert 0 < row["infer_p50_low_ms"] <= row["infer_p50_ms"] <= row["infer_p50_high_ms"]
+        assert row["settled"] is (row["runs"] >= 30)
         assert row["peak_memory_mb"] > 0
         assert (row["params"], row["mult_adds"]) == (1, 1)  # of the cards
         parts = [folder / row["file"], *folder.glob(row["file"].replace(".xml", ".bin"))]

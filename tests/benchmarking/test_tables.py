@@ -27,7 +27,12 @@ IMAGES: list[Row] = [
     for key, psnrs in ((BICUBIC, (30.0, 32.0)), (LARGE, (33.0, 35.0)), (SMALL, (31.0, 34.0)))
     for image, psnr in zip("ab", psnrs, strict=True)
 ]
-COSTS = pd.DataFrame([LARGE.columns() | {"p50_ms": 8.0}, SMALL.columns() | {"p50_ms": 4.0}])
+COSTS = pd.DataFrame(
+    [
+        LARGE.columns() | {"runs": 30, "p50_ms": 8.0, "settled": True},
+        SMALL.columns() | {"runs": 3, "p50_ms": 4.0, "settled": False},
+    ]
+)
 AGREEMENTS: list[Row] = [key.columns() | {"disagrees": ""} for key in (LARGE, SMALL)]
 
 
@@ -45,7 +50,7 @@ def test_combine_returns_a_row_per_upscaler_and_set_with_means_costs_and_agreeme
     assert rows[BROKEN]["fails"] == "the compiler crashed"
     assert pd.isna(rows[BROKEN]["psnr_y"])
     assert list(table().columns) == [
-        *KEY_COLUMNS, "set", "images", *tables.QUALITY_COLUMNS, "p50_ms", "disagrees", "fails"
+        *KEY_COLUMNS, "set", "images", *tables.QUALITY_COLUMNS, "runs", "p50_ms", "settled", "disagrees", "fails"
     ]  # fmt: skip
 
 
@@ -63,9 +68,10 @@ def test_tracked_metrics_are_named_by_net_variant_format_scale_and_set() -> None
     assert tables.tracked_metrics(table()) == {
         "fp32_onnx_x2_Set5_psnr_y": 34.0,
         "fp32_onnx_x2_p50_ms": 8.0,
+        "fp32_onnx_x2_runs": 30,
         "half_fp32_onnx_x2_Set5_psnr_y": 32.5,
-        "half_fp32_onnx_x2_p50_ms": 4.0,
-    }
+        "half_fp32_onnx_x2_runs": 3,
+    }, "a latency that has not settled is none"
 
 
 def test_the_main_net_is_the_system_or_its_first_subnet() -> None:

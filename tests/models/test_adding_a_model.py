@@ -52,7 +52,8 @@ def folder(workspace: Make, train_h5: Path) -> Path:
         | {
             "quantize": {"calibration_images": 2, "calibration_crop": 32},
             "benchmark": {
-                "threads": 1, "sweep": [1], "warmup": 1, "runs": 2, "min_seconds": 0, "crops": 1, "crop_size": 16,
+                "threads": 1, "sweep": [1], "warmup": 1, "runs": 2, "interval": 9, "min_seconds": 0, "crops": 1,
+                "crop_size": 16,
             },
         }
     )  # fmt: skip

@@ -28,8 +28,8 @@ OTHERS = [name for name in yaml.safe_load((ROOT / "params.yaml").read_text())["s
 TINY = f"""
 train: {{checkpoint_every: 2, validate_every: 2, validation_crop: 16}}
 quantize: {{calibration_images: 2, calibration_crop: 32}}
-benchmark: {{warmup: 1, runs: 3, min_seconds: 0.0, crops: 1, crop_size: 16}}
-operators: {{size: [8, 12], channels: 8, warmup: 1, runs: 2}}
+benchmark: {{warmup: 1, runs: 3, interval: 9.0, min_seconds: 0.0, crops: 1, crop_size: 16}}
+operators: {{size: [8, 12], channels: 8, warmup: 1, runs: 2, interval: 9.0}}
 search: {{ofa_sr: ~}}
 prune: {{abpn_x3: {{finetune: {RECIPE}}}}}
 systems:

@@ -16,9 +16,9 @@ def test_a_row_per_operator_in_the_order_they_were_measured(repository: Path) ->
     table = operators.read(Path("results/operators/operators.csv"))
     assert list(table["operator"]) == ["3×3 convolution", "ReLU", "bilinear resize ×3"]
     assert [tables.line(row, operators.COLUMNS) for _, row in table.iterrows()] == [
-        ["3×3 convolution", "20.50", "6.25", "14.35", "4.38"],
-        ["ReLU", "10.25", "3.12", "7.17", "2.19"],
-        ["bilinear resize ×3", "6.83", "2.08", "4.78", "–"],
+        ["3×3 convolution", "20.50 ±0.3", "6.25 ±0.1", "14.35 ±0.2", "4.38 ±0.1"],
+        ["ReLU", "10.25 ±0.2", "3.12 ±0.05", "7.17 ±0.1", "2.19 ±0.03"],
+        ["bilinear resize ×3", "6.83 ±0.1", "2.08 ±0.03", "4.78 ±0.1", "–"],
     ]
     assert "OpenVINO int8 (ms) ReLU 2.2, 3×3 convolution 4.4." in operators.describe(table)
 

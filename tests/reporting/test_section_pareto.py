@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
-from made_results import colours, pixels
+from made_results import colours, pick, pixels, with_cells
 
 from pipeline_src.reporting.drawing import LIGHT
 from pipeline_src.reporting.labels import place_labels
@@ -49,6 +49,20 @@ def test_in_a_crowd_pareto_shows_the_fastest_file_of_each_net_and_every_name(cro
     boxes = [label.get_window_extent() for label in labels]
     assert not any(one.overlaps(other) for at, one in enumerate(boxes) for other in boxes[:at])
     assert all(axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 for box in boxes)
+
+
+def test_a_latency_that_has_not_settled_is_neither_drawn_nor_on_the_front(repository: Path) -> None:
+    from matplotlib.figure import Figure
+
+    table = with_cells("ptq", "openvino", settled=False)
+    rows = table[table["set"] == "Set5"]
+    assert "abpn_x3 int8 PTQ OpenVINO" not in pareto.describe(rows)
+    assert "abpn_x3 int8 PTQ OpenVINO" in pareto.describe(rows.assign(settled=True))
+    axes = Figure().subplots()
+    pareto.draw_panel(axes, rows, LIGHT)
+    drawn = {(float(x), float(y)) for line in axes.lines if line.get_marker() != "None" for x, y in line.get_xydata()}
+    unsettled = pick(rows, system="abpn_x3", variant="ptq", runtime="openvino")
+    assert (unsettled["ms_per_mp"], unsettled["psnr_y"]) not in drawn
 
 
 def test_a_table_without_timings_still_draws(table: pd.DataFrame, tmp_path: Path) -> None:

@@ -49,6 +49,15 @@ def test_a_faster_file_that_is_worse_is_no_alternative(repository: Path) -> None
     assert faster_than(table, "ptq", "onnx") == "TFLite 25.1"
 
 
+def test_a_file_is_faster_only_if_both_latencies_have_settled_and_their_intervals_are_apart(repository: Path) -> None:
+    assert faster_than(with_cells("ptq", "openvino", p50_high_ms=24.8), "ptq", "tflite") == "", "TFLite from 24.7 on"
+    assert faster_than(with_cells("ptq", "openvino", p50_high_ms=24.7), "ptq", "tflite") == "OpenVINO 24.0"
+    assert faster_than(with_cells("ptq", "openvino", settled=False), "ptq", "tflite") == ""
+    table = with_cells("ptq", "openvino", settled=True)
+    assert faster_than(table, "ptq", "tflite") == "OpenVINO 24.0"
+    assert faster_than(with_cells("ptq", "tflite", settled=False), "ptq", "tflite") == ""
+
+
 @pytest.mark.parametrize(
     ("column", "value", "shown"),
     [
@@ -72,7 +81,8 @@ def spoil(edit) -> None:
         (lambda: (MEASURED / "small_x3/benchmark.csv").unlink(), "small_x3/benchmark.csv does not exist; run"),
         (lambda: spoil(lambda text: ""), "cannot be read"),
         (lambda: spoil(lambda text: text.splitlines()[0] + "\n"), "has no rows; run"),
-        (lambda: spoil(lambda text: text.replace("p50_ms", "median")), "lacks the column p50_ms"),
+        (lambda: spoil(lambda text: text.replace(",p50_ms", ",median")), "lacks the column p50_ms"),
+        (lambda: spoil(lambda text: text.replace(",settled", ",steady")), "lacks the column settled"),
         (lambda: change("small_x3", lambda rows: rows[rows["set"] != "Set5"]), "has no rows for the set Set5"),
         (lambda: spoil(lambda text: text.replace("27.31,", "much,", 1)), "no PSNR or scale in line 2"),
         (lambda: change("small_x3", lambda rows: rows.replace({"psnr_y": {30.4: 30.6}})), "on different images"),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
-from made_results import MEASURED, SYSTEMS, change, pick
+from made_results import MEASURED, SYSTEMS, change, pick, with_cells
 
 from pipeline_src import config
 from pipeline_src.reporting import tables, texts
@@ -26,8 +26,8 @@ def test_the_written_tables_agree(table: pd.DataFrame, tmp_path: Path) -> None:
     assert lines == [len(tables.COLUMNS)] * (1 + measured) + [3 + 3 + 1] * (1 + beside), "one table per scale"
     assert "**×3**" in markdown
     assert (
-        "| small_x3 | int8 PTQ | TFLite | Set5 | 30.28 | 0.8076 | −0.12 | 0.43 | 4.8 | 10.0 | 10.8 | 640×360 |"
-        in markdown
+        "| small_x3 | int8 PTQ | TFLite | Set5 | 30.28 | 0.8076 | −0.12 | 0.43 | 4.8 ±0.1 | 10.0 ±0.2 | 9.0 ±0.1 "
+        "| 10.8 | 50 | 640×360 |" in markdown
     )
     assert "| abpn_x3 | fp32 | [2] | 31.35 / 0.8290 | 33.54 | −2.19 |" in markdown
     assert "[2] authors' released weights, measured by us" in markdown
@@ -35,9 +35,31 @@ def test_the_written_tables_agree(table: pd.DataFrame, tmp_path: Path) -> None:
     latex = (tmp_path / "table.tex").read_text()
     body = [line.count(" & ") for line in latex.splitlines() if line.endswith(r"\\")]
     assert body == [len(tables.COLUMNS) - 2] * measured + [5] * beside
-    assert r"small\_x3 & int8 PTQ & TFLite & Set5 & 30.28 & 0.8076 & $-$0.12 &" in latex
+    assert r"small\_x3 & int8 PTQ & TFLite & Set5 & 30.28 & 0.8076 & $-$0.12 & 0.43 & 4.8 $\pm$0.1 &" in latex
     assert r"abpn\_x3 & fp32 & [2] & 31.35 / 0.8290 & 33.54 & $-$2.19 \\" in latex
     assert "×" not in latex
+    assert "±" not in latex
+
+
+def test_csv_has_the_runs_and_the_intervals_of_every_latency(repository: Path, tmp_path: Path) -> None:
+    table = with_cells("ptq", "tflite", settled=False, runs=3, p50_low_ms=None, p50_high_ms=None)
+    data = ReportData(config.load(), table)
+    texts.write(data, tmp_path)
+    rows = pd.read_csv(tmp_path / "table.csv")
+    columns = list(rows)
+    start = columns.index("p50_ms")
+    assert columns[start : start + 14] == [
+        "p50_ms", "p50_low_ms", "p50_high_ms", "settled",
+        "infer_p50_ms", "infer_p50_low_ms", "infer_p50_high_ms", "infer_settled",
+        "p90_ms", "iqr_ms", "runs", "lr_height", "lr_width", "threads",
+    ]  # fmt: skip
+    steady = pick(rows, system="abpn_x3", variant="qat", runtime="tflite", set="Set5")
+    assert (steady["p50_low_ms"], steady["p50_ms"], steady["p50_high_ms"]) == (24.526, 24.9, 25.274)
+    assert (steady["infer_p50_ms"], steady["runs"], str(steady["settled"])) == (22.41, 50, "True")
+    unsettled = pick(rows, system="abpn_x3", variant="ptq", runtime="tflite", set="Set5")
+    assert (unsettled["runs"], str(unsettled["settled"])) == (3, "False")
+    assert rows.loc[rows["variant"] == "bicubic", ["runs", "settled", "p50_ms"]].isna().all(axis=None)
+    assert "| 0.71 | 0.24 | 12.1 (3 runs) | 25.1 (3 runs) | 22.6 ±0.3 | 27.1 (3 runs) | 3 |" in texts.markdown(data)
 
 
 def test_names_are_escaped(repository: Path) -> None:

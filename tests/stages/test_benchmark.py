@@ -14,8 +14,9 @@ Stage = Callable[..., "subprocess.CompletedProcess[str]"]
 
 QUALITY = ["psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb"]
 COSTS = [
-    "lr_height", "lr_width", "threads", "runs", "p50_ms", "p90_ms", "iqr_ms", "infer_p50_ms", "infer_p90_ms",
-    "infer_iqr_ms", "file", "file_bytes", "peak_memory_mb", "params", "mult_adds",
+    "lr_height", "lr_width", "threads", "runs", "p50_ms", "p90_ms", "iqr_ms", "p50_low_ms", "p50_high_ms", "settled",
+    "infer_p50_ms", "infer_p90_ms", "infer_iqr_ms", "infer_p50_low_ms", "infer_p50_high_ms", "infer_settled", "file",
+    "file_bytes", "peak_memory_mb", "params", "mult_adds",
 ]  # fmt: skip
 AGREEMENT = ["off_levels", "off_share", "off_psnr", "disagrees"]
 
@@ -55,7 +56,8 @@ def test_every_file_and_its_columns(workspace: Make, stage: Stage) -> None:
     key = ["system", "variant", "runtime", "scale"]
     assert list(table[0]) == [*key, "set", "images", *QUALITY, *COSTS, *AGREEMENT, "fails"]
     assert list(images[0]) == [*key, "set", "image", *QUALITY]
-    assert list(threads[0]) == [*key, "lr_height", "lr_width", "threads", "p50_ms"]
+    timing = ["runs", "p50_ms", "p90_ms", "iqr_ms", "p50_low_ms", "p50_high_ms", "settled"]
+    assert list(threads[0]) == [*key, "lr_height", "lr_width", "threads", *timing]
     upscalers = [("bicubic", ""), ("fp32", "onnx"), ("fp32", "tflite"), ("ptq", "onnx"), ("ptq", "tflite")]
     assert [(row["variant"], row["runtime"]) for row in table] == upscalers
     assert [(row["variant"], row["runtime"]) for row in images] == upscalers

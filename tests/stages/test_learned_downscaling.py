@@ -48,7 +48,8 @@ def ready(workspace: Make, train_h5: Path) -> Make:
             "quantize": {"calibration_images": 2, "calibration_crop": 32},
         }
         folder = workspace(
-            changes | {"benchmark": {"threads": 1, "runs": 2, "min_seconds": 0, "crops": 1, "crop_size": 16}}
+            changes
+            | {"benchmark": {"threads": 1, "runs": 2, "interval": 9, "min_seconds": 0, "crops": 1, "crop_size": 16}}
         )
         (folder / "results/build_h5").mkdir(parents=True)
         shutil.copy(train_h5, folder / "results/build_h5/train.h5")

@@ -49,6 +49,7 @@ LATENCY = {
     "threads": 1,
     "warmup": 1,
     "runs": 2,
+    "interval": 9,
     "max_seconds": 0.2,
     "check": 2,
 }
@@ -76,7 +77,15 @@ def ready(workspace: Make, train_h5: Path) -> Path:
             "systems": {"tiny": OFA},
             "search": {"tiny": SEARCH},
             "quantize": {"calibration_images": 2, "calibration_crop": 32},
-            "benchmark": {"threads": 1, "warmup": 1, "runs": 2, "min_seconds": 0, "crops": 1, "crop_size": 16},
+            "benchmark": {
+                "threads": 1,
+                "warmup": 1,
+                "runs": 2,
+                "interval": 9,
+                "min_seconds": 0,
+                "crops": 1,
+                "crop_size": 16,
+            },
         }
     )
     (folder / "results/build_h5").mkdir(parents=True)

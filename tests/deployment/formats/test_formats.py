@@ -44,7 +44,7 @@ def main():
         lr = runner.to_input(reference.lr_image(8, 8))
         latency = in_turns(
             {"net": timed(lambda: runner.infer(lr)), "raw": timed(format_of(file).raw_call(file, (8, 8), 1))},
-            warmup=1, runs=3, min_seconds=0, max_seconds=60,
+            warmup=1, runs=3, interval=9, min_seconds=0, max_seconds=60,
         )
         report[file.name] = {
             "card": asdict(card),
