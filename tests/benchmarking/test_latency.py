@@ -13,7 +13,7 @@ import pytest
 from pipeline_src.benchmarking.latency import SETTLED_RUNS, TURN, in_turns, median_interval, median_rank, summary
 
 # Runs, and the rank r with which the r-th smallest and the r-th largest value enclose the median in 95 % of cases or
-# more, from tables of the binomial distribution with p = 1/2. With five values the smallest and the largest do in 93.75 %.
+# more, from tables of the binomial distribution with p = 1/2. With five values, even the outermost do so in 93.75 %.
 RANKS = {6: 1, 7: 1, 8: 1, 9: 2, 10: 2, 11: 2, 12: 3, 15: 4, 17: 5, 20: 6, 25: 8, 30: 10, 50: 18, 100: 40}
 
 
