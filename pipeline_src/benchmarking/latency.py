@@ -183,7 +183,7 @@ def in_turns(
         warmup: calls of each variant before any is timed.
         runs: least number of timed calls per variant, rounded up to a multiple of ``TURN``.
         interval: a variant is timed until the confidence interval of the median of each part ends within this share of
-            the median; ``inf`` accepts any.
+            the median; with a large one six calls are enough.
         min_seconds: a variant is timed until its timed calls have taken this long in total.
         max_seconds: a variant stops early, after at least one call, once its timed calls have taken this long in total;
             likewise its warm-up.

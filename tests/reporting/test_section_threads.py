@@ -24,7 +24,7 @@ def test_a_sweep_of_threads_is_a_table_on_the_page(repository: Path) -> None:
     table = threads.read(Path("results/benchmark"), ["abpn_x3", "small_x3"])
     assert [tables.line(row, threads.columns(table)) for _, row in table.iterrows()] == [
         ["abpn_x3", "fp32", "TFLite", "×3", "80.0 ±1.2", "40.0 ±0.6", "2.00"],
-        ["abpn_x3", "int8 QAT", "TFLite", "×3", "20.0 ±0.3", "10.0 ±0.1 (9 runs)", "–"],
+        ["abpn_x3", "int8 QAT", "TFLite", "×3", "20.0 ±0.3", "10.0 ±0.2 (9 runs)", "–"],
     ]
     report()
     page = Path("results/report/index.html").read_text()
