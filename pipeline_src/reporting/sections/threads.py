@@ -33,8 +33,8 @@ def read(folder: Path, systems: list[str]) -> pd.DataFrame:
     ``<threads> note`` is how precise it is, and ``times`` the p50 with the fewest threads over that with the most, if
     both have settled.
     """
-    files = [folder / system / "threads.csv" for system in systems]
-    sweeps = [pd.read_csv(path) for path in files if path.exists()]
+    tables_of_systems = [folder / system / "threads.csv" for system in systems]
+    sweeps = [pd.read_csv(path) for path in tables_of_systems if path.exists()]
     rows = pd.concat([rows for rows in sweeps if len(rows)] or [pd.DataFrame(columns=[*KEY, "threads", *TIMED])])
     counts = sorted(rows["threads"].unique())
     files = rows[KEY].drop_duplicates(ignore_index=True)
