@@ -47,4 +47,5 @@ def settled(rows: pd.DataFrame) -> pd.DataFrame:
 
 def is_faster(rows: pd.DataFrame, than: pd.Series) -> "pd.Series[bool]":
     """Return which settled rows are faster than a settled row: their confidence intervals end below its interval."""
-    return rows["p50_high_ms"] < than["p50_low_ms"]
+    faster: pd.Series[bool] = rows["p50_high_ms"] < than["p50_low_ms"]
+    return faster

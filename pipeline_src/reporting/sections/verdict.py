@@ -154,8 +154,9 @@ def fastest(table: pd.DataFrame) -> list[Finding]:
 
 def _fastest_of_net(files: pd.DataFrame) -> pd.Series:
     """Return the row of the lowest p50, with ``kinds``: what it is, and other kinds that are not certainly slower."""
-    best = files.loc[files["p50_ms"].idxmin()].copy()
-    level = files[files["p50_low_ms"] <= best["p50_high_ms"]].sort_values("p50_ms", kind="stable")
+    ordered = files.sort_values("p50_ms", kind="stable")
+    best = ordered.iloc[0].copy()
+    level = ordered[ordered["p50_low_ms"] <= best["p50_high_ms"]]
     first, *others = dict.fromkeys(level["kind"])
     best["kinds"] = " or ".join([first, *sorted(others)])
     return best
