@@ -59,7 +59,7 @@ def test_csv_has_the_runs_and_the_intervals_of_every_latency(repository: Path, t
     unsettled = pick(rows, system="abpn_x3", variant="ptq", runtime="tflite", set="Set5")
     assert (unsettled["runs"], str(unsettled["settled"])) == (3, "False")
     assert rows.loc[rows["variant"] == "bicubic", ["runs", "settled", "p50_ms"]].isna().all(axis=None)
-    assert "| 0.71 | 0.24 | 12.1 (3 runs) | 25.1 (3 runs) | 22.6 ±0.3 | 27.1 (3 runs) | 3 |" in texts.markdown(data)
+    assert "| +0.71 | 0.24 | 12.1 (3 runs) | 25.1 (3 runs) | 22.6 ±0.3 | 27.1 (3 runs) | 3 |" in texts.markdown(data)
 
 
 def test_names_are_escaped(repository: Path) -> None:
