@@ -6,7 +6,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # pip leaves the compiling to the first import of each module, which must then be able to keep what it compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: report test coverage lint docs bench paper ui
+.PHONY: report test coverage lint docs bench paper reference ui
 
 report: $(READY) ## the pipeline, to results/report/index.html
 	python -m pipeline_src preset check
@@ -32,8 +32,14 @@ docs: $(READY) ## the pages of docs/ and the API, to site/index.html
 bench: $(READY) ## side-by-side speed measurements
 	for script in benchmarks/*.py; do python "$$script" || exit 1; done
 
-paper: $(READY) ## the published lengths, on sets that it downloads: days without a GPU
+paper: $(READY) ## the published lengths, on sets that it downloads: days on a GPU
 	python -m pipeline_src preset add paper
+	python -m pipeline_src preset check
+	snakemake report
+
+reference: $(READY) ## the trainings of pretrained/; SR_DATA_MIRROR must name a folder that holds General100/HR
+	python -m pipeline_src preset add reference
+	python -m pipeline_src preset check
 	snakemake report
 
 ui: $(READY) ## what MLflow remembers, in the browser

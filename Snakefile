@@ -5,12 +5,22 @@ from pathlib import Path
 from shlex import quote
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+import gpus
 from dvc_stages import groups, stages
 
 # the dvc and python of the environment that runs Snakemake, also where it has not been activated
 shell.prefix(f"export SR_LAUNCHER=snakemake PATH={quote(str(Path(sys.executable).parent))}:$PATH; ")
 
 STAGES = stages(Path.cwd(), compare=workflow.is_main_process)
+
+# As many trainings at a time as this machine has GPUs, if it has any, each on a GPU of its own; `--resources gpu=2` gives
+# another number. On a cluster the profile says which stages take a GPU, by set-resources.
+HERE = workflow.is_main_process and workflow.local_exec
+GPUS = gpus.devices() if HERE else []
+RESOURCES = ["mem_mb", "gpu"] if HERE else ["mem_mb"]
+ON_ONE_GPU = f"python {quote(gpus.__file__)} " if len(GPUS) > 1 else ""
+if GPUS and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", len(GPUS))
 
 
 for stage in STAGES:
@@ -20,13 +30,15 @@ for stage in STAGES:
         default_target: stage.name == "report"
         input: stage.inputs if stage.changed else ancient(stage.inputs)
         output: stage.files, directory(stage.folders)
-        params: stage=stage.name
+        params:
+            stage=stage.name,
+            on_gpu=ON_ONE_GPU if "gpu" in stage.meta else "",
         threads: stage.meta["threads"]
         priority: stage.meta.get("priority", 0)
-        resources: mem_mb=stage.meta["mem_mb"]
+        resources: **{name: stage.meta[name] for name in RESOURCES if name in stage.meta}
         log: f".cache/logs/{stage.name}.log"
         conda: "workflow/envs/pipeline.yaml"
-        shell: "dvc --wait-for-lock repro --single-item {params.stage} 2>&1 | tee {log}"
+        shell: "{params.on_gpu}dvc --wait-for-lock repro --single-item {params.stage} 2>&1 | tee {log}"
 
 
 for name, members in groups(STAGES).items():

@@ -26,7 +26,7 @@ class Stage:
         params: keys of params.yaml that it depends on.
         files: outs that are files.
         folders: outs that are folders.
-        meta: its ``meta`` in ``dvc.yaml``.
+        meta: its ``meta`` in ``dvc.yaml``, without ``gpu`` if ``train.device`` is cpu.
         changed: whether DVC would run it, or a stage that it depends on.
     """
 
@@ -66,7 +66,7 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
         root: of the repository.
         compare: if false, every stage counts as changed.
     """
-    config.load(root / paths.PARAMS)
+    unused = {"gpu"} if config.load(root / paths.PARAMS).train.device == "cpu" else set()
     repo = Repo(str(root))
     resolved: dict[str, Stage] = {}
     outs = {_relative(out.fs_path, root): stage.name for stage in repo.index.stages for out in stage.outs}
@@ -80,7 +80,7 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
             params=[key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params],
             files=[out for out in own_outs if Path(out).suffix],
             folders=[out for out in own_outs if not Path(out).suffix],
-            meta=stage.meta or {},
+            meta={key: value for key, value in (stage.meta or {}).items() if key not in unused},
             changed=not compare or any(resolved[name].changed for name in upstream) or _changed(stage),
         )
     return list(resolved.values())

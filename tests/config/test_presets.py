@@ -439,7 +439,7 @@ def test_the_paper_preset_merges_and_the_comments_stay(path: Path) -> None:
     abpn = params.system("abpn_x3")
     assert (abpn.train.steps, abpn.train.decay_every, abpn.train.patch) == (600_000, 120_000, 64)
     assert (abpn.qat.steps, abpn.qat.lr) == (200_000, 1e-4)
-    assert params.sets_for("training") == ["T91", "BSD200", "BSDS500_test", "General100", "DIV2K_train"]
+    assert params.sets_for("training") == ["T91", "BSD200", "BSDS500_test", "DIV2K_train"]
     assert params.sets_for("evaluation") == ["Set5", "Set14", "BSD100", "Urban100", "DIV2K_valid"]
     assert abpn.train.augment == ["hflip", "vflip", "transpose"]
     comments = [line.split(" #")[1] for line in before.splitlines() if " #" in line and "seed" not in line]
