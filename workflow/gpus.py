@@ -54,7 +54,7 @@ def run_on_free_gpu(command: list[str]) -> None:
                 continue
             os.set_inheritable(file, True)
             os.environ[VISIBLE] = name
-            os.execvp(command[0], command)
+            os.execvp(command[0], command)  # noqa: S606 (the command of the Snakefile)
         time.sleep(PAUSE)
 
 

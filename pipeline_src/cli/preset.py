@@ -1,11 +1,14 @@
 """Check params.yaml, layer presets over it, or take them off again.
 
-    superres preset                          checks params.yaml
+    superres preset check                    checks params.yaml, and that a run can finish on this machine
     superres preset list                     the presets there are, and those that are layered
     superres preset add reference pretrained
     superres preset add results/tune/vdsr/best.yaml
     superres preset remove pretrained
     superres preset remove --all
+
+The check asks whether each image set is here or its address answers, and whether the disk has room. Before long
+trainings it also measures a step of each, and says how long they will take and how much memory of the GPU.
 
 A preset is a part of params.yaml, in workflow/presets or in any YAML file. Your own edits of params.yaml stay, whether
 you make them before or after. What the file was without presets is kept in params.base.yaml, which git ignores.
@@ -20,7 +23,7 @@ from pipeline_src.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``superres preset``."""
     actions = parser.add_subparsers(dest="action", metavar="action")
-    actions.add_parser("check", help="check params.yaml, as without an action")
+    actions.add_parser("check", help="check params.yaml and this machine before a run, as without an action")
     actions.add_parser("list", help="show the presets there are, and those that are layered")
     add = actions.add_parser("add", help="layer presets over params.yaml, in this order")
     add.add_argument("presets", nargs="+", help="names of presets, or YAML files")
@@ -45,7 +48,10 @@ def run(args: argparse.Namespace) -> None:
             print(f"{name:<12} {summary}")
         _print_layered(presets.layered())
     else:
-        config.load()
+        from pipeline_src.preflight.check import check
+
+        for sentence in check(config.load()):
+            print(sentence)
 
 
 def _print_layered(names: list[str]) -> None:

@@ -70,7 +70,7 @@ def _complete(part: Path, url: str, pause: float) -> None:
                 return
             reason = "the connection ended early"
         except requests.RequestException as error:
-            reason = _reason(error)
+            reason = reason_of(error)
             if not _is_transient(error):
                 raise UserError(
                     f"{url} cannot be downloaded ({reason}); check the address, or get it elsewhere"
@@ -95,14 +95,14 @@ def _receive(part: Path, url: str) -> bool:
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
     with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)) as response:
         if offset and response.status_code == requests.codes.requested_range_not_satisfiable:
-            if _total_size(response) == offset:
+            if total_size(response) == offset:
                 return True
             part.unlink()  # it is longer than the file, so it belongs to another one
             return False
         response.raise_for_status()
         if response.status_code != requests.codes.partial_content or _range_start(response) != offset:
             offset = 0  # the server does not support ranges and sends the file from the beginning
-        total = _total_size(response)
+        total = total_size(response)
         with (
             part.open("r+b" if offset else "wb") as file,
             tqdm(total=total, initial=offset, desc=part.stem, unit="B", unit_scale=True) as progress,
@@ -119,7 +119,8 @@ def _range_start(response: "Response") -> int | None:
     return int(match[1]) if match else None
 
 
-def _total_size(response: "Response") -> int | None:
+def total_size(response: "Response") -> int | None:
+    """Return the size of the whole file in bytes, or None if the server does not say it."""
     match = re.search(r"/(\d+)$", response.headers.get("Content-Range", ""))
     length = match[1] if match else response.headers.get("Content-Length", "")
     return int(length) if length.isdigit() else None
@@ -134,7 +135,8 @@ def _is_transient(error: Exception) -> bool:
     return isinstance(error, (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError))
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return why a request failed, as part of a sentence."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:

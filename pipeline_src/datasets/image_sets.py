@@ -1,7 +1,8 @@
 """Gets the images of a set from the user's own folder, from the mirror, or from its authors' archive, in this order.
 
 The mirror is the folder named by ``SR_DATA_MIRROR``, with the images of each set in ``<set>/HR``. The sample sets are
-part of the scikit-image package. All images are verified, see :mod:`pipeline_src.datasets.verification`.
+part of the scikit-image package. Archives come from their own addresses, or from the server that ``SR_ARCHIVE_MIRROR``
+names. All images are verified, see :mod:`pipeline_src.datasets.verification`.
 """
 
 import hashlib
@@ -26,6 +27,7 @@ from pipeline_src.imaging.images import SUFFIXES, list_images
 from pipeline_src.paths import SCRATCH
 
 MIRROR = "SR_DATA_MIRROR"
+ARCHIVE_MIRROR = "SR_ARCHIVE_MIRROR"
 DOWNLOADS = SCRATCH / "downloads"
 
 
@@ -46,10 +48,7 @@ def obtain(name: str, spec: ImageSet, folder: Path) -> list[Entry]:
         UserError: if the set is not available, lacks images or has wrong ones, or if it is for evaluation only and
             ``spec`` gives it the role training.
     """
-    if not re.fullmatch(r"[\w-]+", name, re.ASCII):
-        raise UserError(f"the image set {name!r} of params.yaml needs a name of letters, digits, _ and -")
-    if spec.role == "training" and name in SETS and SETS[name].evaluation_only:
-        raise UserError(f"the image set {name} is for evaluation only; give it the role evaluation in params.yaml")
+    refuse_misuse(name, spec)
     with _available(name, spec.folder) as images:
         entries = list(images)
         if spec.role == "training":
@@ -60,24 +59,73 @@ def obtain(name: str, spec: ImageSet, folder: Path) -> list[Entry]:
     return entries
 
 
-@contextmanager
-def _available(name: str, own_folder: str | None) -> Iterator[dict[Entry, Path]]:
-    """Yield the verified images of a set from the first source that has it; unpacked archives are deleted later."""
+def refuse_misuse(name: str, spec: ImageSet) -> None:
+    """Check the name of a set, and that a set that is for evaluation only is not trained on.
+
+    Raises:
+        UserError: if either is wrong.
+    """
+    if not re.fullmatch(r"[\w-]+", name, re.ASCII):
+        raise UserError(f"the image set {name!r} of params.yaml needs a name of letters, digits, _ and -")
+    if spec.role == "training" and name in SETS and SETS[name].evaluation_only:
+        raise UserError(f"the image set {name} is for evaluation only; give it the role evaluation in params.yaml")
+
+
+def on_this_machine(name: str, own_folder: str | None) -> Candidates | None:
+    """Return the image files of a set, not yet verified.
+
+    Args:
+        name: of the set in params.yaml.
+        own_folder: ``folder`` of its entry there.
+
+    Returns:
+        The files, which may be none; or None if the set has to be downloaded.
+
+    Raises:
+        UserError: if the set is neither on this machine nor has an address.
+    """
     known = SETS.get(name)
     unhashed = "first use" if known else "no"  # verification of images that the catalogue lacks
     mirror = _mirror()
     if own_folder:
-        yield verify(name, _in_folder(Path(own_folder).expanduser(), own_folder, unhashed))
-    elif known and known.in_scikit_image:
-        yield verify(name, _in_scikit_image(name))
-    elif mirror and (mirror / name).is_dir():
-        yield verify(name, _in_folder(mirror / name, f"{MIRROR}/{name}", unhashed))
-    elif known and known.archives:
-        DOWNLOADS.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=DOWNLOADS, prefix=f"{name}.") as unpacked:
-            yield _from_archives(name, known, Path(unpacked))
-    else:
-        raise UserError(_how_to_provide(name))
+        return _in_folder(Path(own_folder).expanduser(), own_folder, unhashed)
+    if known and known.in_scikit_image:
+        return _in_scikit_image(name)
+    if mirror and (mirror / name).is_dir():
+        return _in_folder(mirror / name, f"{MIRROR}/{name}", unhashed)
+    if known and known.archives:
+        return None
+    raise UserError(how_to_provide(name))
+
+
+def address(url: str) -> str:
+    """Return where an archive is downloaded from: its own address, or ``<SR_ARCHIVE_MIRROR>/<host>/<path>``.
+
+    Raises:
+        UserError: if ``SR_ARCHIVE_MIRROR`` is not an address.
+    """
+    mirror = os.environ.get(ARCHIVE_MIRROR)
+    if not mirror:
+        return url
+    if not mirror.startswith(("http://", "https://")):
+        raise UserError(f"{ARCHIVE_MIRROR} is {mirror}, which does not begin with http:// or https://; correct it")
+    return f"{mirror.rstrip('/')}/{url.partition('://')[2]}"
+
+
+def download_path(url: str) -> Path:
+    """Return where the download from an address is kept, under a name of its own: many are called master.tar.gz."""
+    return DOWNLOADS / f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{url.rpartition('/')[2]}"
+
+
+@contextmanager
+def _available(name: str, own_folder: str | None) -> Iterator[dict[Entry, Path]]:
+    """Yield the verified images of a set from the first source that has it; unpacked archives are deleted later."""
+    if candidates := on_this_machine(name, own_folder):
+        yield verify(name, candidates)
+        return
+    DOWNLOADS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=DOWNLOADS, prefix=f"{name}.") as unpacked:
+        yield _from_archives(name, SETS[name], Path(unpacked))
 
 
 def _mirror() -> Path | None:
@@ -90,7 +138,8 @@ def _mirror() -> Path | None:
     return mirror
 
 
-def _how_to_provide(name: str) -> str:
+def how_to_provide(name: str) -> str:
+    """Return one sentence on how the user can provide a set that cannot be had otherwise."""
     known = SETS.get(name)
     if not known:
         return (
@@ -101,7 +150,7 @@ def _how_to_provide(name: str) -> str:
         f"the image set {name} ({known.cite}) is not available"
         + ("" if known.archives else " and has no permanent address to download it from")
         + f"; put its {known.images} HR images into {name}/HR of a folder and set {MIRROR} to that folder, or name the "
-        f"folder with the images in params.yaml (sets: {name}: folder:)"
+        f"folder with the images in params.yaml (sets: {name}: folder:), or remove the set there"
     )
 
 
@@ -133,18 +182,14 @@ def _from_archives(name: str, known: KnownSet, unpacked: Path) -> dict[Entry, Pa
     """
     reasons = []
     for number, archive in enumerate(known.archives):
-        path, folder = DOWNLOADS / _download_name(archive.url), unpacked / str(number)
+        url, folder = address(archive.url), unpacked / str(number)
+        path = download_path(url)
         try:
-            download(archive.url, path, archive.sha256)
+            download(url, path, archive.sha256)
             images = [image for image in extract(path, folder, archive.members) if image.suffix.lower() in SUFFIXES]
-            sources = {image: f"{archive.url}#{image.relative_to(folder).as_posix()}" for image in images}
+            sources = {image: f"{url}#{image.relative_to(folder).as_posix()}" for image in images}
             verified = "archive" if archive.sha256 else "first use"
-            return verify(name, Candidates(archive.url, sources, verified, "get the original images elsewhere"))
+            return verify(name, Candidates(url, sources, verified, "get the original images elsewhere"))
         except UserError as error:
             reasons.append(str(error))
-    raise UserError(f"{_how_to_provide(name)}; no download succeeded: {'; '.join(reasons)}")
-
-
-def _download_name(url: str) -> str:
-    """Return a file name that is unique to an address, because many archives are called master.tar.gz."""
-    return f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{url.rpartition('/')[2]}"
+    raise UserError(f"{how_to_provide(name)}; no download succeeded: {'; '.join(reasons)}")

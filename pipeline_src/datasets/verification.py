@@ -45,8 +45,7 @@ def verify(name: str, candidates: Candidates) -> dict[Entry, Path]:
     Raises:
         UserError: if images are missing, wrong, or cannot be read.
     """
-    if not candidates.sources:
-        raise UserError(f"{candidates.location} holds no images of {name} ({' '.join(SUFFIXES)}); {candidates.remedy}")
+    refuse_none(name, candidates)
     catalogued = read_catalogue().get(name)
     descriptions = _describe_all(name, candidates.sources)
     if catalogued:
@@ -61,6 +60,12 @@ def verify(name: str, candidates: Candidates) -> dict[Entry, Path]:
         Entry(file, **asdict(descriptions[path]), source=candidates.sources[path], verified=verified): path
         for file, path in sorted(files.items())
     }
+
+
+def refuse_none(name: str, candidates: Candidates) -> None:
+    """Check that there are candidates for the set ``name``; UserError if there are none."""
+    if not candidates.sources:
+        raise UserError(f"{candidates.location} holds no images of {name} ({' '.join(SUFFIXES)}); {candidates.remedy}")
 
 
 def refuse_evaluation_images(name: str, entries: Iterable[Entry]) -> None:
