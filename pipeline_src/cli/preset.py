@@ -1,13 +1,14 @@
 """Check params.yaml, layer presets over it, or take them off again.
 
-    superres preset check                    checks params.yaml, and that a run can finish on this machine
+    superres preset                          checks params.yaml
+    superres preset check                    checks that a run can finish on this machine, too
     superres preset list                     the presets there are, and those that are layered
     superres preset add reference pretrained
     superres preset add results/tune/vdsr/best.yaml
     superres preset remove pretrained
     superres preset remove --all
 
-The check asks whether each image set is here or its address answers, and whether the disk has room. Before long
+`check` asks whether each image set is here or its address answers, and whether the disk has room. Before long
 trainings it also measures a step of each, and says how long they will take and how much memory of the GPU.
 
 A preset is a part of params.yaml, in workflow/presets or in any YAML file. Your own edits of params.yaml stay, whether
@@ -23,7 +24,7 @@ from pipeline_src.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``superres preset``."""
     actions = parser.add_subparsers(dest="action", metavar="action")
-    actions.add_parser("check", help="check params.yaml and this machine before a run, as without an action")
+    actions.add_parser("check", help="check params.yaml, and that a run can finish on this machine")
     actions.add_parser("list", help="show the presets there are, and those that are layered")
     add = actions.add_parser("add", help="layer presets over params.yaml, in this order")
     add.add_argument("presets", nargs="+", help="names of presets, or YAML files")
@@ -47,11 +48,13 @@ def run(args: argparse.Namespace) -> None:
         for name, summary in presets.available().items():
             print(f"{name:<12} {summary}")
         _print_layered(presets.layered())
-    else:
+    elif args.action == "check":
         from pipeline_src.preflight.check import check
 
         for sentence in check(config.load()):
             print(sentence)
+    else:
+        config.load()
 
 
 def _print_layered(names: list[str]) -> None:

@@ -44,9 +44,9 @@ pytestmark = pytest.mark.slow
 
 
 class Copy:
-    """A copy of the repository, committed, with tiny params; ``ran`` runs a command of this environment in it."""
+    """A copy of the repository, committed, with tiny params unless not; ``ran`` runs a command of this environment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tiny: bool = True) -> None:
         self.folder = folder
         for name in COPIED:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -55,8 +55,9 @@ class Copy:
             else:
                 shutil.copy(ROOT / name, folder / name)
         (folder / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
-        (folder / "tiny.yaml").write_text(TINY)
-        self.ran("python", "-m", "pipeline_src.cli.preset", "add", "tiny.yaml")
+        if tiny:
+            (folder / "tiny.yaml").write_text(TINY)
+            self.ran("python", "-m", "pipeline_src.cli.preset", "add", "tiny.yaml")
         self.ran("git", "init", "--quiet")
         self.commit()
 

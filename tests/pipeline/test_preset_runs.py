@@ -1,0 +1,201 @@
+"""The whole pipeline of each preset, from a download to the report, at tiny lengths.
+
+Shortened: all numbers of steps, batches, patches and measurements, the sizes of EDSR and of CAR's downscaler, the
+pruned nets (one for each pruner), and the image sets. A server on this machine stands in for their archives, which have
+the names and folders of the real ones and hold crops of scikit-image's photographs; the list of known sets says so in
+the copy of the repository that runs. The stages run in DVC's order, but without its cache or Snakemake's scheduling,
+which test_launchers.py tests.
+"""
+
+import io
+import json
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dvc_stages import stages
+from PIL import Image
+from shared import ROOT, merged, photograph
+from test_launchers import Copy
+
+from pipeline_src.datasets.known_sets import EDSR, SETS, SRCNN
+from pipeline_src.preflight.work import works
+
+pytestmark = pytest.mark.slow
+
+BSD = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
+DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_{}_HR.zip"
+ARCHIVES = {  # address: the images in it
+    SRCNN: [
+        *("SRCNN/Train/t1.bmp", "SRCNN/Train/t2.bmp", "SRCNN/Test/Set5/baby.bmp", "SRCNN/Test/Set14/zebra.bmp"),
+        "SRCNN/readme.txt",
+    ],
+    EDSR: ["benchmark/Urban100/HR/img001.png"],
+    BSD: [f"BSR/BSDS500/data/images/{part}/{n}.jpg" for part in ("train", "test", "val") for n in (1, 2)],
+    DIV2K.format("train"): [f"DIV2K_train_HR/000{n}.png" for n in (1, 2)],
+    DIV2K.format("valid"): ["DIV2K_valid_HR/0801.png"],
+}
+PHOTOGRAPHS = ("coffee.png", "chelsea.png", "motorcycle_left.png", "rocket.jpg")
+SMALL_SETS = """
+
+import dataclasses
+
+for _name, _images in {images}.items():
+    _archives = tuple(dataclasses.replace(archive, sha256=None) for archive in SETS[_name].archives)
+    SETS[_name] = dataclasses.replace(SETS[_name], images=_images, archives=_archives, numbers=None, side=None)
+"""
+STEPS = {"steps": 2, "batch": 4, "warmup": 0}
+SHORT = {
+    "build_h5": {"validation_every": 2},
+    "train": {"checkpoint_every": 2, "validate_every": 2, "validation_crop": 16, "compile": False},
+    "quantize": {"calibration_images": 2, "calibration_crop": 32, "sensitivity_images": 0},
+    "benchmark": {"warmup": 1, "runs": 1, "min_seconds": 0.0, "max_seconds": 0.01, "crops": 1, "crop_size": 16},
+    "operators": {"size": [8, 12], "channels": 8, "warmup": 1, "runs": 1},
+}
+SHORT_SEARCH = {
+    **{"images": 1, "crop": 16, "samples": 8, "candidates": 60, "promising": 4, "seeds": [1]},
+    "latency": {"size": [24, 32], "warmup": 1, "runs": 1, "max_seconds": 0.01, "check": 1},
+}
+
+
+def crop(number: int) -> Image.Image:
+    """Return a crop of a photograph that no other number has."""
+    x, y = 97 * (number % 5), 13 * (number // 5)
+    return Image.fromarray(photograph(PHOTOGRAPHS[number % len(PHOTOGRAPHS)])[y : y + 128, x : x + 136])
+
+
+def image_file(name: str, number: int) -> bytes:
+    file = io.BytesIO()
+    crop(number).save(file, {"bmp": "BMP", "png": "PNG", "jpg": "JPEG"}[name.rpartition(".")[2]])
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve the archives under <address>/<host>/<path>, and return the address for SR_ARCHIVE_MIRROR."""
+    root = tmp_path_factory.mktemp("archives")
+    number = 0
+    for url, names in ARCHIVES.items():
+        path = root / url.partition("://")[2]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {}
+        for name in names:
+            number += 1
+            content[name] = b"not an image" if name.endswith(".txt") else image_file(name, number)
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path, "w") as packed:
+                for name, data in content.items():
+                    packed.writestr(name, data)
+        else:
+            with tarfile.open(path, "w:gz" if path.suffix == ".tgz" else "w") as packed:
+                for name, data in content.items():
+                    entry = tarfile.TarInfo(name)
+                    entry.size = len(data)
+                    packed.addfile(entry, io.BytesIO(data))
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(root))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def images_in_archives(name: str) -> int:
+    patterns = {archive.url: archive.members for archive in SETS[name].archives}
+    return sum(fnmatchcase(file, patterns[url]) for url in ARCHIVES if url in patterns for file in ARCHIVES[url])
+
+
+def shortened(params: dict[str, Any]) -> dict[str, Any]:
+    """Return what a preset has to say to make a run short: a preset to be layered over the others."""
+    short: dict[str, Any] = {**SHORT, "systems": {}, "prune": {}, "search": {}}
+    for name, system in params["systems"].items():
+        train, qat = system["train"], short_recipe(system["qat"])
+        changes: dict[str, Any] = {"benchmark_size": [24, 32], "qat": qat, "train": {}}
+        if train["steps"]:
+            changes["train"] = short_recipe(train) | {"start": None}
+            if train.get("shrink"):
+                changes["train"]["shrink"] = [phase | {"steps": 1, "warmup": 0} for phase in train["shrink"]]
+        if system["model"] == "edsr":
+            changes["net"] = {"channels": 8, "blocks": 2}
+        if system["downscaler"]["model"] == "car":
+            changes["downscaler"] = {"net": {"entry": 4, "features": 8, "head": 8, "blocks": 1}}
+        short["systems"][name] = changes
+    for name, prune in params["prune"].items():
+        pruners = {spec["pruner"] + spec.get("initialise", ""): net for net, spec in prune["nets"].items()}
+        others = {net: None for net in prune["nets"] if net not in pruners.values()}
+        short["prune"][name] = {"finetune": short_recipe(prune["finetune"]), "nets": others}
+    for name, search in params["search"].items():
+        short["search"][name] = merged(SHORT_SEARCH, {"finetune": short_recipe(search["finetune"])})
+    return short
+
+
+def short_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
+    return STEPS | {"patch": 32 if recipe.get("patch_of") == "hr" else 8}
+
+
+@pytest.mark.parametrize(
+    "presets",
+    [
+        ["paper"],
+        ["reference"],
+        ["pretrained"],
+        ["reference", "residuals"],
+        ["reference", "pretrained", "pruning"],
+    ],
+    ids="+".join,
+)
+def test_the_pipeline_of_a_preset_ends_in_a_report(archives: str, tmp_path: Path, presets: list[str]) -> None:
+    copy = Copy(tmp_path, tiny=False)
+    known = {name: images_in_archives(name) for name in SETS if images_in_archives(name)} | {"General100": 2}
+    with (copy.folder / "pipeline_src/datasets/known_sets.py").open("a") as file:
+        file.write(SMALL_SETS.format(images=known))
+    catalogue = copy.folder / "pipeline_src/datasets/catalogue.csv"
+    rows = catalogue.read_text().splitlines(keepends=True)
+    catalogue.write_text("".join(row for row in rows if row.partition(",")[0] not in known))
+    (copy.folder / "pretrained").symlink_to(ROOT / "pretrained")
+    mirror = copy.folder / "mirror" / "General100" / "HR"  # the set without an address
+    mirror.mkdir(parents=True)
+    for number in (1, 2):
+        (mirror / f"im_{number}.png").write_bytes(image_file(".png", 40 + number))
+    environment = {
+        "PYTHONPATH": str(copy.folder),
+        "SR_TRACKING": "off",
+        "SR_ARCHIVE_MIRROR": archives,
+        "SR_DATA_MIRROR": "mirror",
+    }
+    if "paper" in presets:
+        del environment["SR_DATA_MIRROR"]  # all its sets have an address
+
+    superres = ("python", "-m", "pipeline_src", "preset")
+    copy.ran(*superres, "add", *presets)
+    params = yaml.safe_load((copy.folder / "params.yaml").read_text())
+    (copy.folder / "short.yaml").write_text(yaml.safe_dump(shortened(params), sort_keys=False))
+    copy.ran(*superres, "add", "short.yaml")
+    said = copy.ran(*superres, "check", **environment)
+    assert ("to download: " in said) == (presets != ["pretrained"])
+
+    resolved = stages(copy.folder, compare=False)
+    maker = {out: stage.name for stage in resolved for out in stage.files + stage.folders}
+    plan = [(stage.name, sorted({maker[path] for path in stage.inputs if path in maker})) for stage in resolved]
+    (copy.folder / "plan.json").write_text(json.dumps(plan))
+    copy.ran("python", str(ROOT / "tests/pipeline/run_stages.py"), "plan.json", **environment)
+
+    missing = [out for stage in resolved for out in stage.files + stage.folders if not (copy.folder / out).exists()]
+    assert missing == []
+    from pipeline_src import config
+
+    measured = json.loads((copy.folder / "results/report/metrics.json").read_text())
+    loaded = config.load(copy.folder / "params.yaml")
+    assert set(measured) == set(loaded.nets())
+    assert {work.steps for work in works(loaded)} <= {0, 1, 2}
