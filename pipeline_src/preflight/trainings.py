@@ -34,6 +34,7 @@ from pipeline_src.weights import build
 MEASURED = paths.SCRATCH / "preflight.json"
 SMALL_PATCH = 32  # LR pixels along each side
 WORTH_A_WHOLE_STEP = 1.0  # seconds: a step that takes longer is scaled from one small patch
+TOO_LONG = 20.0  # seconds of a first step, after which there is no second
 LAST_STEP = {"cpu": 2, "cuda": 5}  # the step before it is timed
 ROOM = 32  # pixels by which an image is larger than a patch, so that it has different ones
 
@@ -161,15 +162,14 @@ def _measure(params: Params, name: str, scale: int, device: torch.device) -> Cos
 
 
 def _seconds(params: Params, name: str, scale: int, recipe: Recipe, device: torch.device) -> float:
-    """Return the seconds of a training step on random pixels; of the first, if that takes over a second."""
+    """Return the seconds of a training step on random pixels, after a first one that also prepares things."""
     times: list[float] = []
 
     def note_time(step: int) -> None:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter())
-        slow = device.type == "cpu" and step == 1 and times[1] - times[0] > WORTH_A_WHOLE_STEP
-        if slow or step == LAST_STEP[device.type]:
+        if (step and times[-1] - times[-2] > TOO_LONG) or step == LAST_STEP[device.type]:
             raise _MeasuredError
 
     def no_validation(net: SuperResolutionNet) -> Row:
