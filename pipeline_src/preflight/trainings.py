@@ -35,6 +35,7 @@ MEASURED = paths.SCRATCH / "preflight.json"
 SMALL_PATCH = 32  # LR pixels along each side
 WORTH_A_WHOLE_STEP = 1.0  # seconds: a step that takes longer is scaled from one small patch
 TOO_LONG = 20.0  # seconds of a first step, after which there is no second
+STEP_DEPENDS_ON = {"batch", "patch", "patch_of", "loss", "optimiser", "clip", "clip_by", "accumulate", "ema"}
 LAST_STEP = {"cpu": 2, "cuda": 5}  # the step before it is timed
 ROOM = 32  # pixels by which an image is larger than a patch, so that it has different ones
 
@@ -116,7 +117,8 @@ def _costs(params: Params, name: str, device: torch.device) -> dict[int, Cost]:
     """Return the cost of a step by scale, measured now or before."""
     system = params.systems[name]
     identity = {
-        "system": system.model_dump(include={"model", "scales", "net", "downscaler", "train"}),
+        "system": system.model_dump(include={"model", "scales", "net", "downscaler"}),
+        "recipe": system.train.model_dump(include=STEP_DEPENDS_ON),
         "train": params.train.model_dump(include={"device", "precision"}),
         "threads": params.threads,
         "device": torch.cuda.get_device_name(device)
