@@ -1,14 +1,15 @@
 """The whole pipeline of each preset, from a download to the report, at tiny lengths.
 
-Shortened: all numbers of steps, batches, patches and measurements, the sizes of EDSR and of CAR's downscaler, the
-pruned nets (one for each pruner), and the image sets. A server on this machine stands in for their archives, which have
-the names and folders of the real ones and hold crops of scikit-image's photographs; the list of known sets says so in
-the copy of the repository that runs. The stages run in DVC's order, but without its cache or Snakemake's scheduling,
-which test_launchers.py tests.
+Shortened: all numbers of steps, batches, patches and measurements; the scales of nets that are trained from the start
+(one), the sizes of EDSR and of CAR's downscaler, the pruned nets (one for each pruner), the subnets (one for each
+scale), and the image sets. A server on this machine stands in for their archives, which have the names and folders of
+the real ones and hold crops of scikit-image's photographs; the list of known sets says so in the copy of the repository
+that runs. The stages run in DVC's order, but without its cache or Snakemake's scheduling, which test_launchers.py tests.
 """
 
 import io
 import json
+import shutil
 import tarfile
 import threading
 import zipfile
@@ -16,16 +17,17 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from dvc_stages import stages
 from PIL import Image
-from shared import ROOT, merged, photograph
+from shared import ROOT, photograph
 from test_launchers import Copy
 
+from pipeline_src import config
+from pipeline_src.datasets import image_sets
 from pipeline_src.datasets.known_sets import EDSR, SETS, SRCNN
 from pipeline_src.preflight.work import works
 
@@ -124,6 +126,8 @@ def shortened(params: dict[str, Any]) -> dict[str, Any]:
         changes: dict[str, Any] = {"benchmark_size": [24, 32], "qat": qat, "train": {}}
         if train["steps"]:
             changes["train"] = short_recipe(train) | {"start": None}
+            if system["model"] != "once_for_all":
+                changes["scales"] = system["scales"][-1:]
             if train.get("shrink"):
                 changes["train"]["shrink"] = [phase | {"steps": 1, "warmup": 0} for phase in train["shrink"]]
         if system["model"] == "edsr":
@@ -132,16 +136,40 @@ def shortened(params: dict[str, Any]) -> dict[str, Any]:
             changes["downscaler"] = {"net": {"entry": 4, "features": 8, "head": 8, "blocks": 1}}
         short["systems"][name] = changes
     for name, prune in params["prune"].items():
-        pruners = {spec["pruner"] + spec.get("initialise", ""): net for net, spec in prune["nets"].items()}
-        others = {net: None for net in prune["nets"] if net not in pruners.values()}
+        others = all_but_one(prune["nets"], "pruner")
         short["prune"][name] = {"finetune": short_recipe(prune["finetune"]), "nets": others}
     for name, search in params["search"].items():
-        short["search"][name] = merged(SHORT_SEARCH, {"finetune": short_recipe(search["finetune"])})
+        others = all_but_one(search["nets"], "scale")
+        short["search"][name] = SHORT_SEARCH | {"finetune": short_recipe(search["finetune"]), "nets": others}
     return short
+
+
+def all_but_one(nets: dict[str, Any], key: str) -> dict[str, None]:
+    """Return what a preset says to remove all nets but the last with each value of a key."""
+    kept = {spec[key]: net for net, spec in nets.items()}
+    return {net: None for net in nets if net not in kept.values()}
 
 
 def short_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
     return STEPS | {"patch": 32 if recipe.get("patch_of") == "hr" else 8}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """A copy of the repository whose known sets are those in the archives, and General100 in the folder ``mirror``."""
+    copy = Copy(tmp_path_factory.mktemp("repository"), tiny=False)
+    known = {name: images_in_archives(name) for name in SETS if images_in_archives(name)} | {"General100": 2}
+    with (copy.folder / "pipeline_src/datasets/known_sets.py").open("a") as file:
+        file.write(SMALL_SETS.format(images=known))
+    catalogue = copy.folder / "pipeline_src/datasets/catalogue.csv"
+    rows = catalogue.read_text().splitlines(keepends=True)
+    catalogue.write_text("".join(row for row in rows if row.partition(",")[0] not in known))
+    (copy.folder / "pretrained").symlink_to(ROOT / "pretrained")
+    mirror = copy.folder / "mirror" / "General100" / "HR"
+    mirror.mkdir(parents=True)
+    for number in (1, 2):
+        (mirror / f"im_{number}.png").write_bytes(image_file(".png", 40 + number))
+    return copy
 
 
 @pytest.mark.parametrize(
@@ -155,19 +183,7 @@ def short_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
     ],
     ids="+".join,
 )
-def test_the_pipeline_of_a_preset_ends_in_a_report(archives: str, tmp_path: Path, presets: list[str]) -> None:
-    copy = Copy(tmp_path, tiny=False)
-    known = {name: images_in_archives(name) for name in SETS if images_in_archives(name)} | {"General100": 2}
-    with (copy.folder / "pipeline_src/datasets/known_sets.py").open("a") as file:
-        file.write(SMALL_SETS.format(images=known))
-    catalogue = copy.folder / "pipeline_src/datasets/catalogue.csv"
-    rows = catalogue.read_text().splitlines(keepends=True)
-    catalogue.write_text("".join(row for row in rows if row.partition(",")[0] not in known))
-    (copy.folder / "pretrained").symlink_to(ROOT / "pretrained")
-    mirror = copy.folder / "mirror" / "General100" / "HR"  # the set without an address
-    mirror.mkdir(parents=True)
-    for number in (1, 2):
-        (mirror / f"im_{number}.png").write_bytes(image_file(".png", 40 + number))
+def test_the_pipeline_of_a_preset_ends_in_a_report(archives: str, copy: Copy, presets: list[str]) -> None:
     environment = {
         "PYTHONPATH": str(copy.folder),
         "SR_TRACKING": "off",
@@ -178,6 +194,9 @@ def test_the_pipeline_of_a_preset_ends_in_a_report(archives: str, tmp_path: Path
         del environment["SR_DATA_MIRROR"]  # all its sets have an address
 
     superres = ("python", "-m", "pipeline_src", "preset")
+    shutil.rmtree(copy.folder / "results", ignore_errors=True)
+    shutil.rmtree(copy.folder / image_sets.DOWNLOADS, ignore_errors=True)
+    copy.ran(*superres, "remove", "--all")
     copy.ran(*superres, "add", *presets)
     params = yaml.safe_load((copy.folder / "params.yaml").read_text())
     (copy.folder / "short.yaml").write_text(yaml.safe_dump(shortened(params), sort_keys=False))
@@ -193,8 +212,6 @@ def test_the_pipeline_of_a_preset_ends_in_a_report(archives: str, tmp_path: Path
 
     missing = [out for stage in resolved for out in stage.files + stage.folders if not (copy.folder / out).exists()]
     assert missing == []
-    from pipeline_src import config
-
     measured = json.loads((copy.folder / "results/report/metrics.json").read_text())
     loaded = config.load(copy.folder / "params.yaml")
     assert set(measured) == set(loaded.nets())
