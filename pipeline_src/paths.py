@@ -15,11 +15,17 @@ def results(stage: str, item: str = "") -> Path:
 
 
 TRAIN_H5 = results("build_h5") / "train.h5"
+MANIFEST = "manifest.csv"  # in the folder of each image set
 
 
 def images_folder(role: str, name: str) -> Path:
     """Return where ``fetch@<name>`` puts its images and ``manifest.csv``; ``role`` is "training" or "evaluation"."""
     return results("fetch", role) / name
+
+
+def manifest(role: str, name: str) -> Path:
+    """Return the list of the images of a set, whose hash stands for the set."""
+    return images_folder(role, name) / MANIFEST
 
 
 def weights(system: str) -> Path:

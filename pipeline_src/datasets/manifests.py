@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from pipeline_src.errors import UserError
-
-MANIFEST = "manifest.csv"
+from pipeline_src.paths import MANIFEST as MANIFEST
 
 
 @dataclass(frozen=True)

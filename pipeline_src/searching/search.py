@@ -51,6 +51,29 @@ def search_scales(
     return best_subnets, rows, metrics
 
 
+def tracked_metrics(metrics: dict[str, Any], seeds: Sequence[int]) -> dict[str, float]:
+    """Return the metrics of a search as single figures.
+
+    Args:
+        metrics: those of :func:`search_scales` and, by device, ``latency_error``.
+        seeds: the seeds of the search.
+
+    Returns:
+        For a metric per seed its mean under its name, such as ``kendall_tau_x4``, and ``<name>/seed_<seed>``; for
+        one per device ``<name>/<device>``.
+    """
+    figures: dict[str, float] = {}
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            figures |= {f"{name}/{device}": figure for device, figure in value.items()}
+        elif isinstance(value, list):
+            figures[name] = sum(value) / len(value)
+            figures |= {f"{name}/seed_{seed}": figure for seed, figure in zip(seeds, value, strict=True)}
+        else:
+            figures[name] = value
+    return figures
+
+
 @dataclass(frozen=True)
 class MeasuredSubnet:
     """A subnet whose quality was measured.

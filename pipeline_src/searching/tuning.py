@@ -3,12 +3,14 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pipeline_src import config
 from pipeline_src.config import Recipe, Tune
 from pipeline_src.errors import UserError
 from pipeline_src.models import SuperResolutionNet
+from pipeline_src.tracking import StageRun
 from pipeline_src.training.loop import DivergedError
 from pipeline_src.training.session import Options, TrainingSession
 
@@ -26,7 +28,7 @@ def run_trials(
     recipe: Recipe,
     start: Callable[[], SuperResolutionNet],
     made_from: Mapping[str, Any],
-    log_metrics: Callable[[dict[str, float], int], None],
+    run: StageRun,
 ) -> list[Trial]:
     """Train ``spec.trials`` times with numbers that TPE proposes, fewer if the space is exhausted.
 
@@ -37,7 +39,7 @@ def run_trials(
         recipe: the recipe, some of whose numbers are searched.
         start: from nothing to the net that a trial starts from.
         made_from: what that net depends on.
-        log_metrics: called with the metrics and the number of each trial.
+        run: of the stage; each trial is nested in it with its values and its curve, FAILED if it diverged.
 
     Returns:
         One row per trial: ``trial``, the values, ``psnr_y`` in dB (None if the loss was not finite), ``seconds``.
@@ -60,14 +62,17 @@ def run_trials(
         began = time.monotonic()
         try:
             label = f"tune@{name} {trial + 1} of {spec.trials}"
-            psnr_y = session.fit(label, start(), trial_recipe, made_from, options)[-1]["psnr_y"]
+            with run.nested(label, values) as trial_run:
+                observed = replace(options, observe=trial_run.log_point)
+                psnr_y = session.fit(label, start(), trial_recipe, made_from, observed)[-1]["psnr_y"]
         except DivergedError as error:
             log.warning("%s", error)
             psnr_y = None
         seconds = round(time.monotonic() - began, 1)
         tuner.receive_trial_result(trial, proposed, WORST if psnr_y is None else psnr_y)
         trials.append({"trial": trial, **values, "psnr_y": psnr_y, "seconds": seconds})
-        log_metrics({"psnr_y": WORST if psnr_y is None else psnr_y}, trial)
+        if psnr_y is not None:
+            run.log_metrics({"psnr_y": psnr_y}, trial)
     return trials
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from pipeline_src.deployment.cards import Facts
 
+SHIPPED = ("qat", "tflite", None)  # variant, format and fixed size of the file that the tables show first
+MODEL_SUFFIXES = (".onnx", ".xml", ".bin", ".tflite")
+
 log = logging.getLogger(__name__)
 
 
@@ -30,29 +33,39 @@ def export(system: str) -> None:
     torch.set_num_threads(params.threads)
     height, width = params.system(system).benchmark_size
     validation = read_json(paths.results("quantize", system) / "metrics.json")
-    with (
-        tracking.stage_run("export", system, {"benchmark_size": [height, width]}) as run,
-        whole_folder(paths.results("export", system)) as out,
-    ):
-        files, operators = [], []
-        for net, weights in paths.nets(system).items():
-            folder = out / net.removeprefix(system).strip("/")
-            folder.mkdir(exist_ok=True)
-            of_net = [
-                file
-                for graph, facts in _variants(net, weights, validation[net])
-                for file in exporting.export(graph, folder, f"{facts.variant}_x{facts.scale}", (height, width), facts)
-            ]
-            operators += [{"net": net, **row} for file in of_net for row in inventory.rows(file)]
-            files += of_net
-        for file, reason in formats.try_out(files).items():
-            log.warning("%s: %s", file.relative_to(out), reason)
-            cards.mark_as_failing(file, reason)
-        downscaler = paths.downscaler(system) / "weights.safetensors"
-        if downscaler.exists():
-            exporting.export_downscaler(load_downscaler(downscaler)[0], downscaler, out, system)
-        pd.DataFrame(operators).to_csv(out / "inventory.csv", index=False)
-        run.log_artifact(out / "inventory.csv")
+    with tracking.stage_run("export", system, {"benchmark_size": [height, width]}) as run:
+        with whole_folder(paths.results("export", system)) as out:
+            files: list[Path] = []
+            operators: list[dict[str, object]] = []
+            for net, weights in paths.nets(system).items():
+                folder = out / net.removeprefix(system).strip("/")
+                folder.mkdir(exist_ok=True)
+                of_net: list[Path] = []
+                for graph, facts in _variants(net, weights, validation[net]):
+                    stem = f"{facts.variant}_x{facts.scale}"
+                    of_net += exporting.export(graph, folder, stem, (height, width), facts)
+                operators += [{"net": net, **row} for file in of_net for row in inventory.rows(file)]
+                files += of_net
+            for file, reason in formats.try_out(files).items():
+                log.warning("%s: %s", file.relative_to(out), reason)
+                cards.mark_as_failing(file, reason)
+            downscaler = paths.downscaler(system) / "weights.safetensors"
+            if downscaler.exists():
+                exporting.export_downscaler(load_downscaler(downscaler)[0], downscaler, out, system)
+            pd.DataFrame(operators).to_csv(out / "inventory.csv", index=False)
+        _track(run, paths.results("export", system))
+
+
+def _track(run: tracking.StageRun, folder: Path) -> None:
+    """Copy the file that each net ships as, and its card, into the run; tag it with the hashes of all files."""
+    from pipeline_src.deployment import cards
+
+    run.log_artifact(folder / "inventory.csv")
+    for file, card in cards.read_folder(folder).items():
+        if (card.variant, card.format, card.size) == SHIPPED:
+            run.log_artifact(file, card.system)
+            run.log_artifact(cards.path_of(file), card.system)
+    run.tag_outputs(*(file for file in sorted(folder.rglob("*")) if file.suffix in MODEL_SUFFIXES))
 
 
 def _variants(

@@ -38,6 +38,7 @@ def fetch(set: str) -> None:
         megapixels = sum(entry.width * entry.height for entry in entries) / 1e6
         run.log_metrics({"images": len(entries), "megapixels": megapixels})
         run.log_artifact(folder / MANIFEST)
+        run.log_data(set, folder / MANIFEST, spec.role)
     for verified, count in Counter(entry.verified for entry in entries).items():
         print(f"{set}: {count} images; {VERIFIED[verified]}")
 

@@ -20,7 +20,7 @@ def prune(system: str) -> None:
     import torch
 
     from pipeline_src.compression import pruning
-    from pipeline_src.training.session import TrainingSession
+    from pipeline_src.training.session import Options, TrainingSession
     from pipeline_src.weights import learned_lr, load_net, save_net
 
     empty(out / "nets")
@@ -40,11 +40,12 @@ def prune(system: str) -> None:
             net, _ = load_net(weights)
             layers += [{"net": label, **vars(layer)} for layer in pruning.prune(net, pruning_spec, examples)]
             before = validate(net.to(session.device))
-            curve = session.fit(f"prune@{label}", net, spec.finetune, made_from)
+            run.log_data(paths.TRAIN_H5.name, paths.TRAIN_H5, "training", made_from["train_h5"])
+            run.log_point({"step": 0, **before})
+            curve = session.fit(f"prune@{label}", net, spec.finetune, made_from, Options(observe=run.log_point))
             save_net(file, net, trained_from | {"system": label} | made_from)
             metrics[label] = {key: curve[-1][key] for key in before}
             curves += [{"net": label, **row} for row in ({"step": 0, **before}, *curve)]
-            run.log_curve(curve)
             run.log_outputs(file)
     write_table(out / "layers.csv", layers)
     write_table(out / "curve.csv", curves)

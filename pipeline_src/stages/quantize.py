@@ -1,5 +1,6 @@
 """Quantise the nets of one system to int8: post-training (PTQ), and then by quantisation-aware training (QAT)."""
 
+from dataclasses import replace
 from typing import Any
 
 from pipeline_src import command, config, paths, tracking
@@ -36,6 +37,7 @@ def quantize(system: str) -> None:
         metadata = {"system": name, **{key: trained_from[key] for key in ("model", "scales", "net")}, **made_from}
         ptq, qat = paths.quantized(name, "ptq"), paths.quantized(name, "qat")
         with tracking.stage_run("quantize", name, made_from | {"train": params.train.model_dump()}) as run:
+            run.log_data(paths.TRAIN_H5.name, paths.TRAIN_H5, "training", made_from["train_h5"])
             prepared, metadata["float_layers"] = post_training_quantize(
                 fold(net), images, recipe.float_layers, sensitivity, measure=not metrics
             )
@@ -45,13 +47,13 @@ def quantize(system: str) -> None:
             if removes_weights(trained_from.get("pruned", {}).get("pruner", "")):
                 pruning.keep_zeros(prepared)
             quantization.begin_qat(prepared)
-            curve = session.fit(f"quantize@{name}", prepared, recipe, made_from, options)
+            observed = replace(options, observe=run.log_point)
+            curve = session.fit(f"quantize@{name}", prepared, recipe, made_from, observed)
             quantization.end_qat(prepared)
             quantization.save(qat, prepared, metadata | {"variant": "qat"})
             metrics[name]["qat"] = validate(prepared)
             curves += [{"net": name, **row} for row in curve]
             write_table(out / "calibration.csv", images.manifest())
-            run.log_curve(curve)
             run.log_metrics({f"{variant}_{key}": v for variant, row in metrics[name].items() for key, v in row.items()})
             run.log_outputs(ptq, qat, out / "calibration.csv")
     write_table(out / "curve.csv", curves)

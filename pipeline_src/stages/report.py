@@ -1,7 +1,14 @@
 """Make the report from what the benchmarks measured: tables, figures, a page for the browser, and headline metrics."""
 
+from typing import TYPE_CHECKING
+
 from pipeline_src import command, config, paths, tracking
 from pipeline_src.files import whole_folder, write_json
+
+if TYPE_CHECKING:
+    from pipeline_src.reporting.data import ReportData
+
+REPORT = ("index.html", "table.csv", "overview.png")  # what the run of the state keeps of it
 
 
 def report() -> None:
@@ -28,8 +35,20 @@ def report() -> None:
         numbers = headline.metrics(measured.table)
         write_json(out / "metrics.json", numbers)
         run.log_metrics(headline.flatten(numbers))
-        for file in ("index.html", "table.csv", "overview.png"):
-            run.log_artifact(out / file)
+        _track(run.state, measured)
+
+
+def _track(state: tracking.StageRun, measured: "ReportData") -> None:
+    """Give the run of the pipeline's state the headline of every net, its data sets and the report."""
+    from pipeline_src.reporting import headline
+
+    state.log_metrics(headline.of_nets(measured.table))
+    state.set_tags({"device": ", ".join(headline.devices(measured.nets))})
+    for name, spec in measured.params.sets.items():
+        if paths.manifest(spec.role, name).exists():
+            state.log_data(name, paths.manifest(spec.role, name), spec.role)
+    for file in REPORT:
+        state.log_artifact(paths.results("report") / file)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ measured, and so are as many random ones for comparison.
 """
 
 import shutil
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipeline_src import command, config, paths, tracking
@@ -31,7 +33,7 @@ def search(system: str) -> None:
 
     from pipeline_src.searching.latency import Table, latency_table, median_error
     from pipeline_src.searching.quality import extract_subnet, load_supernet
-    from pipeline_src.searching.search import search_scales
+    from pipeline_src.searching.search import search_scales, tracked_metrics
     from pipeline_src.training.devices import torch_device
     from pipeline_src.training.session import TrainingSession, checkpoint_path
     from pipeline_src.weights import learned_lr, save_net
@@ -45,8 +47,10 @@ def search(system: str) -> None:
     # Before the run is recorded, because MLflow's sampling of the machine would slow down what is timed.
     latency, checks = latency_table(supernet, spec, kept_table)
     with tracking.stage_run("search", system, made_from | spec.model_dump()) as run:
+        run.log_data(paths.TRAIN_H5.name, paths.TRAIN_H5, "training", made_from["train_h5"])
         subnets, rows, search_metrics = search_scales(supernet, spec, session.validation, Table(latency))
         metrics: dict[str, Any] = {"latency_error": median_error(checks)} | search_metrics
+        run.log_metrics(tracked_metrics(metrics, spec.seeds))
         for name, table in (("latency", latency), ("latency_check", checks), ("subnets", rows)):
             write_table(out / f"{name}.csv", table)
         torch_device(params.train.device, params.threads)
@@ -57,7 +61,7 @@ def search(system: str) -> None:
             metadata["net"] = trained_from["net"] | {"subnet": subnet}
             torch.manual_seed(params.seed)
             net = extract_subnet(supernet, subnet)
-            curve = _fine_tune(session, net, spec.finetune, metadata)
+            curve = _fine_tune(session, net, spec.finetune, metadata, partial(_log_point, run, name))
             save_net(out / "nets" / f"{name}.safetensors", net, metadata)
             curves += [{"net": label, **row} for row in curve]
             metrics[name] = {"subnet": subnet, "validation": curve[-1]}
@@ -66,16 +70,29 @@ def search(system: str) -> None:
         session.close()
         shutil.rmtree(kept_table, ignore_errors=True)
         run.log_outputs(*(out / f"{name}.csv" for name in ("latency", "latency_check", "subnets", "curve")))
+        run.log_outputs(*(out / "nets" / f"{name}.safetensors" for name in subnets))
+
+
+def _log_point(run: tracking.StageRun, subnet: str, row: dict[str, float]) -> None:
+    """Log a point of a subnet's curves, under names that begin with the subnet's."""
+    run.log_point({key if key == "step" else f"{subnet}/{key}": value for key, value in row.items()})
 
 
 def _fine_tune(
-    session: "TrainingSession", net: "SuperResolutionNet", recipe: config.Recipe | None, metadata: dict[str, Any]
+    session: "TrainingSession",
+    net: "SuperResolutionNet",
+    recipe: config.Recipe | None,
+    metadata: dict[str, Any],
+    observe: Callable[[dict[str, float]], None],
 ) -> list[dict[str, Any]]:
     """Train an extracted subnet in place, if there is a recipe, and return its curve from step 0 on."""
+    from pipeline_src.training.session import Options
+
     curve: list[dict[str, Any]] = [{"step": 0, **session.validator(metadata["scales"])(net.to(session.device))}]
+    observe(curve[0])
     if recipe:
         metadata["recipe"] = recipe.model_dump()
-        curve += session.fit(f"search@{metadata['system']}", net, recipe, metadata)
+        curve += session.fit(f"search@{metadata['system']}", net, recipe, metadata, Options(observe=observe))
     return curve
 
 

@@ -3,6 +3,8 @@
 Several processes: torchrun --nproc-per-node 2 -m pipeline_src.stages.train SYSTEM, then dvc commit train@SYSTEM.
 """
 
+from functools import partial
+
 from pipeline_src import command, config, paths, tracking
 from pipeline_src.files import empty, write_json, write_table
 
@@ -31,29 +33,33 @@ def train(system: str) -> None:
         **{"recipe": recipe.model_dump(), "downscaler": spec.downscaler.model_dump()},
     }
 
-    def fit(net: SuperResolutionNet, recipe: config.Recipe, scales: list[int], phase: int) -> list[dict[str, float]]:
-        validate = session.validator(scales)
+    def fit(
+        run: tracking.StageRun, net: SuperResolutionNet, recipe: config.Recipe, scales: list[int], phase: int
+    ) -> list[dict[str, float]]:
+        validate, steps_before = session.validator(scales), shrinking.steps_before(spec.train, phase)
         options = Options(
             scales=scales,
             seed=params.seed + phase,
             validate=shrinking.with_smallest(validate) if phase else validate,
             compiled=False if phase else None,  # each subnet would be compiled by itself
             lr_factors={"downscaler": spec.downscaler.lr_factor} if downscaler else {},
+            observe=lambda row: run.log_point(row | {"step": steps_before + row["step"]}),
         )
         name = f"train@{system} phase {phase}" if phase else f"train@{system}"
         trained = joint.Joint(net, downscaler, spec.downscaler) if downscaler else net
         return session.fit(name, trained, recipe, made_from, options)
 
-    def run_training() -> list[dict[str, float]]:
+    def run_training(run: tracking.StageRun) -> list[dict[str, float]]:
         if not recipe.shrink:
-            return fit(upscaler, recipe, spec.scales, 0)
-        return shrinking.shrink(upscaler, recipe, recipe.shrink, recipe.distil, params.seed, fit)
+            return fit(run, upscaler, recipe, spec.scales, 0)
+        return shrinking.shrink(upscaler, recipe, recipe.shrink, recipe.distil, params.seed, partial(fit, run))
 
     if not session.workers.first:
-        run_training()
+        run_training(tracking.StageRun())
         return
     with tracking.stage_run("train", system, made_from | {"train": params.train.model_dump()}) as run:
-        curve = run_training()
+        run.log_data(paths.TRAIN_H5.name, paths.TRAIN_H5, "training", made_from["train_h5"])
+        curve = run_training(run)
         empty(paths.downscaler(system))
         if downscaler:
             images = (session.training, session.validation)
@@ -62,7 +68,6 @@ def train(system: str) -> None:
         write_table(out / "curve.csv", curve)
         write_json(out / "metrics.json", curve[-1])
         session.close()
-        run.log_curve(curve)
         run.log_outputs(weights, out / "curve.csv")
 
 

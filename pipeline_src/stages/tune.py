@@ -50,7 +50,8 @@ def tune(name: str) -> None:
         return net
 
     with tracking.stage_run("tune", name, spec.model_dump()) as run:
-        trials = run_trials(session, name, spec, recipe, start, made_from, run.log_metrics)
+        run.log_data(paths.TRAIN_H5.name, paths.TRAIN_H5, "training", made_from["train_h5"])
+        trials = run_trials(session, name, spec, recipe, start, made_from, run)
         best = best_values(trials, spec, name)
         preset: dict[str, Any] = (
             {"prune": {spec.system: {"finetune": best}}} if pruned else {"systems": {spec.system: {"train": best}}}
@@ -58,6 +59,7 @@ def tune(name: str) -> None:
         write_table(out / "trials.csv", trials)
         with whole_file(out / "best.yaml") as unfinished:
             YAML().dump(preset, unfinished)
+        run.log_metrics({"best_psnr_y": max(trial["psnr_y"] for trial in trials if trial["psnr_y"] is not None)})
         run.log_outputs(out / "trials.csv", out / "best.yaml")
     session.close()
 

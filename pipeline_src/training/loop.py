@@ -25,6 +25,7 @@ from pipeline_src.weights import load_tensors, save_tensors
 
 COLLAPSED = 0.005  # dB from bicubic: equal to four digits of a PSNR
 LOSSES_READ_EVERY = 10  # steps: reading a loss waits for the GPU
+LOSS_POINTS = 200  # points at most of the curve of the training loss, which is observed and not returned
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,9 @@ class TrainingRun:
         compiled: whether to train with torch.compile, where it works.
         lr_factors: child module of the net → factor of the recipe's learning rate for its parameters.
         before_step: called with the number of each step, after a resume too.
+        observe: called in the first process, while the training runs, with each row of its curve and, more often, with
+            ``step`` and ``train_loss``, the mean loss since the last such point. After a resume it is first called with
+            all that it was called with before the checkpoint, so a new observer gets the whole curve, each point once.
     """
 
     name: str
@@ -60,6 +64,7 @@ class TrainingRun:
     compiled: bool = False
     lr_factors: Mapping[str, float] = field(default_factory=dict)
     before_step: Callable[[int], None] = lambda step: None
+    observe: Callable[[Row], None] = lambda row: None
 
 
 @dataclass
@@ -69,6 +74,8 @@ class Progress:
     step: int = 0
     curve: list[Row] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)  # since the last validation
+    loss_curve: list[Row] = field(default_factory=list)  # of step and train_loss
+    losses_of_point: list[float] = field(default_factory=list)  # since the last point of loss_curve
 
 
 def fit(net: SuperResolutionNet, patches: Patches, recipe: Recipe, run: TrainingRun) -> list[Row]:
@@ -127,9 +134,12 @@ class _Loop:
         if run.compiled:
             self.modules = {scale: self._compiled(scale) for scale in self.modules}
         self.unread: list[Tensor] = []  # losses that are still on the device
+        self.steps_of_point = -(-recipe.steps // LOSS_POINTS)  # rounded up
 
     def train(self) -> list[Row]:
         steps, first = range(self.progress.step, self.recipe.steps), self.workers.first
+        for row in sorted([*self.progress.loss_curve, *self.progress.curve], key=lambda row: row["step"]):
+            self._observe(row)
         bar = tqdm(
             steps, self.run.name, initial=steps.start, total=steps.stop, unit="step", mininterval=1, disable=not first
         )
@@ -141,6 +151,7 @@ class _Loop:
             self.net.load_state_dict(self._final_net().state_dict())
         if not self.progress.curve and first:  # no step at all: the weights of recipe.start as they are
             self.progress.curve.append({"step": self.recipe.steps, **self.run.validate(self.net)})
+            self._observe(self.progress.curve[-1])
         self.workers.wait()
         return self.progress.curve
 
@@ -192,6 +203,20 @@ class _Loop:
                     f"the loss of {self.run.name} is {loss} at step {step}; lower its lr ({self.recipe.lr:g})"
                 )
         self.progress.losses += losses
+        for step, loss in enumerate(losses, done - len(losses) + 1):
+            self._add_to_loss_curve(step, loss)
+
+    def _add_to_loss_curve(self, step: int, loss: float) -> None:
+        recent = self.progress.losses_of_point
+        recent.append(loss)
+        if step % self.steps_of_point == 0 or step == self.recipe.steps:
+            self.progress.loss_curve.append({"step": step, "train_loss": sum(recent) / len(recent)})
+            recent.clear()
+            self._observe(self.progress.loss_curve[-1])
+
+    def _observe(self, row: Row) -> None:
+        if self.workers.first:
+            self.run.observe(row)
 
     def _validate(self, done: int, bar: "tqdm[int]") -> None:
         metrics, curve, losses = self.run.validate(self._final_net()), self.progress.curve, self.progress.losses
@@ -202,6 +227,7 @@ class _Loop:
                 *(self.run.name, done, problem),
             )
         curve.append({"step": done, "loss": sum(losses) / len(losses), **metrics})
+        self._observe(curve[-1])
         bar.set_postfix({key: f"{metrics[key]:.2f}" for key in ("psnr_y", "over_bicubic")})
 
     def _final_net(self) -> SuperResolutionNet:

@@ -38,6 +38,7 @@ class Options:
         precision: dtype of the convolutions.
         compiled: whether to use torch.compile.
         lr_factors: child module of the net → factor of the learning rate.
+        observe: called with each point of the curves while the training runs; see :class:`loop.TrainingRun`.
     """
 
     scales: Sequence[int] | None = None
@@ -47,6 +48,7 @@ class Options:
     precision: torch.dtype | None = None
     compiled: bool | None = None
     lr_factors: Mapping[str, float] = field(default_factory=dict)
+    observe: Callable[[Row], None] = lambda row: None
 
 
 @dataclass
@@ -138,6 +140,7 @@ class TrainingSession:
             validate_every=options.validate_every or self.settings.validate_every,
             compiled=compiled,
             lr_factors=options.lr_factors,
+            observe=options.observe,
         )
         return fit(net, patches_of(self.training, scales, recipe, seed), recipe, run)
 

@@ -190,6 +190,11 @@ def shrink(
     return curve
 
 
+def steps_before(recipe: Training, phase: int) -> int:
+    """Return the number of steps before phase number ``phase``, where 0 is the training of the largest subnet."""
+    return recipe.steps + sum(earlier.steps for earlier in recipe.shrink[: phase - 1]) if phase else 0
+
+
 def check(net: SuperResolutionNet, recipe: Training) -> None:
     """Check that the phases of a recipe fit a net.
 
