@@ -14,6 +14,7 @@ from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
 from pipeline_src.metrics.validation import validator
 from pipeline_src.models import build
+from pipeline_src.training import loop
 from pipeline_src.training.loop import TrainingRun, fit
 from pipeline_src.training.session import patches_of
 
@@ -48,6 +49,7 @@ def train(train_h5: Path, tmp_path: Path) -> Train:
         start_from: Callable[[torch.nn.Module], None] = lambda net: None,
         precision: torch.dtype = torch.float32,
         compiled: bool = False,
+        observe: Callable[[dict[str, float]], None] = lambda row: None,
         **changes: Any,
     ) -> Any:
         recipe = Recipe.model_validate(RECIPE | changes)
@@ -71,6 +73,7 @@ def train(train_h5: Path, tmp_path: Path) -> Train:
             validate=validator(ImagePairs(train_h5, "validation"), scales, 24, torch.device("cpu")),
             validate_every=6,
             before_step=stop,
+            observe=observe,
         )
         curve = fit(net, patches_of(images, scales, recipe, seed=1), recipe, training)
         (tmp_path / "checkpoint.safetensors").unlink()
@@ -107,6 +110,37 @@ def test_a_training_that_was_stopped_ends_at_the_same_weights(
     assert equal(straight, resumed)
     assert curve == resumed_curve
     assert [row["step"] for row in curve] == [6, 12]
+
+
+def test_an_observer_gets_every_point_once_after_a_stop_too(train: Train) -> None:
+    straight: list[dict[str, float]] = []
+    stopped: list[dict[str, float]] = []
+    resumed: list[dict[str, float]] = []
+    observed, curve = train(ABPN, observe=straight.append)
+    with pytest.raises(Stopped):
+        train(ABPN, stop_at=7, observe=stopped.append)
+    train(ABPN, observe=resumed.append)
+    assert resumed == straight, "the new observer is told what was before the checkpoint"
+    assert stopped == straight[: len(stopped)], "they come while the training runs"
+    assert [row for row in straight if "psnr_y" in row] == curve
+    losses = [row["train_loss"] for row in straight if "train_loss" in row]
+    assert [row["step"] for row in straight if "train_loss" in row] == [*range(1, 13)]
+    assert curve[0]["loss"] == pytest.approx(sum(losses[:6]) / 6)
+    assert curve[1]["loss"] == pytest.approx(sum(losses[6:]) / 6)
+    assert equal(observed, train(ABPN)[0]), "watching changes no weight"
+
+
+def test_the_points_of_a_long_training_are_few(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    each_step: list[dict[str, float]] = []
+    few: list[dict[str, float]] = []
+    train(ABPN, observe=each_step.append, steps=11)
+    monkeypatch.setattr(loop, "LOSS_POINTS", 3)
+    train(ABPN, observe=few.append, steps=11)
+    points = [row for row in few if "train_loss" in row]
+    assert [row["step"] for row in points] == [4, 8, 11]
+    losses = [row["train_loss"] for row in each_step if "train_loss" in row]
+    means = [sum(losses[start:stop]) / (stop - start) for start, stop in ((0, 4), (4, 8), (8, 11))]
+    assert [row["train_loss"] for row in points] == pytest.approx(means)
 
 
 def by_hand(train_h5: Path, model: Any, changes: dict[str, Any], optimiser: Any, loss: Any, rate: Any) -> Any:

@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+from runs import named, runs_in, split, store_of
 
 from pipeline_src.errors import UserError
 from pipeline_src.tracking import content_hash, git_commit, stage_run
 
-ROOT = Path(__file__).resolve().parents[1]
 STAGE = """
 import sys
 from pathlib import Path
@@ -24,34 +24,9 @@ with stage_run("train", sys.argv[1], {"seed": 1, "train": {"device": "cpu", "ste
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder outside git with a params.yaml, in an environment without settings for tracking."""
-    for name in ("MLFLOW_TRACKING_URI", "SR_TRACKING", "SR_LAUNCHER", "DVC_STAGE", "RANK"):
-        monkeypatch.setenv(name, "")  # so that it is restored even if the test, like MLflow, sets it
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text("seed: 1\n")
-    return tmp_path
-
-
 def train(item: str, seed: int = 1) -> None:
     with stage_run("train", item, {"seed": seed}) as run:
         run.log_metrics({"psnr_y": 31.5})
-
-
-def runs_in(uri: str):
-    from mlflow import MlflowClient
-
-    client = MlflowClient(uri)
-    return client, client.search_runs([e.experiment_id for e in client.search_experiments()])
-
-
-def split(runs):
-    parents = [run for run in runs if "pipeline_state" in run.data.tags]
-    return parents, [run for run in runs if run not in parents]
 
 
 def test_eight_stages_can_create_the_store_at_the_same_time(folder: Path) -> None:
@@ -181,3 +156,81 @@ def test_files_that_the_pipeline_writes_do_not_change_git_commit(
     assert git_commit() == clean
     (tmp_path / "code.py").write_text("changed")
     assert git_commit() == clean + "+"
+
+
+def test_points_are_in_the_store_while_the_stage_runs_and_each_is_there_once(folder: Path) -> None:
+    with stage_run("train", "abpn_x3", {}) as run:
+        for step in range(1, 51):
+            run.log_point({"step": step, "train_loss": 1 / step})
+        client, runs = runs_in(store_of(folder))
+        (during,) = split(runs)[1]
+        assert during.info.status == "RUNNING"
+        assert during.data.metrics["train_loss"] == 1
+        assert len(client.get_metric_history(during.info.run_id, "train_loss")) == 1, (
+            "the others wait, to be sent at once"
+        )
+    after = client.get_metric_history(during.info.run_id, "train_loss")
+    assert sorted((point.step, point.value) for point in after) == [(step, 1 / step) for step in range(1, 51)]
+
+
+def test_points_of_a_stage_that_fails_are_kept(folder: Path) -> None:
+    with pytest.raises(RuntimeError), stage_run("train", "abpn_x3", {}) as run:
+        run.log_point({"step": 1, "train_loss": 2.0})
+        run.log_point({"step": 2, "train_loss": 1.0})
+        raise RuntimeError("power cut")
+    (failed,) = split(runs_in(store_of(folder))[1])[1]
+    assert failed.info.status == "FAILED"
+    assert failed.data.metrics["train_loss"] == 1.0
+
+
+def test_a_trial_is_a_run_under_that_of_its_stage(folder: Path) -> None:
+    with stage_run("tune", "abpn_x3", {}) as run:
+        with run.nested("trial 1", {"lr": 0.1}) as trial:
+            trial.log_point({"step": 6, "psnr_y": 30.0})
+            trial.log_point({"step": 12, "psnr_y": 31.0})
+        with pytest.raises(UserError), run.nested("trial 2", {"lr": 1e30}):
+            raise UserError("the loss is not finite")
+    client, runs = runs_in(store_of(folder))
+    stage, good, bad = (named(runs, name) for name in ("tune@abpn_x3", "trial 1", "trial 2"))
+    for trial in (good, bad):
+        assert trial.data.tags["mlflow.parentRunId"] == stage.info.run_id
+    assert (good.info.status, bad.info.status, stage.info.status) == ("FINISHED", "FAILED", "FINISHED")
+    assert (good.data.params, bad.data.params) == ({"lr": "0.1"}, {"lr": "1e+30"})
+    assert [p.value for p in client.get_metric_history(good.info.run_id, "psnr_y")] == [30.0, 31.0]
+
+
+def test_data_sets_and_files_are_known_by_their_hashes(folder: Path) -> None:
+    manifest = folder / "manifest.csv"
+    manifest.write_text("file,width\na.png,3\n")
+    (folder / "net.tflite").write_bytes(b"net")
+    with stage_run("export", "abpn_x3", {}) as run:
+        run.log_data("été & co", manifest, "evaluation")
+        run.log_data("train.h5", Path("train.h5"), "training", digest="0" * 64)
+        run.log_artifact(folder / "net.tflite", "abpn_x3/l1_50")
+        run.tag_outputs(Path("net.tflite"))
+    client, runs = runs_in(store_of(folder))
+    run = named(runs, "export@abpn_x3")
+    inputs = {entry.dataset.name: (entry.dataset.digest, entry.tags[0].value) for entry in run.inputs.dataset_inputs}
+    digest = content_hash(manifest)
+    assert inputs == {"été & co": (digest[:36], "evaluation"), "train.h5": ("0" * 36, "training")}
+    assert run.data.tags["sha256.été _ co"] == digest
+    assert run.data.tags["output/net.tflite"] == content_hash(folder / "net.tflite")
+    found = client.list_artifacts(run.info.run_id, "abpn_x3/l1_50")
+    assert [file.path for file in found] == ["abpn_x3/l1_50/net.tflite"]
+
+
+def test_whatever_a_broken_store_does_not_take_causes_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with stage_run("train", "abpn_x3", {}) as run:
+        (folder / "mlflow.db").write_bytes(b"no database any more" * 999)
+        for step in range(100):
+            run.log_point({"step": step, "train_loss": 1.0})
+        run.log_data("train.h5", Path("missing.h5"), "training")
+        run.log_outputs(Path("params.yaml"), Path("missing.csv"))
+        run.state.log_metrics({"abpn_x3/p50_ms": 3.0})
+        with run.nested("trial 1", {"lr": 0.1}) as trial:
+            trial.log_point({"step": 1, "psnr_y": 30.0})
+    warnings = [record.getMessage() for record in caplog.records]
+    assert all(text.startswith("MLflow did not take ") for text in warnings)
+    assert sum("metrics" in text for text in warnings) == 3, "points: at the first of them and at the end"
+    for content in ("the data set train.h5", "params.yaml", "tags", "the run trial 1", "the end of a run"):
+        assert any(content in text for text in warnings), content
