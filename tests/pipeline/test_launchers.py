@@ -1,5 +1,6 @@
 """Both launchers, for real: every stage on tiny params in a copy of the repository."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+from runs import named, runs_in, split, store_of
+
+from pipeline_src.files import sha256
 
 ROOT = Path(__file__).parents[2]
 COPIED = [
@@ -130,6 +134,33 @@ def test_each_stage_is_a_run_under_one_parent(by_snakemake: Copy) -> None:
         assert run.info.status == "FINISHED"
         assert run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
         assert run.data.tags["launcher"] == "snakemake"
+
+
+def test_the_run_of_the_state_has_the_headline_and_the_report(by_snakemake: Copy) -> None:
+    folder = by_snakemake.folder
+    client, runs = runs_in(store_of(folder))
+    ((state,), children) = split(runs)
+    export, benchmark = (named(children, f"{verb}@abpn_x3") for verb in ("export", "benchmark"))
+    numbers = json.loads((folder / "results/report/metrics.json").read_text())
+    for net in ("abpn_x3", "abpn_x3/l1_50"):
+        of_set = numbers[net]["x3"]["samples_heldout"]
+        for variant in ("fp32", "ptq", "qat"):
+            assert state.data.metrics[f"{net}/psnr_y_{variant}"] == of_set[f"psnr_y_{variant}"]
+        shipped = f"results/export/{net}/qat_x3.tflite"
+        assert state.data.metrics[f"{net}/file_bytes"] == (folder / shipped).stat().st_size
+        assert state.data.metrics[f"{net}/p50_ms"] > 0
+        assert f"{net}/loss_db" in state.data.metrics
+        for tag in (export.data.tags[f"output/{shipped}"], benchmark.data.tags[f"input/{shipped}"]):
+            assert tag == sha256(folder / shipped)
+        assert f"{net}/qat_x3.tflite" in [file.path for file in client.list_artifacts(export.info.run_id, net)]
+    assert state.data.tags["device"]
+    assert state.data.params["systems.abpn_x3.train.steps"] == "4"
+    kept = {file.path for file in client.list_artifacts(state.info.run_id)}
+    assert kept == {"params.yaml", "index.html", "table.csv", "overview.png"}
+    assert {entry.dataset.name for entry in state.inputs.dataset_inputs} == {"samples", "samples_heldout"}
+    manifest = folder / "results/fetch/evaluation/samples_heldout/manifest.csv"
+    for run in (state, benchmark, named(children, "fetch@samples_heldout")):
+        assert run.data.tags["sha256.samples_heldout"] == sha256(manifest)
 
 
 def test_new_time_stamps_are_no_reason_to_run(by_dvc: Copy) -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from runs import named, runs_in, store_of
 from shared import TINY, photograph, stage_environment
 
 from pipeline_src.deployment import cards
@@ -116,8 +117,9 @@ def test_from_one_training_to_the_files_of_its_subnets(ready: Path, stage: Stage
     heldout.mkdir(parents=True)
     Image.fromarray(photograph("astronaut.png")[60:120, 200:272]).save(heldout / "a.png")
     for name in ("train", "search", "quantize", "export"):
-        done = stage(ready, name, "tiny")
+        done = stage(ready, name, "tiny", SR_TRACKING="on", MLFLOW_TRACKING_URI=store_of(ready))
         assert done.returncode == 0, done.stderr
+    assert_tracked(ready)
     assert_trained(ready / "results/train/tiny")
     assert_searched(ready / "results/nets/tiny/search")
     assert not [*(ready / ".cache/train").iterdir()], "what a search or a training keeps to go on is gone in the end"
@@ -214,6 +216,41 @@ def assert_searched(out: Path) -> None:
     assert {*metrics["latency_error"]} == {"tflite int8", "openvino int8"}
     assert (metrics["subnets_x2"], metrics["subnets_x4"]) == (27 + 81, 27 + 81)
     assert all(-1 <= tau <= 1 for scale in (2, 4) for tau in metrics[f"kendall_tau_x{scale}"])
+
+
+def assert_tracked(folder: Path) -> None:
+    """MLflow has the whole curve of the supernet, the figures of the search, and the file of each subnet."""
+    client, runs = runs_in(store_of(folder))
+    train, search = (named(runs, f"{name}@tiny") for name in ("train", "search"))
+    curve = rows_of(folder / "results/train/tiny/curve.csv")
+    points = client.get_metric_history(train.info.run_id, "smallest")
+    smallest = [(int(row["step"]), float(row["smallest"])) for row in curve if row["smallest"]]
+    assert [(point.step, point.value) for point in points] == smallest
+    losses = client.get_metric_history(train.info.run_id, "train_loss")
+    assert [point.step for point in losses] == [*range(1, 91)]
+
+    metrics = json.loads((folder / "results/nets/tiny/search/metrics.json").read_text())
+    for scale in (2, 4):
+        for name in ("kendall_tau", "hypervolume", "random_hypervolume"):
+            (value,) = metrics[f"{name}_x{scale}"]
+            assert search.data.metrics[f"{name}_x{scale}"] == search.data.metrics[f"{name}_x{scale}/seed_1"] == value
+    assert search.data.metrics["latency_error/tflite int8"] == metrics["latency_error"]["tflite int8"]
+    for net in SEARCH["nets"]:
+        points = client.get_metric_history(search.info.run_id, f"{net}/psnr_y")
+        assert [point.step for point in points] == [0, 6, 12]
+        assert points[-1].value == metrics[net]["validation"]["psnr_y"]
+        assert_file_is_tracked(client, folder, named(runs, "export@tiny"), net)
+        weights = f"results/nets/tiny/search/nets/{net}.safetensors"
+        assert search.data.tags[f"output/{weights}"] == sha256(folder / weights)
+
+
+def assert_file_is_tracked(client: Any, folder: Path, export: Any, net: str) -> None:
+    """The export of a subnet keeps the file that ships, and its hash."""
+    file = f"qat_x{SEARCH['nets'][net]['scale']}.tflite"
+    kept = [artifact.path for artifact in client.list_artifacts(export.info.run_id, f"tiny/{net}")]
+    assert kept == [f"tiny/{net}/{file}", f"tiny/{net}/{file}.json"]
+    exported = f"results/export/tiny/{net}/{file}"
+    assert export.data.tags[f"output/{exported}"] == sha256(folder / exported)
 
 
 def assert_picked(out: Path, subnets: list[dict[str, str]]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runs import named, runs_in, split, store_of
 from shared import TINY
 
 from pipeline_src import config
@@ -76,12 +77,31 @@ def test_a_trial_that_diverges_is_told_and_does_not_win(
 ) -> None:
     wild = SEARCH | {"space": {"lr": {"choice": [1e-3, 1e30]}}, "trials": 5}
     folder = trained({"wild": wild})
-    done = stage(folder, "tune", "wild")
+    done = stage(folder, "tune", "wild", SR_TRACKING="on", MLFLOW_TRACKING_URI=store_of(folder))
     assert done.returncode == 0, done.stderr
     assert "the loss of tune@wild" in done.stderr
     lost = {float(row["lr"]): row["psnr_y"] for row in trials(folder, "wild")}
     assert lost[1e30] == ""
     assert "lr: 0.001" in (folder / "results/tune/wild/best.yaml").read_text()
+    assert_tracked(folder)
+
+
+def assert_tracked(folder: Path) -> None:
+    """Every trial is a run with its values and, if it did not diverge, its metric."""
+    client, runs = runs_in(store_of(folder))
+    tune = named(runs, "tune@wild")
+    tried = [run for run in split(runs)[1] if run.data.tags["mlflow.parentRunId"] == tune.info.run_id]
+    rows = trials(folder, "wild")
+    assert {run.info.run_name for run in tried} == {f"tune@wild {i + 1} of 5" for i in range(len(rows))}
+    for row in rows:
+        run = named(tried, f"tune@wild {int(row['trial']) + 1} of 5")
+        assert run.data.params == {"lr": str(float(row["lr"]))}
+        assert run.info.status == ("FINISHED" if row["psnr_y"] else "FAILED")
+        if row["psnr_y"]:
+            assert run.data.metrics["psnr_y"] == float(row["psnr_y"])
+    finite = {int(row["trial"]): float(row["psnr_y"]) for row in rows if row["psnr_y"]}
+    assert {p.step: p.value for p in client.get_metric_history(tune.info.run_id, "psnr_y")} == finite
+    assert tune.data.metrics["best_psnr_y"] == max(finite.values())
 
 
 @pytest.mark.parametrize(

@@ -166,18 +166,21 @@ def test_points_are_in_the_store_while_the_stage_runs_and_each_is_there_once(fol
         (during,) = split(runs)[1]
         assert during.info.status == "RUNNING"
         assert during.data.metrics["train_loss"] == 1
-        assert len(client.get_metric_history(during.info.run_id, "train_loss")) == 1, (
-            "the others wait, to be sent at once"
-        )
+        sent = client.get_metric_history(during.info.run_id, "train_loss")
+        assert len(sent) == 1, "the others wait, to be sent together"
     after = client.get_metric_history(during.info.run_id, "train_loss")
     assert sorted((point.step, point.value) for point in after) == [(step, 1 / step) for step in range(1, 51)]
 
 
 def test_points_of_a_stage_that_fails_are_kept(folder: Path) -> None:
-    with pytest.raises(RuntimeError), stage_run("train", "abpn_x3", {}) as run:
-        run.log_point({"step": 1, "train_loss": 2.0})
-        run.log_point({"step": 2, "train_loss": 1.0})
-        raise RuntimeError("power cut")
+    def fail() -> None:
+        with stage_run("train", "abpn_x3", {}) as run:
+            run.log_point({"step": 1, "train_loss": 2.0})
+            run.log_point({"step": 2, "train_loss": 1.0})
+            raise RuntimeError("the loss is NaN")
+
+    with pytest.raises(RuntimeError):
+        fail()
     (failed,) = split(runs_in(store_of(folder))[1])[1]
     assert failed.info.status == "FAILED"
     assert failed.data.metrics["train_loss"] == 1.0

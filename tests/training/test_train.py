@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from runs import runs_in, split, store_of
 from safetensors.torch import load_file
 from shared import stage_command, stage_environment
 
@@ -62,6 +63,34 @@ def test_killed_training_resumes_to_the_same_weights(ready: Make, stage: Stage) 
     assert (folder / WEIGHTS).read_bytes() == straight
     assert (folder / OUT / "curve.csv").read_text() == curve
     assert not list(folder.glob(".cache/train/*"))
+
+
+def test_the_run_of_a_resumed_training_has_every_point_once(ready: Make, stage: Stage) -> None:
+    folder = ready(steps=40)
+    tracked = {"SR_TRACKING": "on", "MLFLOW_TRACKING_URI": store_of(folder)}
+    training = subprocess.Popen(
+        stage_command("train", "abpn_x3"), cwd=folder, env=stage_environment() | tracked, stderr=subprocess.DEVNULL
+    )
+    while not list(folder.glob(".cache/train/train@abpn_x3-*.safetensors")):
+        assert training.poll() is None, "the training ended before it wrote a checkpoint"
+        time.sleep(0.01)
+    training.kill()
+    training.wait()
+    resumed = stage(folder, "train", "abpn_x3", **tracked)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "warning" not in resumed.stderr
+    client, runs = runs_in(store_of(folder))
+    (state,), trainings = split(runs)
+    assert [run.info.status for run in trainings] == ["FINISHED", "RUNNING"], "the newest comes first"
+    assert {run.data.tags["mlflow.parentRunId"] for run in trainings} == {state.info.run_id}
+    curve = pd.read_csv(folder / OUT / "curve.csv")
+    points = client.get_metric_history(trainings[0].info.run_id, "psnr_y")
+    assert [(point.step, point.value) for point in points] == [*zip(curve["step"], curve["psnr_y"], strict=True)]
+    losses = client.get_metric_history(trainings[0].info.run_id, "train_loss")
+    assert [point.step for point in losses] == [*range(1, 41)]
+    (used,) = trainings[0].inputs.dataset_inputs
+    assert used.dataset.name == "train.h5"
+    assert trainings[0].data.tags["sha256.train.h5"] == sha256(folder / "results/build_h5/train.h5")
 
 
 def test_a_corrupt_checkpoint_is_one_sentence(ready: Make, stage: Stage) -> None:
