@@ -52,7 +52,6 @@ def test_a_net_of_several_scales_has_figures_for_each(crowd: pd.DataFrame) -> No
     assert {key.split("/")[1] for key in figures if key.startswith("carn/")} == {"x2", "x3", "x4"}
     assert figures["carn/x2/p50_ms"] > 0
     assert "abpn_x2/p50_ms" in figures
-    assert "vdsr/l1_50/x2/p50_ms" in figures
 
 
 def test_a_file_without_int8_ships_as_it_is(table: pd.DataFrame) -> None:
