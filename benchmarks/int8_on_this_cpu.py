@@ -41,6 +41,8 @@ def export(folder: Path) -> list[Path]:
             scale=SCALE,
             colour="RGB",
             lr="bicubic",
+            origin="trained here",
+            dtype="float32",
             parameters=1,
             mult_adds=1,
             float_layers=[],

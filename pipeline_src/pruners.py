@@ -80,7 +80,7 @@ PRUNERS: dict[str, Pruner] = {
     "l1": Pruner("L1 norm", "filters of smallest L1 norm", nni_pruner("L1NormPruner", 1)),
     "l2": Pruner("L2 norm", "filters of smallest L2 norm", nni_pruner("L2NormPruner", 0.5)),
     "fpgm": Pruner("FPGM", "the most redundant filters", nni_pruner("FPGMPruner", 0.5)),
-    "level": Pruner("level (weights)", "the smallest single weights", nni_pruner("LevelPruner", 0), removes="weights"),
+    "level": Pruner("single weights", "the smallest single weights", nni_pruner("LevelPruner", 0), removes="weights"),
 }
 
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from pipeline_src import downscaling, models, paths
-from pipeline_src.config import Downscaler, PinnedFile
+from pipeline_src.config import Downscaler, PinnedFile, Training
 from pipeline_src.downscaling import LearnedDownscaler
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256, whole_file
@@ -88,6 +88,18 @@ def _opened(path: Path, remedy: str) -> Iterator[tuple[Any, dict[str, Any]]]:
         raise UserError(f"{path} does not exist; run the stage that makes it first") from None
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise UserError(f"{path} is corrupt ({error}); {remedy}") from None
+
+
+def origin(recipe: Training) -> str:
+    """Return where weights that a recipe trains come from, as tables print it: ``trained here``, or the start file."""
+    if recipe.start is None:
+        return "trained here"
+    return recipe.start.file if recipe.steps == 0 else f"{recipe.start.file}, then trained here"
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a dtype, such as ``float32``."""
+    return str(dtype).removeprefix("torch.")
 
 
 def save_net(path: Path, net: TorchModule, metadata: dict[str, Any]) -> None:

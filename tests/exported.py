@@ -27,6 +27,8 @@ def facts(**changes: Any) -> Facts:
         scale=1,
         colour="RGB",
         lr="bicubic",
+        origin="trained here",
+        dtype="float32",
         parameters=1,
         mult_adds=1,
         float_layers=[],

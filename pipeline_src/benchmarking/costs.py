@@ -26,7 +26,7 @@ class Costs:
     Latencies are in milliseconds per image, from uint8 image to uint8 image; ``infer_`` is the runtime's share of them.
     The fields of each are those of :class:`~pipeline_src.benchmarking.latency.Latency`, from the same calls.
     ``file_bytes`` counts all parts of the file, ``peak_memory_mb`` is in MiB, and ``mult_adds`` are for a 1280×720 HR
-    image.
+    image. ``weights`` says where the weights come from, and ``dtype`` the data type of the training.
     """
 
     lr_height: int
@@ -50,6 +50,8 @@ class Costs:
     peak_memory_mb: float
     params: int
     mult_adds: int
+    weights: str
+    dtype: str
 
 
 def measure_costs(files: dict[Path, Card], spec: config.Benchmark) -> Iterator[Row]:
@@ -131,4 +133,6 @@ def _costs(
         peak_memory_mb=memory_mb,
         params=card.parameters,
         mult_adds=card.mult_adds,
+        weights=card.origin,
+        dtype=card.dtype,
     )

@@ -9,7 +9,7 @@ from pipeline_src.benchmarking.keys import KEY_COLUMNS, FileKey, Row
 from pipeline_src.deployment.cards import Card
 from pipeline_src.errors import UserError
 
-QUALITY_COLUMNS = ["psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb"]
+QUALITY_COLUMNS = ["psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "psnr_rgb_shave1"]
 
 
 def main_net(system: str, files: dict[Path, Card]) -> str:

@@ -78,6 +78,26 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _check_baselines(self) -> "Params":
+        for name, system in self.systems.items():
+            if system.baseline is None:
+                continue
+            baseline = self.systems.get(system.baseline)
+            if baseline is None:
+                raise ValueError(
+                    f"systems.{name}.baseline is {system.baseline}, which is not a system; name one of systems"
+                )
+            if baseline.downscaler.learns:
+                raise ValueError(f"systems.{name}.baseline is {system.baseline}, whose downscaler learns too")
+            keys = ("model", "scales", "net", "train")
+            if unlike := [key for key in keys if getattr(baseline, key) != getattr(system, key)]:
+                raise ValueError(
+                    f"systems.{name}.{unlike[0]} differs from that of its baseline {system.baseline}, so the "
+                    "comparison would not be fair; make them equal"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _check_tuning(self) -> "Params":
         for name, spec in self.tune.items():
             if spec.system not in self.systems:

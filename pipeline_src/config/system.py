@@ -22,6 +22,11 @@ class System(Section):
     )
     train: Training = Field(description="Recipe of the training.")
     qat: Qat = Field(description="Recipe of quantisation-aware training.")
+    baseline: str | None = Field(
+        default=None,
+        description="For a system whose downscaler learns: the system with the same net and recipe on bicubic LR, "
+        "against which the report shows it.",
+    )
 
     @property
     def once_for_all(self) -> bool:
@@ -36,6 +41,12 @@ class System(Section):
             raise ValueError("with train.steps: 0 the downscaler stays untrained; give downscaler.start")
         if len({*self.scales}) < len(self.scales):
             raise ValueError(f"scales is {self.scales}; name each once")
+        if self.downscaler.learns and not self.baseline:
+            raise ValueError(
+                "a downscaler that learns is shown against the same net on bicubic LR; name it as baseline"
+            )
+        if self.baseline and not self.downscaler.learns:
+            raise ValueError("baseline is for a system whose downscaler learns; remove it")
         return self
 
     @model_validator(mode="after")

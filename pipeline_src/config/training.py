@@ -16,7 +16,7 @@ class Train(Section):
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto",
-        description="Data type of convolutions; `auto` is bfloat16 where the hardware computes in it, else float32.",
+        description="Data type of convolutions; `auto` is float32 on a CPU, and bfloat16 on a GPU that computes in it.",
     )
     compile: bool = Field(
         default=False,

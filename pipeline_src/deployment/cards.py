@@ -36,6 +36,8 @@ class Facts:
         scale: upscaling factor.
         colour: colour space of the training, RGB or Y.
         lr: the downscaler whose images it was trained on.
+        origin: where the weights come from: ``trained here``, or the file that the training started from.
+        dtype: data type of the convolutions in training, such as float32; QAT is always in float32.
         parameters: number of trained parameters.
         mult_adds: multiply-adds for an HR image of 1280×720.
         float_layers: layers of an int8 net that compute in float.
@@ -49,6 +51,8 @@ class Facts:
     scale: int
     colour: str
     lr: str
+    origin: str
+    dtype: str
     parameters: int
     mult_adds: int
     float_layers: list[str]
@@ -82,6 +86,8 @@ class Card:
     scale: int
     colour: str
     lr: str
+    origin: str
+    dtype: str
     parameters: int
     mult_adds: int
     float_layers: list[str]

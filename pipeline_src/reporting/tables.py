@@ -21,9 +21,10 @@ RUNTIMES = {
 }
 
 WORSE = 0.02  # dB: a faster file of another runtime is no alternative if it loses more than this
-TEXT = ("system", "variant", "runtime", "set")
+KEYS = ("system", "variant", "runtime", "set")
+TEXT = (*KEYS, "weights", "dtype")
 NUMBERS = (
-    "scale", "psnr_y", "ssim_y", "lr_height", "lr_width", "threads", "runs", "p50_ms", "p90_ms", "iqr_ms",
+    "scale", "psnr_y", "ssim_y", "psnr_rgb_shave1", "lr_height", "lr_width", "threads", "runs", "p50_ms", "p90_ms", "iqr_ms",
     "p50_low_ms", "p50_high_ms", "infer_p50_ms", "infer_p50_low_ms", "infer_p50_high_ms", "file_bytes",
     "peak_memory_mb", "params", "mult_adds", "off_levels",
 )  # fmt: skip
@@ -55,6 +56,7 @@ COLUMNS = (
     Column("set", "Set"),
     Column("psnr_y", "PSNR Y (dB)", "{:.2f}"),
     Column("ssim_y", "SSIM Y", "{:.4f}"),
+    Column("psnr_rgb_shave1", "PSNR RGB, shave 1 (dB)", "{:.2f}"),
     Column("gain_db", "Over bicubic (dB)", "{:+.2f}"),
     Column("loss_db", "Lost to fp32 (dB)", "{:.2f}"),
     Column("ms_per_mp", "p50 per output MP (ms)", "{:.1f}", "ms_per_mp_note"),
@@ -69,6 +71,8 @@ COLUMNS = (
     Column("peak_memory_mb", "Peak memory (MB)", "{:.0f}"),
     Column("mult_adds", "Mult-Adds (G)", "{:.2f}"),
     Column("params", "Params", "{:,.0f}"),
+    Column("weights", "Weights"),
+    Column("dtype", "Trained in"),
 )
 
 

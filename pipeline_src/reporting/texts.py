@@ -9,18 +9,20 @@ from pipeline_src.files import whole_file
 from pipeline_src.reporting import tables
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.section import Table
-from pipeline_src.reporting.sections import measurements, pruning, published
+from pipeline_src.reporting.sections import downscaling, measurements, pruning, published
 
 # in the order in which they are written
 TEXT_TABLES: list[Callable[[ReportData], Iterable[Table]]] = [
     measurements.text_tables,
     pruning.text_tables,
+    downscaling.text_tables,
     published.text_tables,
 ]
 CSV_DECIMALS = {
-    "psnr_y": 4, "ssim_y": 6, "gain_db": 4, "loss_db": 4, "published_psnr_y": 4, "published_ssim_y": 6,
-    "difference_db": 4, "ms_per_mp": 3, "p50_ms": 3, "p50_low_ms": 3, "p50_high_ms": 3, "infer_p50_ms": 3,
-    "infer_p50_low_ms": 3, "infer_p50_high_ms": 3, "p90_ms": 3, "iqr_ms": 3, "size_kib": 1, "peak_memory_mb": 1,
+    "psnr_y": 4, "ssim_y": 6, "psnr_rgb_shave1": 4, "gain_db": 4, "loss_db": 4, "published_psnr_y": 4,
+    "published_ssim_y": 6, "difference_db": 4, "ms_per_mp": 3, "p50_ms": 3, "p50_low_ms": 3, "p50_high_ms": 3,
+    "infer_p50_ms": 3, "infer_p50_low_ms": 3, "infer_p50_high_ms": 3, "p90_ms": 3, "iqr_ms": 3, "size_kib": 1,
+    "peak_memory_mb": 1,
 }  # fmt: skip
 LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",

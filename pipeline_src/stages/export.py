@@ -97,6 +97,8 @@ def _variants(
                     scale=scale,
                     colour=net.description.colour,
                     lr=metadata["downscaler"]["model"],
+                    origin=metadata["origin"],
+                    dtype=metadata["dtype"],
                     parameters=parameters(net.at_scale(scale)),
                     mult_adds=mult_adds(net.at_scale(scale), scale),
                     float_layers=[] if variant == "fp32" else float_layers,

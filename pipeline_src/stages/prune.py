@@ -21,7 +21,7 @@ def prune(system: str) -> None:
 
     from pipeline_src.compression import pruning
     from pipeline_src.training.session import Options, TrainingSession
-    from pipeline_src.weights import learned_lr, load_net, save_net
+    from pipeline_src.weights import dtype_name, learned_lr, load_net, save_net
 
     empty(out / "nets")
     session = TrainingSession(params.train, params.seed, params.threads, learned_lr(system))
@@ -43,7 +43,7 @@ def prune(system: str) -> None:
             run.log_data(paths.TRAIN_H5.name, paths.TRAIN_H5, "training", made_from["train_h5"])
             run.log_point({"step": 0, **before})
             curve = session.fit(f"prune@{label}", net, spec.finetune, made_from, Options(observe=run.log_point))
-            save_net(file, net, trained_from | {"system": label} | made_from)
+            save_net(file, net, trained_from | {"system": label, "dtype": dtype_name(session.precision)} | made_from)
             metrics[label] = {key: curve[-1][key] for key in before}
             curves += [{"net": label, **row} for row in ({"step": 0, **before}, *curve)]
             run.log_outputs(file)

@@ -87,11 +87,12 @@ def _fine_tune(
 ) -> list[dict[str, Any]]:
     """Train an extracted subnet in place, if there is a recipe, and return its curve from step 0 on."""
     from pipeline_src.training.session import Options
+    from pipeline_src.weights import dtype_name
 
     curve: list[dict[str, Any]] = [{"step": 0, **session.validator(metadata["scales"])(net.to(session.device))}]
     observe(curve[0])
     if recipe:
-        metadata["recipe"] = recipe.model_dump()
+        metadata |= {"recipe": recipe.model_dump(), "dtype": dtype_name(session.precision)}
         curve += session.fit(f"search@{metadata['system']}", net, recipe, metadata, Options(observe=observe))
     return curve
 

@@ -18,7 +18,7 @@ def train(system: str) -> None:
     from pipeline_src.models import SuperResolutionNet
     from pipeline_src.training import joint, shrinking
     from pipeline_src.training.session import Options, TrainingSession
-    from pipeline_src.weights import build, load_into, save_net
+    from pipeline_src.weights import build, dtype_name, load_into, origin, save_net
 
     spec, out, weights = params.system(system), paths.results("train", system), paths.weights(system)
     recipe, where = spec.train, f"params.yaml: systems.{system}"
@@ -64,7 +64,8 @@ def train(system: str) -> None:
         if downscaler:
             images = (session.training, session.validation)
             joint.save_downscaler(downscaler, spec.downscaler, spec.scales, images, paths.downscaler(system))
-        save_net(weights, upscaler, {"system": system, **made_from})
+        provenance = {"origin": origin(recipe), "dtype": dtype_name(session.precision)}
+        save_net(weights, upscaler, {"system": system, **made_from, **provenance})
         write_table(out / "curve.csv", curve)
         write_json(out / "metrics.json", curve[-1])
         session.close()

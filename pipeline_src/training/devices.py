@@ -19,16 +19,12 @@ def torch_device(device: str, threads: int) -> torch.device:
 
 
 def precision_of(precision: str, device: torch.device) -> torch.dtype:
-    """Return the dtype of ``train.precision``: fp32, bf16, or with auto bf16 where the hardware computes in it.
+    """Return the dtype of ``train.precision``: fp32, bf16, or with auto fp32 on a CPU and bf16 on a GPU that has it.
 
-    A CPU that has to emulate bfloat16 is several times slower with it.
+    On CPUs auto does not depend on the model: with bf16 where it is native, the same params would train other weights
+    on another CPU.
     """
-    if precision == "fp32":
-        return torch.float32
-    if precision == "bf16":
-        return torch.bfloat16
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    features = torch.cpu.get_capabilities()
-    native = any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    return torch.bfloat16 if native else torch.float32
+    if precision == "auto":
+        native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]

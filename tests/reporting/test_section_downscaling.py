@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from made_results import SETS, enter, section_of
+from made_results import BICUBIC, GAINS, SETS, enter, section_of
 
 from pipeline_src.errors import UserError
 from pipeline_src.reporting.sections import downscaling
 from pipeline_src.stages.report import report
 
-SYSTEM = "small_x3"
+SYSTEM, BASELINE = "small_x3", "abpn_x3"
 
 
 @pytest.fixture
@@ -23,6 +23,9 @@ def root(original: Path, tmp_path: Path) -> Path:
     shutil.copytree(original, root)
     params = yaml.safe_load((root / "params.yaml").read_text())
     params["systems"][SYSTEM]["downscaler"] = {"model": "car", "tv_weight": 0.1}
+    params["systems"][SYSTEM]["baseline"] = BASELINE
+    for key in ("model", "scales", "net", "train"):
+        params["systems"][BASELINE][key] = params["systems"][SYSTEM][key]
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     keys = [{"set": name, "image": image, "scale": 3} for name in SETS for image in ("a", "b")]
     lr = [
@@ -64,7 +67,16 @@ def test_the_page_shows_it_where_a_system_learns(root: Path, monkeypatch: pytest
     report()
     page = (root / "results/report/index.html").read_text()
     section = section_of(page, "downscaled")
-    assert re.findall(r"<td[^>]*>([^<]+)</td>", section)[:4] == ["×3", "samples_heldout", "learned", "35.00"]
+    cells = re.findall(r"<td[^>]*>([^<]+)</td>", section)
+    gains = cells[: cells.index("learned") - 2]
+    assert len(gains) == 7 * len(GAINS[SYSTEM]) * len(SETS)
+    own, baseline = (
+        BICUBIC["samples_heldout"] + GAINS[SYSTEM]["fp32"],
+        BICUBIC["samples_heldout"] + GAINS[BASELINE]["fp32"],
+    )
+    difference = f"{own - baseline:+.2f}".replace("-", "−")
+    assert gains[:7] == ["fp32", "×3", "samples_heldout", f"{own:.2f}", BASELINE, f"{baseline:.2f}", difference]
+    assert cells[len(gains) :][:4] == ["×3", "samples_heldout", "learned", "35.00"]
     assert "−0.25" in section
     assert "The LR images of small_x3 come from a learned downscaler" in page
     assert "small_x3: LR made by a learned downscaler" in (root / "results/report/table.md").read_text()

@@ -26,7 +26,10 @@ def test_every_pruned_net_is_listed_below_the_unpruned_one(compared: pd.DataFram
     assert len(compared) == (1 + len(LOST)) * 3 * len(SETS)
     x2 = compared[(compared["scale"] == 2) & (compared["set"] == "Set5")]
     assert list(x2["sparsity"]) == [0, 0.25, 0.5, 0.5, 0.5, 0.9]
-    assert list(x2["how"]) == ["", "L1 norm", "L1 norm", "FPGM", "level (weights), some layers", "L1 norm"]
+    assert list(x2["how"]) == [
+        "", *["L1 norm of importance"] * 2, "FPGM of importance", "single weights by importance, some layers",
+        "L1 norm of importance",
+    ]  # fmt: skip
     lost = x2.set_index("system")["over_unpruned_db"].round(6)
     assert lost.drop("vdsr").to_dict() == LOST
     assert x2.set_index("system")["times_faster"]["vdsr/l1_50"] == pytest.approx(3.6)
@@ -43,7 +46,7 @@ def test_the_figure_has_a_colour_for_every_way(compared: pd.DataFrame, tmp_path:
         colours = {to_hex([part / 255 for part in colour]) for _, colour in image.convert("RGB").getcolors(2**24)}
     assert {*LIGHT.series[:3], LIGHT.ink, LIGHT.variants["bicubic"]} <= colours
     words = pruning.describe(rows)
-    assert "vdsr/l1_50 ×2 (L1 norm at 50%) -0.30 dB" in words
+    assert "vdsr/l1_50 ×2 (L1 norm of importance at 50%) -0.30 dB" in words
 
 
 def test_the_table_is_in_the_texts(full_house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +54,7 @@ def test_the_table_is_in_the_texts(full_house: Path, monkeypatch: pytest.MonkeyP
     measured = data.read(config.load(), "")
     written = texts.markdown(measured)
     assert "**Pruned nets, fp32**" in written
-    assert "| vdsr/l1_90 | L1 norm | 90% | ×4 | Set5 |" in written
+    assert "| vdsr/l1_90 | L1 norm of importance | 90% | ×4 | Set5 |" in written
     assert pruning.compare(measured.table, {}).empty
     unpruned = replace(measured, params=measured.params.model_copy(update={"prune": {}}))
     assert "Pruned nets" not in texts.markdown(unpruned)

@@ -30,6 +30,7 @@ SMALL = {
     "scales": [4],
     "net": {"channels": 8, "depth": 1},
     "downscaler": {"model": "car", "net": {"entry": 4, "features": 8, "head": 8, "blocks": 1}, "tv_weight": 1e-3},
+    "baseline": "plain",
     "benchmark_size": [24, 32],
     "train": RECIPE | {"patch": 12, "steps": 30, "lr": 1e-3},
     "qat": RECIPE,
@@ -43,8 +44,10 @@ def ready(workspace: Make, train_h5: Path) -> Make:
     """A workspace with the system ``small``, whose build_h5 is done."""
 
     def make(**changes: Any) -> Path:
+        small = merged(SMALL, changes)
+        plain = {key: value for key, value in small.items() if key != "baseline"} | {"downscaler": {"model": "bicubic"}}
         changes = {
-            "systems": {"small": merged(SMALL, changes)},
+            "systems": {"small": small, "plain": plain},
             "quantize": {"calibration_images": 2, "calibration_crop": 32},
         }
         folder = workspace(
@@ -106,7 +109,7 @@ def assert_later_stages_see_the_learned_images(folder: Path) -> None:
     # Nearly: quantize sees the middle of the LR image of the whole, train the LR image of the middle.
     assert metrics["fp32"]["psnr_y"] == pytest.approx(trained["psnr_y"], abs=0.2)
     card = json.loads((folder / "results/export/small/fp32_x4.onnx.json").read_text())
-    assert card["lr"] == "car"
+    assert (card["lr"], card["origin"], card["dtype"]) == ("car", "trained here", "float32")
     names = {file.name for file in (folder / "results/export/small").glob("downscaler*")}
     assert names == {"downscaler.onnx", "downscaler.xml", "downscaler.bin", "downscaler.json"}
     assert_the_files_downscale_as_torch_does(folder)

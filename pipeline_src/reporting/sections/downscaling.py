@@ -1,5 +1,6 @@
 """Section "Learned downscaling": learned LR images beside bicubic ones, and how both survive JPEG."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -8,8 +9,8 @@ from pipeline_src import paths
 from pipeline_src.errors import UserError
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.drawing import Theme, drawing, save
-from pipeline_src.reporting.section import Block, Section, Text, figure_per_set, table
-from pipeline_src.reporting.tables import NAMED, Column
+from pipeline_src.reporting.section import Block, Section, Table, Text, figure_per_set, table
+from pipeline_src.reporting.tables import NAMED, Column, deployed
 
 COLUMNS = (
     NAMED["system"],
@@ -23,6 +24,16 @@ COLUMNS = (
     Column("png_kib", "PNG (KiB)", "{:.0f}"),
 )
 KEY = ["system", "scale", "set", "lr"]
+GAINS = (
+    NAMED["system"],
+    NAMED["variant"],
+    NAMED["scale"],
+    NAMED["set"],
+    Column("psnr_y", "On its learned LR: PSNR Y (dB)", "{:.2f}"),
+    Column("baseline", "Baseline"),
+    Column("baseline_psnr_y", "On bicubic LR: PSNR Y (dB)", "{:.2f}"),
+    Column("gain", "Gain of learned downscaling (dB)", "{:+.2f}"),
+)
 
 
 def build(data: ReportData) -> Section | None:
@@ -38,10 +49,43 @@ def build(data: ReportData) -> Section | None:
         "and the HR image without the frequencies that the LR image cannot represent. Tone shift is the mean of Y "
         "minus that of the HR image."
     )
+    gains = gains_over_baselines(data)
+    gain_text = (
+        "What a learned downscaler gains is the difference to its baseline: the same net, trained from the same start "
+        "by the same recipe on bicubic LR."
+    )
     jpeg = curves(read(folder, systems, data.sets, "jpeg.csv"))
     comparison = table("Learned LR images beside bicubic ones", COLUMNS, images)
-    blocks: list[Block] = [Text(intro), comparison, figure_per_set("jpeg", jpeg, draw, describe)]
+    gain = table("Learned downscaling against the same net on bicubic LR", GAINS, gains)
+    blocks: list[Block] = [Text(intro), Text(gain_text), gain, comparison, figure_per_set("jpeg", jpeg, draw, describe)]
     return Section("downscaled", "Learned downscaling", "Learned downscaling", blocks)
+
+
+def gains_over_baselines(data: ReportData) -> pd.DataFrame:
+    """Return the deployed files of the systems that learn their downscaler beside those of their baselines.
+
+    Returns:
+        Rows with the columns of :data:`GAINS`: PSNR Y of the system on its own LR images, that of the baseline on
+        bicubic ones, of the same variant, scale and set, and the difference.
+    """
+    files, key = deployed(data.table), ["variant", "scale", "set"]
+    pairs = []
+    for name in data.learned_downscaling:
+        baseline = data.params.systems[name].baseline
+        reference = files.loc[files["system"] == baseline, [*key, "psnr_y"]]
+        pairs.append(
+            files.loc[files["system"] == name, ["system", *key, "psnr_y"]]
+            .merge(reference.rename(columns={"psnr_y": "baseline_psnr_y"}), on=key)
+            .assign(baseline=baseline)
+        )
+    rows = pd.concat(pairs, ignore_index=True)
+    return rows.assign(gain=rows["psnr_y"] - rows["baseline_psnr_y"])
+
+
+def text_tables(data: ReportData) -> Iterator[Table]:
+    """Yield the gains over the baselines, for Markdown and LaTeX."""
+    if data.learned_downscaling:
+        yield table("Learned downscaling against the same net on bicubic LR", GAINS, gains_over_baselines(data))
 
 
 def caveat(data: ReportData) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline_src.config import Prune, Pruning
-from pipeline_src.pruners import PRUNERS
+from pipeline_src.pruners import PRUNERS, removes_weights
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.drawing import Theme, drawing, save
 from pipeline_src.reporting.section import Block, Section, Table, Text, figure_per_set, table
@@ -34,8 +34,10 @@ def build(data: ReportData) -> Section | None:
         return None
     intro = (
         "The fp32 files of the pruned nets, below the unpruned (“whole”) net of each system. Parameters, Mult-Adds, "
-        "file size and latency are those of the pruned file. Pruning single weights only sets them to zero, so it "
-        "makes a net neither smaller nor faster."
+        "file size and latency are those of the pruned file. “L1 norm of importance” prunes the filters whose weights "
+        "have the smallest importance, which is what they contribute to images; “L1 norm of weights” compares the "
+        "weights themselves, as the publication does. Importance is the default. Pruning single weights only sets "
+        "them to zero, so it makes a net neither smaller nor faster."
     )
     blocks: list[Block] = [Text(intro), _table("Pruned nets", rows), figure_per_set("pruning", rows, draw, describe)]
     return Section("pruning", "Pruned nets", "Pruned", blocks)
@@ -83,13 +85,15 @@ def compare(table: pd.DataFrame, prune: Mapping[str, Prune]) -> pd.DataFrame:
 
 
 def _how(spec: Pruning) -> str:
-    """Return the pruner, and every setting that differs from its default."""
+    """Return the pruner, what it compares, and every other setting that differs from its default."""
     default = Pruning(pruner=spec.pruner, sparsity=spec.sparsity)
     texts = {"scope": spec.scope, "mode": spec.mode.replace("_", " "), "initialise": f"{spec.initialise} weights"}
     changed = [text for name, text in texts.items() if getattr(spec, name) != getattr(default, name)]
     if (spec.layers, spec.exclude) != (default.layers, default.exclude):
         changed.append("some layers")
-    return ", ".join([PRUNERS[spec.pruner].label, *changed])
+    return ", ".join(
+        [f"{PRUNERS[spec.pruner].label} {'by' if removes_weights(spec.pruner) else 'of'} {spec.criterion}", *changed]
+    )
 
 
 def draw(rows: pd.DataFrame, path: Path, theme: Theme) -> Path:
