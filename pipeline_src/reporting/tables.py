@@ -24,8 +24,8 @@ WORSE = 0.02  # dB: a faster file of another runtime is no alternative if it los
 KEYS = ("system", "variant", "runtime", "set")
 TEXT = (*KEYS, "weights", "dtype")
 NUMBERS = (
-    "scale", "psnr_y", "ssim_y", "psnr_rgb_shave1", "lr_height", "lr_width", "threads", "runs", "p50_ms", "p90_ms", "iqr_ms",
-    "p50_low_ms", "p50_high_ms", "infer_p50_ms", "infer_p50_low_ms", "infer_p50_high_ms", "file_bytes",
+    "scale", "psnr_y", "ssim_y", "psnr_rgb_shave1", "lr_height", "lr_width", "threads", "runs",
+    "p50_ms", "p90_ms", "iqr_ms", "p50_low_ms", "p50_high_ms", "infer_p50_ms", "infer_p50_low_ms", "infer_p50_high_ms", "file_bytes",
     "peak_memory_mb", "params", "mult_adds", "off_levels",
 )  # fmt: skip
 SETTLED = ("settled", "infer_settled")

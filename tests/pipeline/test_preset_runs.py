@@ -4,7 +4,7 @@ Shortened: all numbers of steps, batches, patches and measurements; the scales o
 (one), the sizes of EDSR and of CAR's downscaler, the pruned nets (one for each pruner), the subnets (one for each
 scale), and the image sets. A server on this machine stands in for their archives, which have the names and folders of
 the real ones and hold crops of scikit-image's photographs; the list of known sets says so in the copy of the repository
-that runs. The stages run in DVC's order, but without its cache or Snakemake's scheduling, which test_launchers.py tests.
+that runs. The stages run in DVC's order, but without its cache or Snakemake's scheduling (see test_launchers.py).
 """
 
 import io
