@@ -104,6 +104,8 @@ def sections() -> list[tuple[str, str]]:
     """Each section that has figures, in a table or, on pages of results, in the text: its name, and its text."""
     named = []
     for page in PAGES:
+        if page.name == "glossary.md":  # its figures are definitions
+            continue
         for text in re.split(r"^(?=#+ )", page.read_text(), flags=re.MULTILINE):
             read = text if page in RESULTS else "\n".join(line for line in text.splitlines() if line.startswith("|"))
             if FIGURE.search(read):
