@@ -24,6 +24,7 @@ CSV_DECIMALS = {
     "infer_p50_ms": 3, "infer_p50_low_ms": 3, "infer_p50_high_ms": 3, "p90_ms": 3, "iqr_ms": 3, "size_kib": 1,
     "peak_memory_mb": 1,
 }  # fmt: skip
+INFER_COLUMNS = ["infer_p50_ms", "infer_p50_low_ms", "infer_p50_high_ms", "infer_settled"]
 LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "–": "--", "−": "$-$", "±": r"$\pm$",
@@ -84,12 +85,13 @@ def _all_rows(table: pd.DataFrame) -> pd.DataFrame:
     rows["difference_db"] = rows["psnr_y"] - rows["published_psnr_y"]
     for name in tables.SETTLED:
         rows[name] = rows[name].where(rows["p50_ms"].notna())  # bicubic is not timed
-    measured = [column.name for column in tables.COLUMNS if column.name not in ("lr_size", "faster")]
+    measured = [column.name for column in tables.COLUMNS if column.name not in ("lr_size", "faster", "provenance")]
     for column, following in (
-        ("p50_ms", ["p50_low_ms", "p50_high_ms", "settled"]),
-        ("infer_p50_ms", ["infer_p50_low_ms", "infer_p50_high_ms", "infer_settled"]),
+        ("ssim_y", ["psnr_rgb_shave1"]),
+        ("p50_ms", ["p50_low_ms", "p50_high_ms", "settled", *INFER_COLUMNS]),
         ("p90_ms", ["iqr_ms"]),
         ("runs", ["lr_height", "lr_width", "threads"]),
+        ("params", ["weights", "dtype"]),
     ):
         after = measured.index(column) + 1
         measured[after:after] = following

@@ -44,7 +44,8 @@ def test_there_is_one_row_per_upscaler_and_image_and_each_file_is_opened_once(
     ]
     assert [(row["variant"], row["runtime"]) for row in agreements] == [(key.variant, key.runtime) for key in keys[1:]]
     assert list(images[0]) == [
-        "system", "variant", "runtime", "scale", "set", "image", "psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb"
+        "system", "variant", "runtime", "scale", "set", "image", "psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb",
+        "psnr_rgb_shave1",
     ]  # fmt: skip
     assert_crops(tmp_path / "crops", sets)
 

@@ -141,7 +141,7 @@ def test_the_params_of_the_repository_are_valid() -> None:
         (
             "systems.abpn_x4.train.lr",
             0.5,
-            "the whole file: systems.car_x4.train differs from that of its baseline abpn_x4, so the comparison would not be fair",
+            "the whole file: systems.car_x4.train differs from that of its baseline abpn_x4, so the",
         ),
         ("systems.car_x4.train.steps", 0, "systems.car_x4: with train.steps: 0 the downscaler stays untrained; give"),
         ("search.ofa_sr.latency.runtimes", ["onnx"], "search.ofa_sr.latency.runtimes.0: Input should be 'tflite' or"),

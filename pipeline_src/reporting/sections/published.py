@@ -25,7 +25,8 @@ COLUMNS = (
     Column("set", "Set"),
     Column("scale", "Scale", "×{:.0f}"),
     Column("metric", "Metric"),
-    Column("value", "Value", "{:.2f}"),
+    Column("value", "Published", "{:.2f}"),
+    Column("ours", "Ours", "{:.2f}"),
     Column("source", "Source"),
 )
 
@@ -77,7 +78,7 @@ def build(data: ReportData) -> Section:
     figures = figures[figures["system"].isin(data.table["system"])]
     if not figures.empty:
         summary = f"All {len(figures)} published figures of these systems, with those on other sets and protocols"
-        rows = [_cells(row) for _, row in figures.iterrows()]
+        rows = [_cells(row, data.table) for _, row in figures.iterrows()]
         blocks.append(Details(summary, [Table("Published figures", COLUMNS, rows, tall=True)]))
     return Section("published", "Compared with published figures", "Published", blocks)
 
@@ -187,8 +188,12 @@ def _pair_cells(pair: Pair | None) -> list[str]:
     return [f"{pair.psnr} / {pair.ssim}", published, pair.difference]
 
 
-def _cells(row: "pd.Series[str]") -> list[str]:
-    """Return a published figure as it is shown; SSIM has four decimals, PSNR two."""
-    value = f"{float(row['value']):.{4 if row['metric'] == 'ssim_y' else 2}f}"
+def _cells(row: "pd.Series[str]", table: pd.DataFrame) -> list[str]:
+    """Return a published figure and ours, if it was measured, as they are shown; SSIM has four decimals, PSNR two."""
+    decimals = 4 if row["metric"] == "ssim_y" else 2
+    files = deployed(table)
+    same = files[(files[KEY] == row[KEY]).all(axis=1)]
+    ours = same[row["metric"]].iloc[0] if len(same) and row["metric"] in same else float("nan")
+    figures = ["–" if pd.isna(figure) else f"{float(figure):.{decimals}f}" for figure in (row["value"], ours)]
     variant = VARIANTS.get(row["variant"], row["variant"])
-    return [row["system"], variant, row["set"], f"×{row['scale']}", METRICS[row["metric"]], value, row["source"]]
+    return [row["system"], variant, row["set"], f"×{row['scale']}", METRICS[row["metric"]], *figures, row["source"]]
