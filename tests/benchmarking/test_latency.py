@@ -138,8 +138,8 @@ def test_a_variant_that_is_never_steady_stops_at_the_limit_and_is_not_settled() 
         time.sleep(0.001)
         return calls["a"]()
 
-    latency = in_turns({"a": slow}, **LIMITS | {"max_seconds": 0.1})["a"]["total"]
-    assert latency.runs > 30
+    latency = in_turns({"a": slow}, **LIMITS | {"max_seconds": 0.2})["a"]["total"]
+    assert 0 < latency.runs <= 200
     assert not latency.settled
 
 
