@@ -132,7 +132,7 @@ def test_a_steady_variant_leaves_the_turns_and_an_unsteady_one_goes_on_until_its
 
 
 def test_a_variant_that_is_never_steady_stops_at_the_limit_and_is_not_settled() -> None:
-    calls, _ = made_up([10.0, 20.0, 30.0, 40.0, 50.0])
+    calls, _ = made_up(list(np.random.default_rng(0).uniform(10, 50, 1000)))
 
     def slow() -> dict[str, float]:
         time.sleep(0.001)
