@@ -100,7 +100,11 @@ def test_every_block_and_complete_subnets_are_measured(tmp_path: Path, net: dict
     spec = latency_spec(runtimes=["tflite", "openvino"], precisions=["int8", "float32"])
     rows, checks = latency.measure(supernet.all_blocks(), subnets, spec, tmp_path)
     devices = [(runtime, precision) for precision in ("int8", "float32") for runtime in ("tflite", "openvino")]
-    assert [*rows] == latency.COLUMNS
+    assert [*rows] == [*latency.COLUMNS, *latency.MEASUREMENT]
+    assert (rows["p50_low_ms"] <= rows["p50_ms"]).all()
+    assert (rows["p50_ms"] <= rows["p50_high_ms"]).all()
+    assert (rows["ms"] <= rows["p50_ms"]).all(), "conversions are subtracted"
+    assert not rows["settled"].any(), "six runs were enough here"
     blocks = [Block(*row) for row in rows[latency.BLOCK].itertuples(index=False)]
     measured = Counter(zip(rows["runtime"], rows["precision"], blocks, strict=True))
     assert measured == Counter((*device, block) for device in devices for block in supernet.all_blocks())
@@ -119,3 +123,13 @@ def test_every_block_and_complete_subnets_are_measured(tmp_path: Path, net: dict
             check["by_table"]
         )
         assert check["error"] == pytest.approx(check["by_table"] / check["ms"] - 1)
+
+
+def test_the_error_of_the_table_is_that_of_settled_subnets() -> None:
+    checks = pd.DataFrame(
+        {
+            "runtime": ["tflite", "tflite", "tflite", "openvino"], "precision": "int8",
+            "error": [0.02, -0.04, 0.9, 0.5], "settled": [True, True, False, False],
+        }
+    )  # fmt: skip
+    assert latency.median_error(checks) == {"tflite int8": pytest.approx(0.03)}
