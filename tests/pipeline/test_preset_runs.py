@@ -1,10 +1,11 @@
 """The whole pipeline of each preset, from a download to the report, at tiny lengths.
 
-Shortened: all numbers of steps, batches, patches and measurements; the scales of nets that are trained from the start
-(one), the sizes of EDSR and of CAR's downscaler, the pruned nets (one for each pruner), the subnets (one for each
-scale), and the image sets. A server on this machine stands in for their archives, which have the names and folders of
-the real ones and hold crops of scikit-image's photographs; the list of known sets says so in the copy of the repository
-that runs. The stages run in DVC's order, but without its cache or Snakemake's scheduling (see test_launchers.py).
+Shortened: all numbers of steps, batches, patches and measurements; the systems (one for each net and kind of
+downscaler), the scales of nets that are trained from the start (one), the sizes of EDSR and of CAR's downscaler, the
+pruned nets (one for each pruner), the subnets (one for each scale), and the image sets. A server on this machine stands
+in for their archives, which have the names and folders of the real ones and hold crops of scikit-image's photographs;
+the list of known sets says so in the copy of the repository that runs. The stages run in DVC's order, but without its
+cache or Snakemake's scheduling, which test_launchers.py tests.
 """
 
 import io
@@ -63,7 +64,7 @@ SHORT = {
     "operators": {"size": [8, 12], "channels": 8, "warmup": 1, "runs": 1},
 }
 SHORT_SEARCH = {
-    **{"images": 1, "crop": 16, "samples": 8, "candidates": 60, "promising": 4, "seeds": [1]},
+    **{"images": 1, "crop": 16, "samples": 16, "candidates": 60, "promising": 4, "seeds": [1]},
     "latency": {"size": [24, 32], "warmup": 1, "runs": 1, "max_seconds": 0.01, "check": 1},
 }
 
@@ -121,7 +122,11 @@ def images_in_archives(name: str) -> int:
 def shortened(params: dict[str, Any]) -> dict[str, Any]:
     """Return what a preset has to say to make a run short: a preset to be layered over the others."""
     short: dict[str, Any] = {**SHORT, "systems": {}, "prune": {}, "search": {}}
-    for name, system in params["systems"].items():
+    kept = one_for_each_net(params)
+    for name in params["systems"].keys() - kept:
+        short["systems"][name] = None
+    for name in kept:
+        system = params["systems"][name]
         train, qat = system["train"], short_recipe(system["qat"])
         changes: dict[str, Any] = {"benchmark_size": [24, 32], "qat": qat, "train": {}}
         if train["steps"]:
@@ -142,6 +147,16 @@ def shortened(params: dict[str, Any]) -> dict[str, Any]:
         others = all_but_one(search["nets"], "scale")
         short["search"][name] = SHORT_SEARCH | {"finetune": short_recipe(search["finetune"]), "nets": others}
     return short
+
+
+def one_for_each_net(params: dict[str, Any]) -> list[str]:
+    """Return the systems to keep, of those with the same net one that is also pruned or searched if there is one."""
+    kept: dict[str, str] = {}
+    for name, system in params["systems"].items():
+        net = json.dumps([system["model"], system["net"], system["downscaler"]["model"]])
+        if net not in kept or name in {*params["prune"], *params["search"]}:
+            kept[net] = name
+    return [*kept.values()]
 
 
 def all_but_one(nets: dict[str, Any], key: str) -> dict[str, None]:
