@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pipeline_src.deployment.cards import Facts
 
-SHIPPED = ("qat", "tflite", None)  # variant, format and fixed size of the file that the tables show first
+SHIPPED = ("qat", "tflite")  # variant and format of the files that the tables show first, of any and of fixed size
 MODEL_SUFFIXES = (".onnx", ".xml", ".bin", ".tflite")
 
 log = logging.getLogger(__name__)
@@ -57,12 +57,12 @@ def export(system: str) -> None:
 
 
 def _track(run: tracking.StageRun, folder: Path) -> None:
-    """Copy the file that each net ships as, and its card, into the run; tag it with the hashes of all files."""
+    """Copy the files that each net ships as, and their cards, into the run; tag it with the hashes of all files."""
     from pipeline_src.deployment import cards
 
     run.log_artifact(folder / "inventory.csv")
     for file, card in cards.read_folder(folder).items():
-        if (card.variant, card.format, card.size) == SHIPPED:
+        if (card.variant, card.format) == SHIPPED:
             run.log_artifact(file, card.system)
             run.log_artifact(cards.path_of(file), card.system)
     run.tag_outputs(*(file for file in sorted(folder.rglob("*")) if file.suffix in MODEL_SUFFIXES))
