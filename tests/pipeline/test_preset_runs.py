@@ -150,13 +150,17 @@ def shortened(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def one_for_each_net(params: dict[str, Any]) -> list[str]:
-    """Return the systems to keep, of those with the same net one that is also pruned or searched if there is one."""
+    """Return the systems to keep, with their baselines.
+
+    Of those with the same net it is one that is also pruned or searched, if there is one.
+    """
     kept: dict[str, str] = {}
     for name, system in params["systems"].items():
         net = json.dumps([system["model"], system["net"], system["downscaler"]["model"]])
         if net not in kept or name in {*params["prune"], *params["search"]}:
             kept[net] = name
-    return [*kept.values()]
+    baselines = [params["systems"][name].get("baseline") for name in kept.values()]
+    return [*dict.fromkeys([*kept.values(), *filter(None, baselines)])]
 
 
 def all_but_one(nets: dict[str, Any], key: str) -> dict[str, None]:
