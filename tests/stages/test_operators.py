@@ -23,7 +23,7 @@ def test_every_operator_is_measured_in_both_precisions_and_runtimes(
     for _, of_operator in rows.groupby("operator"):
         assert set(zip(of_operator["precision"], of_operator["runtime"], strict=True)) == kinds
     assert (rows["p50_ms"] > 0).all()
-    assert (rows["runs"] == 6).all(), "six calls are the fewest that have an interval"
+    assert (rows["runs"] >= 6).all(), "six calls are the fewest that have an interval"
     assert (rows["p50_low_ms"] <= rows["p50_ms"]).all()
     assert (rows["p50_ms"] <= rows["p50_high_ms"]).all()
     assert not rows["settled"].any()

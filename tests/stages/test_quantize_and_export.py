@@ -168,8 +168,8 @@ def assert_measured(out: Path, net: str) -> None:
             bicubic = float(measured["bicubic", "", scale]["psnr_y"])
             assert float(row["psnr_y"]) == pytest.approx(bicubic, abs=8)
             assert float(row["psnr_y"]) == pytest.approx(float(measured["qat", "onnx", scale]["psnr_y"]), abs=0.1)
-            # six runs instead of two, since fewer have no interval
-            assert [float(row[key]) for key in ("lr_height", "lr_width", "threads", "runs")] == [24, 32, 1, 6]
+            assert [float(row[key]) for key in ("lr_height", "lr_width", "threads")] == [24, 32, 1]
+            assert float(row["runs"]) >= 6, "fewer than six runs have no interval, though two were asked for"
             assert 0 < float(row["infer_p50_ms"]) <= float(row["p50_ms"])
             assert float(row["peak_memory_mb"]) > 0
     crops = {folder.name for folder in out.glob("crops/*")}
