@@ -17,6 +17,7 @@ from small_net import images, prepared, trained
 from pipeline_src import exporting
 from pipeline_src.compression import calibration, quantization
 from pipeline_src.compression.quantization import quantizer
+from pipeline_src.compression.quantization.rounding import InputStatistics
 from pipeline_src.deployment import cards, reference, runtimes
 from pipeline_src.deployment.formats import onnx, openvino
 from pipeline_src.graph.saturation import LARGEST_SUM, LARGEST_WEIGHT, largest_pair
@@ -120,7 +121,7 @@ def test_openvino_gives_the_same_image_without_vnni_and_agrees_with_tflite(
 def saturating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Path:
     """Export EDSR with int8 weights in all of −127..127, as in most int8 nets, which saturate without VNNI."""
     monkeypatch.setattr(quantizer, "smallest_step", lambda weights: weights.flatten(1).abs().amax(1) / LARGEST_WEIGHT)
-    monkeypatch.setattr(calibration, "round_weights", lambda graph, images: None)
+    monkeypatch.setattr(InputStatistics, "round_weights", lambda statistics: None)
     graphs = prepared(trained("edsr"))
     calibration.calibrate(graphs, {2: images()})
     exporting.export(quantization.convert(graphs).at_scale(2), tmp_path, "ptq_x2", SIZE, facts(scale=2))

@@ -71,8 +71,9 @@ def test_adding_a_pruner_takes_one_entry(ready: Path, monkeypatch: pytest.Monkey
     assert (after - before[strongest]).abs().max() < 0.01  # they were fine-tuned since
     assert set(json.loads((out / "metrics.json").read_text())) == {"small", "small/peak_50"}
     rows = [measured("small", 30.0, 20.0), measured("small/peak_50", 29.5, 10.0)]
+    how = f"smallest peak of {config.load().prune['small'].nets['peak_50'].criterion}"
     (shown,) = pruning.text_tables(ReportData(config.load(), pd.DataFrame(rows)))
-    assert [cells[:3] for cells in shown.rows] == [["small", "–", "0%"], ["small/peak_50", "smallest peak", "50%"]]
+    assert [cells[:3] for cells in shown.rows] == [["small", "–", "0%"], ["small/peak_50", how, "50%"]]
 
 
 def measured(net: str, psnr_y: float, p50_ms: float) -> dict[str, Any]:
