@@ -9,7 +9,7 @@ import gpus
 from dvc_stages import groups, stages
 
 # the dvc and python of the environment that runs Snakemake, also where it has not been activated
-shell.prefix(f"export SR_LAUNCHER=snakemake PATH={quote(str(Path(sys.executable).parent))}:$PATH; ")
+shell.prefix(f"set -o pipefail; export SR_LAUNCHER=snakemake PATH={quote(str(Path(sys.executable).parent))}:$PATH; ")
 
 STAGES = stages(Path.cwd(), compare=workflow.is_main_process)
 

@@ -77,7 +77,7 @@ def test_with_several_gpus_a_training_is_started_on_one(visible: str, on_one: bo
 def test_on_one_gpu_trainings_follow_each_other(tmp_path: Path) -> None:
     copy = Copy(tmp_path, tiny=False)
     short = TINY.replace("abpn_x2: ~", f"abpn_x2: {{train: {RECIPE}}}").replace(
-        "abpn_x4: ~", f"abpn_x4: {{train: {RECIPE}}}"
+        "abpn_x4: ~", f"abpn_x4: {{train: {RECIPE[:-1]}, start: ~}}}}"
     )
     (tmp_path / "short.yaml").write_text(short)
     copy.ran("python", "-m", "pipeline_src", "preset", "add", "short.yaml")
