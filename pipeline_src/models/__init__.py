@@ -46,9 +46,6 @@ class TorchModule(Protocol):
     def buffers(self) -> Iterator[Tensor]:
         """Return all buffers."""
 
-    def modules(self) -> Iterator[nn.Module]:
-        """Return all modules, the net itself first."""
-
     def get_submodule(self, target: str) -> nn.Module:
         """Return the module of this name."""
 

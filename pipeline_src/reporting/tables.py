@@ -21,8 +21,7 @@ RUNTIMES = {
 }
 
 WORSE = 0.02  # dB: a faster file of another runtime is no alternative if it loses more than this
-KEYS = ("system", "variant", "runtime", "set")
-TEXT = (*KEYS, "weights", "dtype")
+TEXT = ("system", "variant", "runtime", "set", "weights", "dtype")
 NUMBERS = (
     "scale", "psnr_y", "ssim_y", "psnr_rgb_shave1", "lr_height", "lr_width", "threads", "runs",
     "p50_ms", "p90_ms", "iqr_ms", "p50_low_ms", "p50_high_ms", "infer_p50_ms", "infer_p50_low_ms", "infer_p50_high_ms",
@@ -84,7 +83,7 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
     * ``ms_per_mp``: p50 per million output pixels, because systems may be timed at different sizes
     * ``provenance``: where the weights come from, and the data type of the training
     * ``lr_size``: width×height of the timed LR image
-    * ``p50_note``, ``infer_p50_note``, ``ms_per_mp_note``, ``p90_note``: how precise the figure is
+    * ``p50_note``, ``ms_per_mp_note``, ``p90_note``: how precise the figure is
       (:func:`~pipeline_src.reporting.timing.precision`)
     * ``faster``: the fastest other runtime's file of the same net, with its p50, if it is faster than this file
       (:func:`~pipeline_src.reporting.timing.is_faster`), loses no more than ``WORSE`` dB against it, and gives the same
@@ -117,9 +116,8 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
     rows["provenance"] = [_provenance(row) for _, row in rows.iterrows()]
     rows["lr_size"] = [_size(row) for _, row in rows.iterrows()]
     rows["p50_note"] = precisions(rows)
-    rows["infer_p50_note"] = precisions(rows, "infer_")
     rows["ms_per_mp_note"] = precisions(rows, per=megapixels)
-    rows["p90_note"] = [note if note.startswith("(") else "" for note in precisions(rows)]
+    rows["p90_note"] = [note if note.startswith("(") else "" for note in rows["p50_note"]]
     rows["faster"] = _faster(rows)
 
     order: dict[str, Sequence[str]] = {

@@ -28,16 +28,15 @@ def precision(low: float, p50: float, high: float, runs: float, settled: bool) -
     return " ".join(parts)
 
 
-def precisions(rows: pd.DataFrame, prefix: str = "", per: "pd.Series[float] | float" = 1.0) -> list[str]:
+def precisions(rows: pd.DataFrame, per: "pd.Series[float] | float" = 1.0) -> list[str]:
     """Return the :func:`precision` of the latency of each row.
 
     Args:
         rows: measurements with the columns of a latency.
-        prefix: ``infer_`` for the runtime's own call.
         per: what the latency is divided by.
     """
-    low, p50, high = (rows[f"{prefix}{name}"] / per for name in ("p50_low_ms", "p50_ms", "p50_high_ms"))
-    return [precision(*cells) for cells in zip(low, p50, high, rows["runs"], rows[f"{prefix}settled"], strict=True)]
+    low, p50, high = (rows[name] / per for name in ("p50_low_ms", "p50_ms", "p50_high_ms"))
+    return [precision(*cells) for cells in zip(low, p50, high, rows["runs"], rows["settled"], strict=True)]
 
 
 def settled(rows: pd.DataFrame) -> pd.DataFrame:

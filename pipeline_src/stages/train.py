@@ -36,7 +36,7 @@ def train(system: str) -> None:
     def fit(
         run: tracking.StageRun, net: SuperResolutionNet, recipe: config.Recipe, scales: list[int], phase: int
     ) -> list[dict[str, float]]:
-        validate, steps_before = session.validator(scales), shrinking.steps_before(spec.train, phase)
+        validate, steps_before = session.validator(scales), shrinking.steps_before(spec.train, spec.train.shrink, phase)
         options = Options(
             scales=scales,
             seed=params.seed + phase,

@@ -175,7 +175,6 @@ def shrink(
     scales = [*choices["scale"]]
     curve = [row | {"phase": 0} for row in train(supernet, recipe, scales, 0)]
     distillation = Distillation(copy.deepcopy(supernet), scales, distil)
-    steps_before = recipe.steps
     for number, phase in enumerate(phases, 1):
         if phase.dimension == "width":
             supernet.sort_channels(min(choices["width"]))
@@ -185,14 +184,13 @@ def shrink(
             update={"accumulate": phase.subnets, "start": None} | phase.model_dump(include={"steps", "lr", "warmup"})
         )
         rows = train(net, phase_recipe, [*choices["scale"]], number)
-        curve += [row | {"phase": number, "step": steps_before + row["step"]} for row in rows]
-        steps_before += phase.steps
+        curve += [row | {"phase": number, "step": steps_before(recipe, phases, number) + row["step"]} for row in rows]
     return curve
 
 
-def steps_before(recipe: Training, phase: int) -> int:
-    """Return the number of steps before phase number ``phase``, where 0 is the training of the largest subnet."""
-    return recipe.steps + sum(earlier.steps for earlier in recipe.shrink[: phase - 1]) if phase else 0
+def steps_before(recipe: Recipe, phases: Sequence[ShrinkPhase], number: int) -> int:
+    """Return the number of steps before phase ``number``, where 0 is the training of the largest subnet."""
+    return recipe.steps + sum(phase.steps for phase in phases[: number - 1]) if number else 0
 
 
 def check(net: SuperResolutionNet, recipe: Training) -> None:

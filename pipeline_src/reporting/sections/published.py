@@ -78,7 +78,8 @@ def build(data: ReportData) -> Section:
     figures = figures[figures["system"].isin(data.table["system"])]
     if not figures.empty:
         summary = f"All {len(figures)} published figures of these systems, with those on other sets and protocols"
-        rows = [_cells(row, data.table) for _, row in figures.iterrows()]
+        files = deployed(data.table)
+        rows = [_cells(row, files) for _, row in figures.iterrows()]
         blocks.append(Details(summary, [Table("Published figures", COLUMNS, rows, tall=True)]))
     return Section("published", "Compared with published figures", "Published", blocks)
 
@@ -188,10 +189,9 @@ def _pair_cells(pair: Pair | None) -> list[str]:
     return [f"{pair.psnr} / {pair.ssim}", published, pair.difference]
 
 
-def _cells(row: "pd.Series[str]", table: pd.DataFrame) -> list[str]:
-    """Return a published figure and ours, if it was measured, as they are shown; SSIM has four decimals, PSNR two."""
+def _cells(row: "pd.Series[str]", files: pd.DataFrame) -> list[str]:
+    """Return a published figure and that of our file, if there is one, as shown; SSIM has four decimals, PSNR two."""
     decimals = 4 if row["metric"] == "ssim_y" else 2
-    files = deployed(table)
     same = files[(files[KEY] == row[KEY]).all(axis=1)]
     ours = same[row["metric"]].iloc[0] if len(same) and row["metric"] in same else float("nan")
     figures = ["–" if pd.isna(figure) else f"{float(figure):.{decimals}f}" for figure in (row["value"], ours)]
