@@ -62,7 +62,7 @@ SRCNN = "http://mmlab.ie.cuhk.edu.hk/projects/SRCNN/SRCNN_train.zip"  # T91, Set
 EDSR = "https://cv.snu.ac.kr/research/EDSR/benchmark.tar"
 
 # All are for research and education only, but for the photographs of scikit-image, which have free licences.
-# General100 and DIV2K_valid_crop256 have no permanent address.
+# General100, SunHays80 and DIV2K_valid_crop256 have no permanent address.
 SETS = {
     "samples": KnownSet(14, "scikit-image; van der Walt et al., PeerJ 2014", in_scikit_image=True),
     "samples_heldout": KnownSet(
@@ -72,6 +72,7 @@ SETS = {
     "BSD200": KnownSet(200, "Martin et al., ICCV 2001", archives=_bsds500("train")),
     "BSDS500_test": KnownSet(200, "Arbeláez et al., IEEE TPAMI 2011", archives=_bsds500("test")),
     "General100": KnownSet(100, "Dong et al., ECCV 2016"),
+    "SunHays80": KnownSet(80, "Sun and Hays, ICCP 2012"),  # elsewhere evaluated at ×8; here it is trained on
     "DIV2K_train": KnownSet(
         800,
         "Agustsson and Timofte, CVPRW 2017",
