@@ -27,7 +27,7 @@ from functools import cache
 import numpy as np
 
 PAUSE = 0.005  # seconds before each turn, after which the previous runtime's threads have stopped spinning
-TURN = 3  # timed calls per turn
+TURN = 5  # timed calls per turn
 SETTLED_RUNS = 30  # a figure with fewer timed calls is not settled, however few were asked for
 
 

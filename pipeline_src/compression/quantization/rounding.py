@@ -89,10 +89,10 @@ class _Layer:
 
     def record(self, x: Tensor, use: int, random: torch.Generator) -> None:
         """Add random patches of the input of one use."""
-        patches = _patches(x, self.uses[use], self.weight.shape[2], random).double()
+        patches = _patches(x, self.uses[use], self.weight.shape[2], random)
         self.counts[use] += patches.shape[2]
-        self.sums[use] += patches.sum(2)
-        self.products += patches @ patches.transpose(1, 2)
+        self.sums[use] += patches.sum(2, dtype=torch.float64)
+        self.products += patches @ patches.transpose(1, 2)  # of one image in float32, twice as fast as in float64
 
     def round(self) -> None:
         """Round the weights, and add what the rounding takes from the mean output to the biases."""
