@@ -37,7 +37,7 @@ paper: $(READY) ## the published lengths, on sets that it downloads: days on a G
 	python -m pipeline_src preset check
 	snakemake report
 
-reference: $(READY) ## the trainings of pretrained/; SR_DATA_MIRROR must name a folder that holds General100/HR
+reference: $(READY) ## the trainings of pipeline_src/pretrained/; SR_DATA_MIRROR must name a folder that holds General100/HR
 	python -m pipeline_src preset add reference
 	python -m pipeline_src preset check
 	snakemake report

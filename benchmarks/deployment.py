@@ -2,8 +2,8 @@
 
     python benchmarks/deployment.py --threads 2
 
-The weights are those of pretrained/, int8 is PTQ on photographs of scikit-image. The general converter is litert-torch,
-on the net as it is usually written (PixelShuffle, a clamp, its own int8 scheme); it is not among the project's
+The weights are those of pipeline_src/pretrained/, int8 is PTQ on photographs of scikit-image. The general converter is
+litert-torch, on the net as it is usually written (PixelShuffle, a clamp, its own int8 scheme); it is not among the project's
 libraries, because it brings 70 others: `pip install litert-torch==0.10.0` adds its two rows. All files take turns in
 one run, TFLite's own call is timed. Beside each are the operators in it.
 
@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 HEIGHT, WIDTH, SCALE = 360, 640, 3
-WEIGHTS = Path(__file__).parents[1] / "pretrained" / "abpn_x3.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "pipeline_src" / "pretrained" / "abpn_x3.safetensors"
 
 
 class Usual(nn.Module):

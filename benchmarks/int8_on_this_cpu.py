@@ -2,8 +2,9 @@
 
     python benchmarks/int8_on_this_cpu.py --threads 2
 
-The files of the stage export, float and int8 (PTQ on photographs of scikit-image, weights of pretrained/), take turns
-in one run; a runtime's own call is timed. Beside each is how far its image is from that of torch.
+The files of the stage export, float and int8 (PTQ on photographs of scikit-image, weights of
+pipeline_src/pretrained/), take turns in one run; a runtime's own call is timed. Beside each is how far its image is
+from that of torch.
 
 The int8 file is also run with the session option x64quantprecision, which makes ONNX Runtime sum products without
 saturation on CPUs that have no VNNI. The files of this project do not need it.

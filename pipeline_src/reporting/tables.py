@@ -193,7 +193,7 @@ def rank(column: pd.Series, order: Mapping[str, Sequence[str]]) -> pd.Series:
 
 
 def _provenance(row: pd.Series) -> str:
-    origin = str(row["weights"]).removeprefix("pretrained/").replace(".safetensors", "")
+    origin = str(row["weights"]).removeprefix("pipeline_src/pretrained/").replace(".safetensors", "")
     return f"{origin}, {row['dtype']}" if origin else ""
 
 

@@ -36,7 +36,7 @@ SMALL = {
     "qat": RECIPE,
 }
 OUT = Path("results/train/small/downscaler")
-X2 = ROOT / "pretrained/abpn_x2.safetensors"
+X2 = ROOT / "pipeline_src/pretrained/abpn_x2.safetensors"
 
 
 @pytest.fixture

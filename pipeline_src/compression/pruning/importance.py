@@ -2,8 +2,8 @@
 
 A net of ReLUs stays the same if a channel is multiplied by a factor and the weights that read it are divided by it, but
 the norms of its weights change. In a net that was trained for long these norms say little: of ABPN ×3 in
-``pretrained/`` the L1 pruner removed the quarter of the filters that carry the image, the ReLUs behind them died, and
-no training revived them. Importance does not depend on such factors.
+``pipeline_src/pretrained/`` the L1 pruner removed the quarter of the filters that carry the image, the ReLUs behind
+them died, and no training revived them. Importance does not depend on such factors.
 """
 
 from collections import defaultdict
