@@ -3,9 +3,9 @@
     python benchmarks/deployment.py --threads 2
 
 The weights are those of pipeline_src/pretrained/, int8 is PTQ on photographs of scikit-image. The general converter is
-litert-torch, on the net as it is usually written (PixelShuffle, a clamp, its own int8 scheme); it is not among the project's
-libraries, because it brings 70 others: `pip install litert-torch==0.10.0` adds its two rows. All files take turns in
-one run, TFLite's own call is timed. Beside each are the operators in it.
+litert-torch, on the net as it is usually written (PixelShuffle, a clamp, its own int8 scheme); it is not among the
+project's libraries, because it brings 70 others: `pip install litert-torch==0.10.0` adds its two rows. All files take
+turns in one run, TFLite's own call is timed. Beside each are the operators in it.
 
 The last line is the time that the multiply-adds would take at the speed of a float32 matrix product, with 4 int8
 products in the time of one float32 product.

@@ -14,7 +14,9 @@ from pipeline_src.reporting import tables, texts
 SCALE = 3
 PAGES = [ROOT / "README.md", ROOT / "pipeline_src/pretrained/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # On these pages a figure in the text was measured; on others it may be a setting or a definition.
-RESULTS = [ROOT / name for name in ("README.md", "pipeline_src/pretrained/README.md", "docs/studies.md", "docs/search.md")]
+RESULTS = [
+    ROOT / name for name in ("README.md", "pipeline_src/pretrained/README.md", "docs/studies.md", "docs/search.md")
+]
 RESULTS += [ROOT / "docs/deployment.md"]
 COMMAND = re.compile(
     r"(?:^ {4}(?:time )?|`)((?:make|snakemake|dvc|superres|python|torchrun|pytest) [^`\n]*)", re.MULTILINE
