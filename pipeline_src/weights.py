@@ -18,6 +18,12 @@ from pipeline_src.files import sha256, whole_file
 from pipeline_src.models import SuperResolutionNet, TorchModule
 
 CORRUPT = "delete it and run the command again"
+IMPORT = "superres import {} --as SYSTEM -o weights.safetensors"
+PICKLE = "a pickle, which can run any code when it is read"
+CHECKPOINTS = {  # how the checkpoints of other programs begin
+    **{b"PK\x03\x04": PICKLE, b"\x80\x02": PICKLE, b"\x80\x03": PICKLE, b"\x80\x04": PICKLE},
+    b"\x89HDF": "an HDF5 file, as Keras writes it",
+}
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, Any]) -> None:
@@ -87,7 +93,20 @@ def _opened(path: Path, remedy: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the stage that makes it first") from None
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        refuse_checkpoint(path)
         raise UserError(f"{path} is corrupt ({error}); {remedy}") from None
+
+
+def refuse_checkpoint(path: Path) -> None:
+    """Raise UserError if a file, which is no safetensors, is a checkpoint of another program."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    found = next((what for begin, what in CHECKPOINTS.items() if head.startswith(begin)), None)
+    if found:
+        raise UserError(
+            f"{path} is {found}, and weights are read from safetensors alone; make them of it with "
+            f"`{IMPORT.format(path)}`, and give that file"
+        )
 
 
 def origin(recipe: Training) -> str:
@@ -191,10 +210,18 @@ def load_into(net: TorchModule, start: PinnedFile) -> None:
     """
     path, digest = Path(start.file), start.sha256
     if not path.is_file():
-        raise UserError(f"{path}, the weights to start from, does not exist; correct start.file")
+        raise UserError(
+            f"{path}, the weights to start from, does not exist; correct start.file, or make it of a published "
+            "checkpoint with `superres import`"
+        )
     tensors, metadata = load_tensors(path, "correct start.file")
     if not (actual := sha256(path)).startswith(digest):
         raise UserError(f"{path} has the SHA-256 {actual[:12]}…, not start.sha256, {digest}; correct one of the two")
+    if all(name.startswith("module.") for name in tensors):
+        raise UserError(
+            f"all names in {path} begin with module., because the net was in a DataParallel when it was saved; make "
+            f"weights of it with `{IMPORT.format(path)}`, and give that file as start.file"
+        )
     scales = " ".join(f"×{scale}" for scale in metadata.get("scales", []))
     origin = " ".join(str(part) for part in (metadata.get("model", "another net"), scales) if part)
     _load(net, tensors, f"{path} holds weights of {origin}, which do not fit this system")

@@ -6,6 +6,7 @@ is imported only when it is called, so that ``superres --help`` answers at once.
 
 import argparse
 import importlib
+import keyword
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -16,8 +17,14 @@ DISTRIBUTION = "super-resolution-pipeline"
 COMMANDS = {  # the module, and what it does in a few words
     "upscale": "upscale photographs with an exported model",
     "downscale": "make small images from which an upscaler rebuilds the large ones",
+    "import": "make weights of a published checkpoint",
     "preset": "check params.yaml, layer presets over it, or take them off again",
 }
+
+
+def module_of(command: str) -> str:
+    """Return the name of a subcommand's module, with a ``_`` after it where it is a word of Python (``import``)."""
+    return f"{command}_" if keyword.iskeyword(command) else command
 
 
 class Version(argparse.Action):
@@ -42,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] in COMMANDS:
-        command = importlib.import_module(f"pipeline_src.cli.{arguments[0]}")
+        command = importlib.import_module(f"pipeline_src.cli.{module_of(arguments[0])}")
         run_command(arguments[0], command.__doc__, command.add_arguments, command.run, arguments[1:])
     parser = argparse.ArgumentParser(
         prog="superres",

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import pytest
 from shared import ROOT
 
-from pipeline_src.cli.main import COMMANDS, DISTRIBUTION, main
+from pipeline_src.cli.main import COMMANDS, DISTRIBUTION, main, module_of
 
 HEAVY = {"torch", "pydantic", "ruamel", "PIL", "onnxruntime", "pandas"}  # numpy: 0.1 s, which the list of formats costs
 
@@ -56,6 +56,6 @@ def test_a_wrong_call_shows_the_usage(arguments: list[str], capsys: pytest.Captu
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_runs_as_a_module_too(name: str) -> None:
-    command = [sys.executable, "-m", f"pipeline_src.cli.{name}", "--help"]
+    command = [sys.executable, "-m", f"pipeline_src.cli.{module_of(name)}", "--help"]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout.startswith(f"usage: superres {name}")
