@@ -3,6 +3,7 @@
 from pipeline_src.config import Params
 from pipeline_src.preflight import disk
 from pipeline_src.preflight.image_sets import needs_of
+from pipeline_src.preflight.starts import check_starts
 from pipeline_src.preflight.work import works
 
 WORTH_SAYING = 1e9  # bytes of disk
@@ -15,8 +16,10 @@ def check(params: Params) -> list[str]:
     Nothing is returned for a short run on images that are here already.
 
     Raises:
-        UserError: if an image set cannot be had, the disk is too full, or a training does not fit into the GPU.
+        UserError: if weights to start from are not here, an image set cannot be had, the disk is too full, or a
+            training does not fit into the GPU.
     """
+    check_starts(params)
     needs = needs_of(params.sets)
     said: list[str] = []
     downloads = [download for download in disk.downloads_of(needs) if download.size != 0]

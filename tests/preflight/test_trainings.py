@@ -17,6 +17,7 @@ LOADED = config.load(ROOT / "params.yaml")
 
 @pytest.fixture(autouse=True)
 def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pretrained").symlink_to(ROOT / "pretrained")
     monkeypatch.chdir(tmp_path)
 
 

@@ -239,8 +239,8 @@ def start_from(path: Path) -> dict[str, str]:
 def test_a_start_that_is_not_there_is_named(ready: Make, stage: Stage) -> None:
     result = stage(ready(start={"file": "nowhere.safetensors", "sha256": "0123456789ab"}), "train", "abpn_x3")
     assert result.returncode == 1
-    said = "error: nowhere.safetensors, the weights to start from, does not exist; correct start.file"
-    assert result.stderr.strip() == said
+    said = "error: nowhere.safetensors, the weights to start from, does not exist; correct start.file, or make "
+    assert result.stderr.strip() == said + "it of a published checkpoint with `superres import`"
 
 
 def test_a_net_that_cannot_be_built_is_one_sentence(workspace: Make, train_h5: Path, stage: Stage) -> None:
