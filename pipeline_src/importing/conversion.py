@@ -93,8 +93,6 @@ def _scales(target: Target, wanted: Sequence[int] | None, found: list[int], seve
             "by --as",
             0,
         )
-    if wanted and (several and not found):
-        has = [*wanted]
     if wanted and not {*wanted} <= {*has}:
         raise UserError(f"--scales is {_names(wanted)}, but {file} holds {_names(has)}; name some of those")
     return sorted({*wanted}) if wanted else has

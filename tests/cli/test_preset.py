@@ -17,6 +17,7 @@ def run(
     """Run the command in a copy of the project; returns what it prints to stdout and stderr."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
     shutil.copytree(ROOT / "workflow" / "presets", tmp_path / "workflow" / "presets")
+    (tmp_path / "pretrained").symlink_to(ROOT / "pretrained")
     monkeypatch.chdir(tmp_path)
 
     def preset(*arguments: str, status: int = 0) -> tuple[str, str]:
@@ -33,7 +34,9 @@ def test_presets_are_added_listed_and_removed(run: Callable[..., tuple[str, str]
     before = Path("params.yaml").read_bytes()
     assert run("add", "reference", "pretrained")[0] == "params.yaml with reference, pretrained\n"
     listed = run("list")[0].splitlines()
-    assert [line.split()[0] for line in listed[:-1]] == ["paper", "pretrained", "pruning", "reference", "residuals"]
+    assert [line.split()[0] for line in listed[:-1]] == [
+        *("paper", "pretrained", "pruning", "published", "reference", "residuals")
+    ]
     assert listed[-1] == "params.yaml with reference, pretrained"
     run()
     assert run("remove", "reference")[0] == "params.yaml with pretrained\n"

@@ -119,18 +119,20 @@ def test_a_tensor_is_noted_down() -> None:
         name("torch", "FloatStorage"),
         name("torch._utils", "_rebuild_tensor_v2"),
         name("torch.nn.parameter", "Parameter"),
+        name("torch.nn.parameter", "Parameter") + b"(K\x01t\x81",
         name("collections", "OrderedDict"),
         name("any", "thing"),
     ],
 )
 def test_a_pickle_changes_nothing_that_another_one_uses(target: bytes, state: bytes) -> None:
     """BUILD sets attributes, also of a class or of a function that a name stands for."""
-    before = [vars(OrderedDict).copy(), vars(Placeholder).copy(), dict(inert.KNOWN)]
+    shared = (OrderedDict, Placeholder, inert.FIRST, type(inert.REBUILT))
+    before = [*(dict(vars(kind)) for kind in shared), dict(inert.KNOWN)]
     try:
         value = inert.load(PROTOCOL_2 + target + state + b"b.").value
     except UnreadableError:
         value = None
-    assert [vars(OrderedDict), vars(Placeholder), inert.KNOWN] == before
+    assert [*(dict(vars(kind)) for kind in shared), inert.KNOWN] == before
     if isinstance(value, TensorReference):
         assert value.size == (6,)
     again: Any = inert.load(tensor_pickle(b"K\x06\x85", b"K\x01\x85") + b".").value
@@ -173,6 +175,16 @@ def test_a_pickle_of_too_many_operations_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(inert, "MOST_OPERATIONS", 1000)
     with pytest.raises(UnreadableError, match="larger than that of any checkpoint"):
         inert.load(pickle.dumps([*range(2000)], 2))
+
+
+@pytest.mark.parametrize("operation", [b"R", b"\x81"], ids=["reduce", "newobj"])
+@pytest.mark.parametrize("kind", ["torch.nn.parameter\nParameter", "torch.autograd.variable\nVariable"])
+def test_parameters_of_old_versions_are_their_tensors(kind: str, operation: bytes) -> None:
+    tensor = tensor_pickle(b"K\x06\x85", b"K\x01\x85").removeprefix(PROTOCOL_2)
+    state = b"(\x88\x89c" + b"collections\nOrderedDict\n)Rt"
+    value = inert.load(PROTOCOL_2 + b"c" + kind.encode() + b"\n(" + tensor + b"t" + operation + state + b"b.").value
+    assert isinstance(value, TensorReference)
+    assert value.size == (6,)
 
 
 def test_views_of_storages_begin_inside_them() -> None:

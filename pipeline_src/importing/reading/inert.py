@@ -136,15 +136,18 @@ class _Rebuilt(Inert):
 
 
 class _First(Inert):
-    """Stands for a function, or a class of old versions, that wraps its first argument: a tensor, or a shape."""
+    """Stands for a function, or a class, that wraps its first argument: a tensor, or a shape.
+
+    It is a class because old versions of torch make parameters as objects of one.
+    """
 
     __slots__ = ()
 
-    def __call__(self, first: Any = (), *_: Any) -> Any:
+    def __new__(cls, first: Any = (), *_: Any) -> Any:
         return first
 
 
-REBUILT, FIRST = _Rebuilt(), _First()
+REBUILT, FIRST = _Rebuilt(), _First
 KNOWN: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor"): REBUILT,
