@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,13 @@ def stage_command(name: str, *arguments: str) -> list[str]:
 def stage_environment() -> dict[str, str]:
     """Return an environment in which a stage runs from any folder, without tracking."""
     return os.environ | {"PYTHONPATH": str(ROOT), "SR_TRACKING": "off"}
+
+
+def link_starts(folder: Path) -> None:
+    """Link the weights that systems of our params.yaml start from into ``folder``, at the paths that it names."""
+    for name in set(re.findall(r"file: ([^\s,}]+\.safetensors)", (ROOT / "params.yaml").read_text())):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(ROOT / name)
 
 
 def photograph(name: str) -> np.ndarray:

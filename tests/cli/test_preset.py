@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shared import ROOT
+from shared import ROOT, link_starts
 
 from pipeline_src.cli.main import main
 
@@ -17,7 +17,7 @@ def run(
     """Run the command in a copy of the project; returns what it prints to stdout and stderr."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
     shutil.copytree(ROOT / "workflow" / "presets", tmp_path / "workflow" / "presets")
-    (tmp_path / "pretrained").symlink_to(ROOT / "pretrained")
+    link_starts(tmp_path)
     monkeypatch.chdir(tmp_path)
 
     def preset(*arguments: str, status: int = 0) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from shared import ROOT, TINY
+from shared import ROOT, TINY, link_starts
 
 from pipeline_src import config
 from pipeline_src.errors import UserError
@@ -17,7 +17,7 @@ LOADED = config.load(ROOT / "params.yaml")
 
 @pytest.fixture(autouse=True)
 def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "pretrained").symlink_to(ROOT / "pretrained")
+    link_starts(tmp_path)
     monkeypatch.chdir(tmp_path)
 
 
