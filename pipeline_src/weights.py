@@ -203,10 +203,10 @@ def resize_layers(net: TorchModule, state: dict[str, torch.Tensor]) -> None:
 
 
 def load_into(net: TorchModule, start: PinnedFile) -> None:
-    """Load weights to start from into ``net``.
+    """Load weights to start from into ``net``; of a file of more scales, what belongs to those of the net.
 
     Raises:
-        UserError: if the file is missing or another one, or its weights are of another architecture or scale.
+        UserError: if the file is missing or another one, or its weights are of another architecture or lack a scale.
     """
     path, digest = Path(start.file), start.sha256
     if not path.is_file():
@@ -224,7 +224,21 @@ def load_into(net: TorchModule, start: PinnedFile) -> None:
         )
     scales = " ".join(f"×{scale}" for scale in metadata.get("scales", []))
     origin = " ".join(str(part) for part in (metadata.get("model", "another net"), scales) if part)
-    _load(net, tensors, f"{path} holds weights of {origin}, which do not fit this system")
+    fitting = _without_other_scales(tensors, metadata, net, str(path))
+    _load(net, fitting, f"{path} holds weights of {origin}, which do not fit this system")
+
+
+def _without_other_scales(
+    tensors: dict[str, torch.Tensor], metadata: dict[str, Any], net: TorchModule, where: str
+) -> dict[str, torch.Tensor]:
+    """Return the tensors without those that the net of the file has only for scales that ``net`` lacks."""
+    if not isinstance(net, SuperResolutionNet) or not {"model", "net", "scales"} <= metadata.keys():
+        return tensors
+    if not set(net.description.scales) < set(metadata["scales"]):
+        return tensors
+    of_all_scales = build(metadata["model"], metadata["scales"], metadata["net"], where).state_dict()
+    surplus = of_all_scales.keys() - net.state_dict().keys()
+    return {name: tensor for name, tensor in tensors.items() if name not in surplus}
 
 
 def _load(net: TorchModule, tensors: dict[str, torch.Tensor], problem: str) -> None:

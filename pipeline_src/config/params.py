@@ -50,10 +50,17 @@ class Params(Section):
     def _check_float_layers(self) -> "Params":
         for name, system in self.systems.items():
             wanted = system.qat.float_layers
-            if isinstance(wanted, int) and wanted and not self.quantize.sensitivity_images:
+            if not isinstance(wanted, int) or not wanted:
+                continue
+            if not self.quantize.sensitivity_images:
                 raise ValueError(
                     f"systems.{name}.qat.float_layers is {wanted}, but quantize.sensitivity_images is 0, so "
                     "that no table ranks the layers; set that to 1 or more"
+                )
+            if not system.qat.sensitivity:
+                raise ValueError(
+                    f"systems.{name}.qat.float_layers is {wanted}, but its sensitivity is false, so that no table "
+                    "ranks the layers; make that true"
                 )
         return self
 

@@ -29,6 +29,11 @@ class Qat(Recipe):
         "with `*` and `?`, or how many of those that cost most PSNR by that table.",
     )
 
+    sensitivity: bool = Field(
+        default=True,
+        description="Whether each layer of this system is tried in int8 alone, on `quantize.sensitivity_images`.",
+    )
+
     @field_validator("float_layers", mode="before")
     @classmethod
     def _check_float_layers(cls, value: Any) -> Any:

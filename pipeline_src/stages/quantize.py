@@ -27,7 +27,7 @@ def quantize(system: str) -> None:
     options = Options(precision=torch.float32, compiled=False)
     empty(out / "nets")
     images = CalibrationImages(session.training, params.quantize)
-    sensitivity = Sensitivity(session.validation, params.quantize)  # measured on the first net
+    sensitivity = Sensitivity(session.validation, params.quantize)  # measured on the first net, if at all
     metrics: dict[str, dict[str, Any]] = {}
     curves: list[dict[str, Any]] = []
     for name, weights in nets.items():
@@ -39,7 +39,7 @@ def quantize(system: str) -> None:
         with tracking.stage_run("quantize", name, made_from | {"train": params.train.model_dump()}) as run:
             run.log_data(paths.TRAIN_H5.name, paths.TRAIN_H5, "training", made_from["train_h5"])
             prepared, metadata["float_layers"] = post_training_quantize(
-                fold(net), images, recipe.float_layers, sensitivity, measure=not metrics
+                fold(net), images, recipe.float_layers, sensitivity, measure=recipe.sensitivity and not metrics
             )
             quantization.save(ptq, prepared, metadata | {"variant": "ptq"})
             validate = session.validator(net.description.scales)

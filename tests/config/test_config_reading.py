@@ -65,7 +65,7 @@ def test_the_params_of_the_repository_are_valid() -> None:
         ("systems.abpn_x3.train.clip_by", "element", "systems.abpn_x3.train: clip_by is element, so there must be"),
         ("systems.carn_m.scales", [3, 3], "systems.carn_m: scales is [3, 3]; name each once"),
         ("systems.abpn_x3.qat.ema", 0.99, "systems.abpn_x3.qat: ema must be 0"),
-        ("systems.abpn_x3.train.steps", 0, "systems.abpn_x3.train: steps is 0, so there must be a start"),
+        ("systems.abpn_x3.qat.steps", 0, "systems.abpn_x3.qat: steps is 0, so there must be a start"),
         ("seed", "1", "seed: Input should be a valid integer, not '1'"),
         ("seed", True, "seed: Input should be a valid integer, not True"),
         ("threads", 0, "threads: Input should be greater than or equal to 1, not 0"),
@@ -201,6 +201,9 @@ def test_layers_cannot_be_ranked_without_the_table_that_ranks_them(changed: Call
     assert config.load(path).system("abpn_x3").qat.float_layers == 2
     path.write_text(path.read_text().replace("sensitivity_images: 1", "sensitivity_images: 0"))
     with pytest.raises(UserError, match=r"float_layers is 2, but quantize\.sensitivity_images is 0"):
+        config.load(path)
+    path = changed("systems.carn.qat.float_layers", 2)
+    with pytest.raises(UserError, match=r"systems\.carn\.qat\.float_layers is 2, but its sensitivity is false"):
         config.load(path)
 
 

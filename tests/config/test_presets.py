@@ -170,16 +170,16 @@ def test_an_edit_of_a_key_of_the_preset_wins_and_survives(path: Path, caplog: py
     assert config.load(path).system("abpn_x3").train.steps == 6000
     presets.remove(["wider"], path)
     train = config.load(path).system("abpn_x3").train
-    assert (train.steps, train.warmup) == (6000, 100)
+    assert (train.steps, train.warmup) == (6000, 20)
     assert values(path) | {"systems": {}} == values(ROOT / "params.yaml") | {"systems": {}}
 
 
 def test_an_edit_before_a_preset_is_under_it(path: Path) -> None:
-    edit(path, "steps: 600, batch: 16", "steps: 601, batch: 16")
+    edit(path, "steps: 150, batch: 16", "steps: 151, batch: 16")
     presets.add(["longer"], path)
     assert config.load(path).system("abpn_x3").train.steps == 5000
     presets.remove(["longer"], path)
-    assert config.load(path).system("abpn_x3").train.steps == 601
+    assert config.load(path).system("abpn_x3").train.steps == 151
 
 
 def test_deleted_keys_stay_deleted(path: Path) -> None:
@@ -189,8 +189,8 @@ def test_deleted_keys_stay_deleted(path: Path) -> None:
     path.write_text(data[:begin] + data[end:])
     edit(
         path,
-        "steps: 5000, batch: 16, patch: 32, lr: 2.0e-3, warmup: 0,",
-        "steps: 5000, batch: 16, patch: 32, lr: 2.0e-3,",
+        "steps: 5000, batch: 16, patch: 32, lr: 2.0e-4, warmup: 0,",
+        "steps: 5000, batch: 16, patch: 32, lr: 2.0e-4,",
     )
     presets.add(["wider"], path)
     assert "vdsr" not in values(path)["systems"]
@@ -454,7 +454,7 @@ def test_the_other_presets_merge_one_after_the_other(path: Path, names: tuple[st
     for name in names:
         presets.add([name], path)
     params = config.load(path)
-    assert params.sets_for("training") == ["T91", "BSD200", "BSDS500_test", "General100"]
+    assert params.sets_for("training") == ["T91", "BSD200", "BSDS500_test", "General100", "SunHays80"]
     assert len(params.nets()) == {"residuals": 5, "pretrained": 7, "pruning": 20}[names[-1]]
 
 
