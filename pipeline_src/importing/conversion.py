@@ -62,8 +62,10 @@ def convert(file: Path, targets: Sequence[Target], scales: Sequence[int] | None 
 def _as_target(tensors: Mapping[str, Tensor], target: Target, scales: Sequence[int] | None, file: Path) -> Imported:
     layout = (DOWNSCALERS if target.downscales else NETS).get(target.model)
     found = layout.scales_of(tensors) if layout else []
-    several = layout.SEVERAL_SCALES if layout else False
-    kept = _scales(target, scales, found, several, file)
+    if layout and not layout.SEVERAL_SCALES and found not in ([], target.scales):
+        sizes = f"{_names(found)}, but {target.title} is of {_names(target.scales)}"
+        raise NotFittingError(f"{file} holds a net of {sizes}; give another name by --as", len(tensors))
+    kept = _kept(scales, found or target.scales, file)
     build = weights.build_downscaler if target.downscales else weights.build
     net: Any = build(target.model, kept, target.net, target.title)
     own = net.state_dict()
@@ -84,15 +86,8 @@ def _as_target(tensors: Mapping[str, Tensor], target: Target, scales: Sequence[i
     return Imported(target, kept, net.eval(), {**kind, "scales": kept, "net": target.net, **source})
 
 
-def _scales(target: Target, wanted: Sequence[int] | None, found: list[int], several: bool, file: Path) -> list[int]:
-    """Return the scales to import, of those that are wanted and those that the file shows."""
-    has = found or target.scales
-    if not several and has != target.scales:
-        raise NotFittingError(
-            f"{file} holds a net of {_names(has)}, but {target.title} is of {_names(target.scales)}; give another name "
-            "by --as",
-            0,
-        )
+def _kept(wanted: Sequence[int] | None, has: list[int], file: Path) -> list[int]:
+    """Return the scales to import of those that a file has."""
     if wanted and not {*wanted} <= {*has}:
         raise UserError(f"--scales is {_names(wanted)}, but {file} holds {_names(has)}; name some of those")
     return sorted({*wanted}) if wanted else has

@@ -21,6 +21,10 @@ def check_starts(params: Params) -> None:
                 f"{path}, which {key} names, does not exist; correct the path, or make the file of a published "
                 "checkpoint with `superres import`"
             )
+        if path.suffix != ".safetensors":
+            from pipeline_src.weights import refuse_checkpoint  # imports torch, which takes seconds
+
+            refuse_checkpoint(path)
         if not (actual := sha256(path)).startswith(start.sha256):
             raise UserError(
                 f"{path} has the SHA-256 {actual[:12]}…, not {key}.sha256, {start.sha256}; correct one of them"

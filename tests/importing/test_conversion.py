@@ -90,6 +90,20 @@ def test_a_net_of_another_scale_is_named(tmp_path: Path) -> None:
         imported(tmp_path, state, "edsr_baseline_x4")
 
 
+def test_a_part_of_car_of_another_scale_is_named_as_that(tmp_path: Path) -> None:
+    for state in (published.EDSR(4, 1, 2, 0.1, 1).state_dict(), published.KernelGenerator(2, 4, 8, 8, 1).state_dict()):
+        with pytest.raises(UserError, match="holds a net of ×2, but the published car_x4"):
+            imported(tmp_path, state, "car_x4")
+
+
+def test_a_system_of_another_net_leaves_its_name_to_the_published_one(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    torch.save(state, tmp_path / "net.pth")
+    system = PARAMS.systems["carn_m"].model_copy(update={"net": {"mobile": True, "groups": 2}})
+    other = PARAMS.model_copy(update={"systems": {"carn_m": system}})
+    assert not convert(tmp_path / "net.pth", targets("carn_m", other)).target.of_params
+    assert convert(tmp_path / "net.pth", targets("carn_m", PARAMS)).target.of_params
+
+
 def test_the_message_is_about_what_fits_best(tmp_path: Path) -> None:
     state = published.KernelGenerator(4, 4, 8, 8, 2).state_dict()
     with pytest.raises(UserError, match=r"does not fit the published car_x4 \(kgn\): ds_1.1.weight is 4×3×5×5"):

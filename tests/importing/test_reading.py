@@ -123,3 +123,36 @@ def test_names_are_printed_without_what_moves_a_terminal() -> None:
     assert shown("body.0.weight") == "body.0.weight"
     assert shown("a\x1b[2Jb\n") == r"'a\x1b[2Jb\n'"
     assert len(shown("x" * 1000)) == 101
+
+
+def containers(tmp_path: Path) -> dict[str, bytes]:
+    with h5py.File(tmp_path / "net.h5", "w") as file:
+        file["conv2d/conv2d/kernel:0"] = np.ones((3, 3, 2, 2), np.float32)
+    save_file(STATE, tmp_path / "net.safetensors")
+    for name, zipped in (("zip.pth", True), ("legacy.pth", False)):
+        torch.save({"model": torch.nn.Conv2d(1, 1, 1)}, tmp_path / name, _use_new_zipfile_serialization=zipped)
+    (tmp_path / "net.ckpt").write_bytes(as_mindspore(STATE))
+    return {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+
+def test_damaged_files_are_one_sentence_or_other_weights(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    messages = []
+    for content in containers(tmp_path).values():
+        for _ in range(120):
+            damaged = bytearray(content)
+            for at in generator.integers(0, min(len(content), 2000), generator.integers(1, 6)):
+                damaged[at] = generator.integers(0, 256)
+            (tmp_path / "damaged").write_bytes(damaged)
+            try:
+                read(tmp_path / "damaged")
+            except UserError as refusal:
+                messages.append(str(refusal))
+    assert len(messages) > 200
+    assert [message for message in messages if "\n" in message] == []
+
+
+def test_a_name_of_mindspore_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "net.ckpt").write_bytes(as_mindspore(STATE).replace(b"a.bias", b"a.\xff\xfe\xfds"))
+    with pytest.raises(UserError, match="a name in it is no text; get it again"):
+        read(tmp_path / "net.ckpt")

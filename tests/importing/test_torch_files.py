@@ -146,6 +146,23 @@ def test_a_compressed_record_is_not_expanded(tmp_path: Path) -> None:
         read(packed)
 
 
+def test_an_archive_whose_index_points_elsewhere_is_damaged(tmp_path: Path) -> None:
+    file = save(tmp_path, STATE, zipped=True)
+    content = bytearray(file.read_bytes())
+    entry = content.rindex(b"PK\x01\x02", 0, content.rindex(b"PK\x05\x06"))  # of the last record
+    messages = []
+    for at in range(entry, entry + 46):
+        damaged = bytearray(content)
+        damaged[at] ^= 0xFF
+        file.write_bytes(damaged)
+        try:
+            read(file)
+        except UserError as refusal:
+            messages.append(str(refusal))
+    assert messages
+    assert all("net.pth cannot be read" in message for message in messages)
+
+
 def test_a_torchscript_program_is_named(tmp_path: Path) -> None:
     file = tmp_path / "net.pt"
     torch.jit.script(nn.Conv2d(1, 1, 1)).save(file)

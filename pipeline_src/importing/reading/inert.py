@@ -18,6 +18,7 @@ from pipeline_src.importing.reading.problems import UnreadableError, shown
 
 LARGEST_PICKLE = 2**26  # bytes; without the storages, which are not part of the pickle
 MOST_OPERATIONS = 2_000_000
+MOST_DIMENSIONS = 8
 # These look names up in a table of the running process, or ask for buffers from outside of the pickle.
 REFUSED = {"EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "READONLY_BUFFER"}
 MEMO = {"PUT", "BINPUT", "LONG_BINPUT"}  # with an index, up to which the reader makes room
@@ -128,9 +129,9 @@ class _Rebuilt(Inert):
     def __call__(self, *arguments: Any) -> TensorReference:
         storage, offset, size, stride = arguments[:4]
         numbers = (offset, *size, *stride)
-        if not isinstance(storage, Storage) or not all(type(n) is int and n >= 0 for n in numbers):
+        if not isinstance(storage, Storage) or not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
             raise UnreadableError(f"a tensor is not part of a storage; {BROKEN}")
-        if len(size) != len(stride):
+        if len(size) != len(stride) or len(size) > MOST_DIMENSIONS:
             raise UnreadableError(f"a tensor of {len(size)} dimensions has {len(stride)} strides; {BROKEN}")
         return TensorReference(storage, offset, tuple(size), tuple(stride))
 
@@ -197,8 +198,8 @@ class _Unpickler(pickle.Unpickler):
         self.dtypes[str(key)] = dtype.dtype
         if view and view[0] is not None:
             _, offset, numel = view[0]
-        if not all(type(n) is int and n >= 0 for n in (offset, numel)):
-            raise UnreadableError(f"a storage has {numel} elements; {BROKEN}")
+        if not all(type(n) is int and 0 <= n < 2**63 for n in (offset, numel)):
+            raise UnreadableError(f"a storage has {shown(numel)} elements; {BROKEN}")
         return Storage(dtype.dtype, str(key), numel, offset)
 
 

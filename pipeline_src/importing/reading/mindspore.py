@@ -51,6 +51,8 @@ def read(path: Path) -> dict[str, Tensor]:
         raise UnreadableError("it is no checkpoint of MindSpore, or an encrypted one; save it without a key") from None
     parts: dict[str, list[Any]] = {}
     for value in checkpoint.value:  # a large tensor is cut into several values of one name
+        if not isinstance(value.tag, str):  # bytes, if they are no text
+            raise UnreadableError("a name in it is no text; get it again")
         parts.setdefault(value.tag, []).append(value.tensor)
     net = {name: tensors for name, tensors in parts.items() if name not in NUMBERS and not name.startswith(OPTIMISER)}
     return {name: _tensor(name, tensors) for name, tensors in net.items()}

@@ -34,11 +34,12 @@ def _state_dict(value: Any, depth: int) -> dict[str, TensorReference]:
     wrapped = [key for key in WRAPPERS if isinstance(entries.get(key), Mapping | Placeholder)]
     if wrapped and depth < DEEPEST:
         return _state_dict(entries[wrapped[0]], depth + 1)
-    tensors = {name: tensor for name, tensor in entries.items() if isinstance(tensor, TensorReference)}
+    named = {name: entry for name, entry in entries.items() if isinstance(name, str)}
+    tensors = {name: entry for name, entry in named.items() if isinstance(entry, TensorReference)}
     if not tensors:
-        keys = ", ".join(shown(key) for key in [*entries][:8]) or "something else"
+        keys = ", ".join(shown(key) for key in [*named][:8]) or "something else"
         raise UnreadableError(f"it holds no state dict, only {keys}; give a checkpoint with the weights of a net")
-    return {str(name): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def _entries(value: Any) -> Mapping[Any, Any]:
@@ -61,10 +62,10 @@ def _module_tensors(module: Placeholder, prefix: str, depth: int) -> Iterator[tu
     state = _module_state(module)
     for kind in ("_parameters", "_buffers"):
         for name, tensor in _entries(state.get(kind)).items():
-            if isinstance(tensor, TensorReference):
+            if isinstance(name, str) and isinstance(tensor, TensorReference):
                 yield f"{prefix}{name}", tensor
     for name, child in _entries(state.get("_modules")).items():
-        if isinstance(child, Placeholder):
+        if isinstance(name, str) and isinstance(child, Placeholder):
             yield from _module_tensors(child, f"{prefix}{name}.", depth + 1)
 
 

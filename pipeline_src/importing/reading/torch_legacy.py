@@ -48,10 +48,11 @@ def read(path: Path) -> dict[str, Tensor]:
 
 def _storages(content: memoryview, keys: object, dtypes: dict[str, str]) -> dict[str, memoryview]:
     """Return the bytes of each storage by its key, from the end of a file, where they follow each other."""
-    if not isinstance(keys, list) or {str(key) for key in keys} != dtypes.keys():
+    names = [str(key) for key in keys if isinstance(key, str | int)] if isinstance(keys, list) else []
+    if {*names} != dtypes.keys():
         raise UnreadableError(f"its list of storages is not of those that it uses; {inert.BROKEN}")
     storages, position = {}, 0
-    for key in map(str, keys):
+    for key in names:
         if len(content) < position + COUNT.size:
             raise UnreadableError(f"its storages are cut off; {inert.BROKEN}")
         (count,) = COUNT.unpack_from(content, position)

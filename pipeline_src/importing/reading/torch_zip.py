@@ -1,12 +1,13 @@
 """Torch's format since version 1.6: a zip archive of one pickle, and a record for each storage."""
 
+import struct
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from torch import Tensor
 
 from pipeline_src.importing.reading import inert
-from pipeline_src.importing.reading.problems import UnreadableError
+from pipeline_src.importing.reading.problems import UnreadableError, shown
 from pipeline_src.importing.reading.state import storage_tensor, tensors_of
 
 
@@ -24,8 +25,8 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(archive)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise UnreadableError(f"its zip archive is damaged ({error}); get it again") from None
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, struct.error) as error:
+        raise UnreadableError(f"its zip archive is damaged ({shown(error)}); get it again") from None
 
 
 def _read(archive: zipfile.ZipFile) -> dict[str, Tensor]:
