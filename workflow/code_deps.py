@@ -15,7 +15,7 @@ from pathlib import Path
 import grimp
 
 ROOT = Path(__file__).parents[1]
-SHARED = ("command", "config", "errors", "files", "paths", "tracking")
+SHARED = ("command", "config", "errors", "files", "paths", "progress", "tracking")
 DATA = (".csv", ".html", ".css", ".js")
 # Packages of which a stage runs what params.yaml names: for each stage the path that stands for it in dvc.yaml.
 NETS = dict.fromkeys(("train", "quantize", "export", "benchmark"), "pipeline_src/models/${item.model}")

@@ -18,6 +18,7 @@ from pipeline_src.imaging.colour import as_rgb
 from pipeline_src.imaging.images import write_png
 from pipeline_src.metrics.protocol import EvaluationImage, match_channels
 from pipeline_src.metrics.psnr_ssim import psnr, quality
+from pipeline_src.progress import progress_bar
 
 CROPS_FORMAT = "tflite"  # the format whose images are shown in the report
 
@@ -84,10 +85,8 @@ class Evaluator:
                 crops.save(set_name, index, image, **{key.variant: sr})
 
     def _images(self, key: FileKey) -> Iterator[tuple[str, int, Path, EvaluationImage]]:
-        from tqdm import tqdm
-
         for set_name, files in self.images.sets.items():
-            for index, file in enumerate(tqdm(files, f"{key} on {set_name}", unit="image")):
+            for index, file in enumerate(progress_bar(files, f"{key} on {set_name}", "image")):
                 yield set_name, index, file, self.images.load(file, key.scale)
 
     def _row(self, key: FileKey, set_name: str, image: EvaluationImage, sr: np.ndarray) -> Row:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from pipeline_src import files
 from pipeline_src.errors import UserError
+from pipeline_src.progress import progress_bar
 
-# requests and tqdm are imported on first use, because --help of a command must not wait for them.
+# requests is imported on first use, because --help of a command must not wait for them.
 if TYPE_CHECKING:
     from requests import Response
 
@@ -89,7 +90,6 @@ def _complete(part: Path, url: str, pause: float) -> None:
 def _receive(part: Path, url: str) -> bool:
     """Request the missing bytes of ``part``, append them, and return whether the file is complete."""
     import requests
-    from tqdm import tqdm
 
     offset = _size(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
@@ -105,12 +105,12 @@ def _receive(part: Path, url: str) -> bool:
         total = total_size(response)
         with (
             part.open("r+b" if offset else "wb") as file,
-            tqdm(total=total, initial=offset, desc=part.stem, unit="B", unit_scale=True) as progress,
+            progress_bar(None, part.stem, "B", total=total, initial=offset, unit_scale=True) as bar,
         ):
             file.seek(offset)
             for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
-                progress.update(len(chunk))
+                bar.update(len(chunk))
     return total is None or _size(part) == total
 
 

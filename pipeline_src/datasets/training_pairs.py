@@ -12,6 +12,7 @@ from pipeline_src.errors import UserError
 from pipeline_src.imaging.colour import as_rgb
 from pipeline_src.imaging.images import read_image
 from pipeline_src.imaging.imresize import imresize, modcrop
+from pipeline_src.progress import progress_bar
 
 SMALLEST = 32  # HR pixels per side; a little more than SSIM needs for a validation image at every scale
 
@@ -44,14 +45,12 @@ def training_pairs(files: Sequence[Path], spec: BuildH5, threads: int) -> Iterat
 
 
 def _decoded(files: Sequence[Path], threads: int) -> Iterator[tuple[Path, np.ndarray]]:
-    from tqdm import tqdm
-
     ahead = 2 * threads
-    with ThreadPoolExecutor(threads) as decoders, tqdm(total=len(files), desc="build_h5", unit="image") as progress:
+    with ThreadPoolExecutor(threads) as decoders, progress_bar(None, "build_h5", "image", total=len(files)) as bar:
         decoding = [decoders.submit(read_image, file) for file in files[:ahead]]
         for index, file in enumerate(files):
             image = decoding.pop(0).result()
             if index + ahead < len(files):
                 decoding.append(decoders.submit(read_image, files[index + ahead]))
             yield file, image
-            progress.update()
+            bar.update()

@@ -15,6 +15,7 @@ from pipeline_src.datasets.known_sets import SETS, KnownSet
 from pipeline_src.datasets.manifests import Entry
 from pipeline_src.errors import UserError
 from pipeline_src.imaging.images import SUFFIXES, Description, describe, read_image
+from pipeline_src.progress import progress_bar
 
 WORKERS = min(4, os.cpu_count() or 1)
 
@@ -89,8 +90,6 @@ def refuse_evaluation_images(name: str, entries: Iterable[Entry]) -> None:
 
 
 def _describe_all(name: str, files: Iterable[Path]) -> dict[Path, Description]:
-    from tqdm import tqdm
-
     files = list(files)
 
     def check_and_describe(path: Path) -> Description:
@@ -99,7 +98,7 @@ def _describe_all(name: str, files: Iterable[Path]) -> dict[Path, Description]:
         return describe(path)
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        descriptions = tqdm(pool.map(check_and_describe, files), f"verify {name}", total=len(files), unit="image")
+        descriptions = progress_bar(pool.map(check_and_describe, files), f"verify {name}", "image", total=len(files))
         return dict(zip(files, descriptions, strict=True))
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
@@ -15,6 +14,7 @@ from pipeline_src.metrics.psnr_ssim import luma, psnr
 from pipeline_src.metrics.validation import upscale, validation_crops
 from pipeline_src.models import SuperResolutionNet
 from pipeline_src.models.once_for_all.supernet import Subnet, Supernet
+from pipeline_src.progress import progress_bar
 from pipeline_src.weights import load_net
 
 
@@ -51,7 +51,7 @@ class SubnetEvaluator:
         """Return the quality of each subnet in dB over bicubic; ``label`` is shown beside the progress bar."""
         new = {key: subnet for subnet in subnets if (key := tuple(subnet.items())) not in self._measured}
         with ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            qualities = tqdm(pool.map(self._measure, new.values()), label, total=len(new), unit="subnet", mininterval=1)
+            qualities = progress_bar(pool.map(self._measure, new.values()), label, "subnet", total=len(new))
             self._measured |= dict(zip(new, qualities, strict=True))
         return [self._measured[tuple(subnet.items())] for subnet in subnets]
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from pipeline_src import downscaling
 from pipeline_src.config import Downscaler
@@ -16,6 +15,7 @@ from pipeline_src.downscaling import LearnedDownscaler
 from pipeline_src.imaging.images import through_jpeg
 from pipeline_src.imaging.imresize import modcrop
 from pipeline_src.models import SuperResolutionNet
+from pipeline_src.progress import progress_bar
 from pipeline_src.training.shrinking import Shrinkable
 from pipeline_src.weights import build_downscaler, load_into, save_net
 
@@ -101,7 +101,7 @@ def save_downscaler(
     named = [(pairs, name) for pairs in images for name in pairs.names]
     lr_images = (
         (pairs.split, name, {scale: downscaling.downscale(spec.model, downscaler, modcrop(pairs.hr(name), scale))})
-        for pairs, name in tqdm(named, "downscale", unit="image")
+        for pairs, name in progress_bar(named, "downscale", "image")
     )
     hdf5.write_learned(folder / "lr.h5", lr_images)
 

@@ -7,21 +7,24 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-from tqdm import tqdm
 
 from pipeline_src.config import Recipe
 from pipeline_src.datasets.patches import Batch, Patches
 from pipeline_src.errors import UserError
 from pipeline_src.metrics.validation import Row
 from pipeline_src.models import SuperResolutionNet
+from pipeline_src.progress import progress_bar
 from pipeline_src.training.optimisation import clip_gradients, loss_between, lr_at, optimiser_of
 from pipeline_src.training.workers import Workers, join
 from pipeline_src.weights import load_tensors, save_tensors
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 COLLAPSED = 0.005  # dB from bicubic: equal to four digits of a PSNR
 LOSSES_READ_EVERY = 10  # steps: reading a loss waits for the GPU
@@ -140,9 +143,7 @@ class _Loop:
         steps, first = range(self.progress.step, self.recipe.steps), self.workers.first
         for row in sorted([*self.progress.loss_curve, *self.progress.curve], key=lambda row: row["step"]):
             self._observe(row)
-        bar = tqdm(
-            steps, self.run.name, initial=steps.start, total=steps.stop, unit="step", mininterval=1, disable=not first
-        )
+        bar = progress_bar(steps, self.run.name, "step", first, initial=steps.start, total=steps.stop)
         for step, batch in zip(bar, _prefetched(self.patches, steps, self.workers), strict=True):
             self.run.before_step(step)
             self._step(step, batch)
