@@ -1,4 +1,7 @@
-"""Make the report from what the benchmarks measured: tables, figures, a page for the browser, and headline metrics."""
+"""Make the report from what the benchmarks measured: tables, figures, a page for the browser, and headline metrics.
+
+Prints where the page is, and the figures of the best int8 file.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -20,6 +23,7 @@ def report() -> None:
     params = config.load()
     from pipeline_src.reporting import data, headline, overview, page, texts
     from pipeline_src.reporting.sections import SECTIONS
+    from pipeline_src.reporting.summary import summary
 
     out = paths.results("report")
     with tracking.stage_run("report", None, params.model_dump()) as run:
@@ -36,6 +40,7 @@ def report() -> None:
         write_json(out / "metrics.json", numbers)
         run.log_metrics(headline.flatten(numbers))
         _track(run.state, measured)
+    print(*summary(out, params), sep="\n")
 
 
 def _track(state: tracking.StageRun, measured: "ReportData") -> None:
