@@ -3,14 +3,17 @@ PYTHON := $(or $(shell command -v python3),python3)
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
+PIP := .venv/bin/python -m pip --quiet --log .venv/pip.log install --disable-pip-version-check --no-compile
+# Snakemake with the terminal output of workflow/snakemake_logger_plugin_stages
+RUN := PYTHONPATH="$(CURDIR)/workflow$${PYTHONPATH:+:$$PYTHONPATH}" snakemake report --logger stages
 # pip leaves the compiling to the first import of each module, which must then be able to keep what it compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: report test coverage lint docs bench paper reference ui
 
 report: $(READY) ## the pipeline, to results/report/index.html
-	python -m pipeline_src preset check
-	snakemake report
+	@python -m pipeline_src preset check
+	@$(RUN)
 
 test: $(READY) ## slow files first, as tests/conftest.py puts them, not those of the most tests
 	pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -34,13 +37,13 @@ bench: $(READY) ## side-by-side speed measurements
 
 paper: $(READY) ## the published lengths, on sets that it downloads: days on a GPU
 	python -m pipeline_src preset add paper
-	python -m pipeline_src preset check
-	snakemake report
+	@python -m pipeline_src preset check
+	@$(RUN)
 
 reference: $(READY) ## the trainings of pipeline_src/pretrained/; SR_DATA_MIRROR must name a folder that holds General100/HR
 	python -m pipeline_src preset add reference
-	python -m pipeline_src preset check
-	snakemake report
+	@python -m pipeline_src preset check
+	@$(RUN)
 
 ui: $(READY) ## what MLflow remembers, in the browser
 	mlflow ui --workers 1 --host 127.0.0.1 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
@@ -49,7 +52,8 @@ ui: $(READY) ## what MLflow remembers, in the browser
 $(READY): requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; v = sys.version.split()[0]; sys.exit(None if sys.version_info >= (3, 11) else \
 	  f"error: python3 is {v}, and the pipeline needs Python 3.11 or newer; install one and put it first on the PATH")'
-	test -e $@ || "$(PYTHON)" -m venv --clear .venv
-	.venv/bin/python -m pip install --disable-pip-version-check --no-compile -r requirements.lock
-	.venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+	@echo "setting up .venv from requirements.lock; what pip does is in .venv/pip.log"
+	@test -e $@ || "$(PYTHON)" -m venv --clear .venv
+	@$(PIP) -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@

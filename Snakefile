@@ -9,7 +9,7 @@ import gpus
 from dvc_stages import groups, stages
 
 # the dvc and python of the environment that runs Snakemake, also where it has not been activated
-shell.prefix(f"set -o pipefail; export SR_LAUNCHER=snakemake PATH={quote(str(Path(sys.executable).parent))}:$PATH; ")
+shell.prefix(f"export SR_LAUNCHER=snakemake PATH={quote(str(Path(sys.executable).parent))}:$PATH; ")
 
 STAGES = stages(Path.cwd(), compare=workflow.is_main_process)
 
@@ -32,13 +32,17 @@ for stage in STAGES:
         output: stage.files, directory(stage.folders)
         params:
             stage=stage.name,
+            progress=f".cache/logs/{stage.name}.progress",
             on_gpu=ON_ONE_GPU if "gpu" in stage.meta else "",
         threads: stage.meta["threads"]
         priority: stage.meta.get("priority", 0)
         resources: **{name: stage.meta[name] for name in RESOURCES if name in stage.meta}
         log: f".cache/logs/{stage.name}.log"
+        message: "{params.stage}"
         conda: "workflow/envs/pipeline.yaml"
-        shell: "{params.on_gpu}dvc --wait-for-lock repro --single-item {params.stage} 2>&1 | tee {log}"
+        shell:
+            "SR_PROGRESS={params.progress} {params.on_gpu}dvc --wait-for-lock repro --single-item {params.stage}"
+            " > {log} 2>&1"
 
 
 for name, members in groups(STAGES).items():

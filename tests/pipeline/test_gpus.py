@@ -66,7 +66,7 @@ def test_with_several_gpus_a_training_is_started_on_one(visible: str, on_one: bo
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    commands = re.findall(r"Shell command: (python \S*gpus\.py )?dvc .*--single-item (\S+)", done.stdout)
+    commands = re.findall(r"Shell command: \S+ (python \S*gpus\.py )?dvc .*--single-item (\S+)", done.stdout)
     assert {stage for launcher, stage in commands if launcher} == {
         stage for _, stage in commands if on_one and stage.partition("@")[0] in TRAINING
     }
@@ -82,7 +82,7 @@ def test_on_one_gpu_trainings_follow_each_other(tmp_path: Path) -> None:
     (tmp_path / "short.yaml").write_text(short)
     copy.ran("python", "-m", "pipeline_src", "preset", "add", "short.yaml")
     log = copy.ran("snakemake", "--cores", "8", "train", SR_TRACKING="off", CUDA_VISIBLE_DEVICES="0")
-    started = re.findall(r"(?:local)?rule (train@\w+):|Finished jobid: \d+ \(Rule: (train@\w+)\)", log)
+    started = re.findall(r"Job \d+: (train@\w+)|Finished jobid: \d+ \(Rule: (train@\w+)\)", log)
     order = [begun or ended for begun, ended in started]
     assert sorted({*order}) == ["train@abpn_x2", "train@abpn_x3", "train@abpn_x4"]
     assert order[::2] == order[1::2], log  # each ends before the next begins
