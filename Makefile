@@ -50,8 +50,8 @@ ui: $(READY) ## what MLflow remembers, in the browser
 
 # The stamp is written last. Without it a set-up was cut short, and what it left is not to be trusted.
 $(READY): requirements.lock pyproject.toml
-	@"$(PYTHON)" -c 'import sys; v = sys.version.split()[0]; sys.exit(None if sys.version_info >= (3, 11) else \
-	  f"error: python3 is {v}, and the pipeline needs Python 3.11 or newer; install one and put it first on the PATH")'
+	@"$(PYTHON)" -c 'import sys; v = sys.version.split()[0]; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else \
+	  f"error: python3 is {v}, and the pipeline needs Python 3.11, 3.12 or 3.13; add PYTHON=python3.13, or the like, to make")'
 	@echo "setting up .venv from requirements.lock; what pip does is in .venv/pip.log"
 	@test -e $@ || "$(PYTHON)" -m venv --clear .venv
 	@$(PIP) -r requirements.lock
