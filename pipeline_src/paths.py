@@ -16,6 +16,7 @@ def results(stage: str, item: str = "") -> Path:
 
 TRAIN_H5 = results("build_h5") / "train.h5"
 MANIFEST = "manifest.csv"  # in the folder of each image set
+OWN_LR = "LR"  # in that of a set with LR images of the user's own
 
 
 def images_folder(role: str, name: str) -> Path:
@@ -26,6 +27,11 @@ def images_folder(role: str, name: str) -> Path:
 def manifest(role: str, name: str) -> Path:
     """Return the list of the images of a set, whose hash stands for the set."""
     return images_folder(role, name) / MANIFEST
+
+
+def own_lr_folder(images: Path, scale: int) -> Path:
+    """Return where the stage fetch puts LR images of the user's own for the set in ``images``."""
+    return images / OWN_LR / f"X{scale}"
 
 
 def weights(system: str) -> Path:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline_src.datasets import own_lr
 from pipeline_src.imaging.images import read_image
 from pipeline_src.imaging.imresize import modcrop
 from pipeline_src.metrics.protocol import EvaluationImage, evaluation_image
@@ -13,7 +14,7 @@ class EvaluationImages:
     """Evaluation images with their LR images, kept uncompressed on disk after the first use.
 
     Memory holds the one image that the caller has, however large the sets are. An image is decoded once for all scales,
-    and downscaled once for each.
+    and downscaled once for each, unless its set has LR images of its own.
 
     Args:
         sets: the image files of each evaluation set.
@@ -30,7 +31,8 @@ class EvaluationImages:
         """Return the HR and LR image of a file of the sets, as :func:`evaluation_image` makes them.
 
         Raises:
-            UserError: if the file cannot be read, or the image is too small for SSIM at this scale.
+            UserError: if the file cannot be read, the image is too small for SSIM at this scale, or its set has LR
+                images of its own but none of this image.
         """
         number = self._numbers[file]
         pixels_file, lr_file = self._folder / f"{number}.npy", self._folder / f"{number}_x{scale}.npy"
@@ -41,6 +43,7 @@ class EvaluationImages:
             np.save(pixels_file, pixels)
         if lr_file.exists():
             return EvaluationImage(file.stem, modcrop(pixels, scale), np.load(lr_file), scale)
-        image = evaluation_image(file, pixels, scale, self._threads)
+        own = own_lr.read(file, scale) if own_lr.scales_of(file.parent) else None
+        image = evaluation_image(file, pixels, scale, self._threads, own)
         np.save(lr_file, image.lr)
         return image

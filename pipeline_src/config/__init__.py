@@ -3,7 +3,7 @@
 Every stage reads the sections that ``dvc.yaml`` declares for it and nothing else; a test compares the two.
 """
 
-from pipeline_src.config.base import ROLES, PinnedFile, Role
+from pipeline_src.config.base import ROLES, SCALES, PinnedFile, Role
 from pipeline_src.config.benchmark import Benchmark, Operators
 from pipeline_src.config.data import BuildH5, ImageSet
 from pipeline_src.config.params import Params
@@ -18,6 +18,7 @@ from pipeline_src.config.tune import Range, Tune
 
 __all__ = [
     "ROLES",
+    "SCALES",
     "Benchmark",
     "Budget",
     "BuildH5",

@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # DVC splits a key at its dots, a command at its spaces
 Count = Annotated[int, Field(ge=1)]
-Scale = Annotated[int, Field(ge=2, le=4)]
+SCALES = (2, 3, 4)
+Scale = Annotated[int, Field(ge=SCALES[0], le=SCALES[-1])]
 Runs = Annotated[int, Field(ge=1, description="Timed calls at least; a figure of fewer than 30 is never compared.")]
 Interval = Annotated[
     float,

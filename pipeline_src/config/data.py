@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline_src.config.base import Role, Scale, Section
 
@@ -17,6 +17,17 @@ class ImageSet(Section):
         default=None,
         description="Folder of your own photographs; without it, the set of this name in the catalogue is fetched.",
     )
+    lr_folder: str | None = Field(
+        default=None,
+        description="Folder of your own LR images of the photographs in `folder`, in place of those that bicubic would "
+        "make: in subfolders `X2`, `X3` and `X4`, or of a single scale.",
+    )
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> "ImageSet":
+        if self.lr_folder is not None and self.folder is None:
+            raise ValueError("lr_folder needs a folder with the HR images; add `folder:`")
+        return self
 
 
 class BuildH5(Section):

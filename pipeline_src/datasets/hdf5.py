@@ -2,7 +2,8 @@
 
 The groups ``training`` and ``validation`` hold ``HR``, ``X2``, ``X3`` and ``X4``; each of these holds one contiguous,
 uncompressed uint8 H×W×3 dataset per image, named ``<set>/<file>``. HR has its full size. The LR of scale s is made from
-HR cropped to a multiple of s, so that LR pixel (y, x) covers the HR pixels from (s·y, s·x).
+HR cropped to a multiple of s, or is the user's own image of that size. So LR pixel (y, x) covers the HR pixels from
+(s·y, s·x).
 """
 
 from collections.abc import Iterable, Iterator

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pipeline_src.config import ImageSet
+from pipeline_src.datasets import lr_folders
 from pipeline_src.datasets.archives import extract
 from pipeline_src.datasets.catalogue import read_catalogue
 from pipeline_src.datasets.download import download
@@ -34,7 +35,7 @@ DOWNLOADS = SCRATCH / "downloads"
 def obtain(name: str, spec: ImageSet, folder: Path) -> list[Entry]:
     """Get an image set, verify its images, copy them unchanged into ``folder``, and write the manifest.
 
-    The images of a catalogued set get the names of the catalogue.
+    The images of a catalogued set get the names of the catalogue. LR images of the user's own go to ``LR/X<scale>``.
 
     Args:
         name: of the set in params.yaml.
@@ -50,10 +51,13 @@ def obtain(name: str, spec: ImageSet, folder: Path) -> list[Entry]:
     """
     refuse_misuse(name, spec)
     with _available(name, spec.folder) as images:
+        if spec.lr_folder:
+            images |= lr_folders.verified(images, spec.lr_folder)
         entries = list(images)
         if spec.role == "training":
             refuse_evaluation_images(name, entries)
         for entry, path in images.items():
+            (folder / entry.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / entry.file).write_bytes(path.read_bytes())
     write_manifest(folder, entries)
     return entries

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline_src.errors import UserError
 from pipeline_src.paths import MANIFEST as MANIFEST
+from pipeline_src.paths import OWN_LR
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Entry:
     """A row of the manifest: an image of the set as it is stored.
 
     Attributes:
-        file: name in the folder of the set.
+        file: name in the folder of the set; of an LR image of the user's own ``LR/X<scale>/<name>``.
         width: in pixels.
         height: in pixels.
         mode: of Pillow.
@@ -32,6 +33,11 @@ class Entry:
     sha256_pixels: str
     source: str
     verified: str
+
+    @property
+    def is_lr(self) -> bool:
+        """Whether it is an LR image of the user's own."""
+        return self.file.startswith(f"{OWN_LR}/")
 
 
 def write_manifest(folder: Path, entries: Iterable[Entry]) -> Path:
@@ -79,13 +85,16 @@ def refuse_overlap(training: Iterable[Path], evaluation: Iterable[Path]) -> None
         UserError: naming the first such image.
     """
     training_files = {
-        entry.sha256_pixels: folder / entry.file for folder in training for entry in read_manifest(folder)
+        entry.sha256_pixels: folder / entry.file
+        for folder in training
+        for entry in read_manifest(folder)
+        if not entry.is_lr
     }
     shared = [
         (training_files[entry.sha256_pixels], folder / entry.file)
         for folder in evaluation
         for entry in read_manifest(folder)
-        if entry.sha256_pixels in training_files
+        if entry.sha256_pixels in training_files and not entry.is_lr
     ]
     if shared:
         trained, evaluated = shared[0]

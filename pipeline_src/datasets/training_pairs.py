@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline_src.config import BuildH5
+from pipeline_src.datasets import own_lr
 from pipeline_src.datasets.hdf5 import ImageRecord, Split
 from pipeline_src.errors import UserError
 from pipeline_src.imaging.colour import as_rgb
@@ -23,20 +24,29 @@ def training_pairs(files: Sequence[Path], spec: BuildH5, threads: int) -> Iterat
     A training image is yielded once for each of ``spec.resize_factors`` after which it still has ``SMALLEST`` pixels
     per side, with the name ``<set>/<file>@<factor>`` if it was resized. Validation images keep their size.
 
+    A set with LR images of its own has these in place of bicubic's, and no resized copies.
+
     Args:
         files: ``<set>/<file>``, in folders of the stage fetch.
         spec: scales, resize factors, and the interval of validation images.
         threads: number of threads for decoding, and for resizing.
 
     Raises:
-        UserError: if an image is broken or has fewer than ``SMALLEST`` pixels a side.
+        UserError: if an image is broken or has fewer than ``SMALLEST`` pixels a side, or if a set has LR images of its
+            own but not of every scale.
     """
+    own = {folder: own_lr.scales_of(folder) for folder in {file.parent for file in files}}
+    for folder, scales in own.items():
+        own_lr.refuse_missing_scales(folder.name, scales, spec.scales)
     for index, (file, image) in enumerate(_decoded(files, threads)):
         hr = as_rgb(image)
         if min(hr.shape[:2]) < SMALLEST:
             raise UserError(f"{file} is smaller than {SMALLEST} pixels; remove it from its set")
         split: Split = "validation" if index % spec.validation_every == spec.validation_every - 1 else "training"
         name = f"{file.parent.name}/{file.name}"
+        if own[file.parent]:
+            yield split, name, hr, {scale: as_rgb(own_lr.read(file, scale)) for scale in spec.scales}
+            continue
         for factor in spec.resize_factors if split == "training" else [1.0]:
             resized = hr if factor == 1 else imresize(hr, factor, spec.matlab, threads)
             if min(resized.shape[:2]) >= SMALLEST:

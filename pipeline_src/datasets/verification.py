@@ -52,7 +52,7 @@ def verify(name: str, candidates: Candidates) -> dict[Entry, Path]:
     if catalogued:
         files = _match_catalogue(name, candidates, descriptions, catalogued)
     else:
-        _refuse_equal_names(candidates, descriptions)
+        refuse_equal_names(candidates.location, descriptions)
         if name in SETS:
             _check_known_set(name, SETS[name], candidates, descriptions)
         files = {path.name: path for path in descriptions}
@@ -137,12 +137,13 @@ def _difference(image: Description, expected: Description) -> str:
     )
 
 
-def _refuse_equal_names(candidates: Candidates, files: Iterable[Path]) -> None:
+def refuse_equal_names(location: str, files: Iterable[Path]) -> None:
+    """Check that no two files at ``location`` have the same name but for the suffix; UserError if there are any."""
     stems: dict[str, Path] = {}
     for path in files:
         if path.stem in stems:
             raise UserError(
-                f"{candidates.location} has two images of the same name, {stems[path.stem].name} and {path.name}, "
+                f"{location} has two images of the same name, {stems[path.stem].name} and {path.name}, "
                 "which tables cannot distinguish; rename or remove one"
             )
         stems[path.stem] = path

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline_src.errors import UserError
-from pipeline_src.imaging.colour import to_grey
+from pipeline_src.imaging.colour import as_rgb, to_grey
 from pipeline_src.imaging.images import read_image
 from pipeline_src.imaging.imresize import imresize, modcrop
 from pipeline_src.metrics.psnr_ssim import WINDOW
@@ -14,7 +14,7 @@ from pipeline_src.metrics.psnr_ssim import WINDOW
 
 @dataclass(frozen=True)
 class EvaluationImage:
-    """HR cropped to a multiple of the scale and its MATLAB-identical LR.
+    """HR cropped to a multiple of the scale and its LR, MATLAB-identical unless it is the user's own.
 
     Attributes:
         name: of the file, without suffix.
@@ -57,7 +57,9 @@ def load_evaluation_image(file: Path, scale: int, threads: int) -> EvaluationIma
     return evaluation_image(file, read_image(file), scale, threads)
 
 
-def evaluation_image(file: Path, pixels: np.ndarray, scale: int, threads: int) -> EvaluationImage:
+def evaluation_image(
+    file: Path, pixels: np.ndarray, scale: int, threads: int, own_lr: np.ndarray | None = None
+) -> EvaluationImage:
     """Make the HR and LR image of a decoded image by ``docs/protocol.md``.
 
     Args:
@@ -65,6 +67,7 @@ def evaluation_image(file: Path, pixels: np.ndarray, scale: int, threads: int) -
         pixels: uint8 H×W×3, or H×W for a grey image.
         scale: by how much LR is to be upscaled.
         threads: number of threads for the LR image.
+        own_lr: uint8 h×w×3 or grey h×w, the user's own LR image in place of bicubic's.
 
     Raises:
         UserError: if the image is too small for SSIM at this scale.
@@ -75,7 +78,8 @@ def evaluation_image(file: Path, pixels: np.ndarray, scale: int, threads: int) -
             f"{file} is {hr.shape[1]}×{hr.shape[0]} pixels; SSIM at ×{scale} needs {WINDOW + 2 * scale} each way: "
             "remove it from its set"
         )
-    return EvaluationImage(file.stem, hr, imresize(hr, 1 / scale, "uint8", threads), scale)
+    lr = imresize(hr, 1 / scale, "uint8", threads) if own_lr is None else match_channels(as_rgb(own_lr), hr)
+    return EvaluationImage(file.stem, hr, lr, scale)
 
 
 def match_channels(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """All checks before a run, and what is said of them."""
 
 from pipeline_src.config import Params
+from pipeline_src.datasets import own_lr
 from pipeline_src.preflight import disk
 from pipeline_src.preflight.image_sets import needs_of
 from pipeline_src.preflight.starts import check_starts
@@ -16,11 +17,15 @@ def check(params: Params) -> list[str]:
     Nothing is returned for a short run on images that are here already.
 
     Raises:
-        UserError: if weights to start from are not here, an image set cannot be had, the disk is too full, or a
-            training does not fit into the GPU.
+        UserError: if weights to start from are not here, an image set cannot be had or lacks LR images of its own at a
+            scale, the disk is too full, or a training does not fit into the GPU.
     """
     check_starts(params)
     needs = needs_of(params.sets)
+    measured = {scale for system in params.systems.values() for scale in system.scales}
+    for of_set in needs:
+        wanted = params.build_h5.scales if of_set.role == "training" else measured
+        own_lr.refuse_missing_scales(of_set.name, of_set.lr_scales, wanted)
     said: list[str] = []
     downloads = [download for download in disk.downloads_of(needs) if download.size != 0]
     if downloads:

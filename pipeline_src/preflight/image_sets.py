@@ -1,12 +1,13 @@
 """Finds out where each image set will come from, before anything runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline_src import paths
 from pipeline_src.config import ImageSet
+from pipeline_src.datasets import lr_folders, own_lr
 from pipeline_src.datasets.catalogue import read_catalogue
 from pipeline_src.datasets.download import reason_of, total_size
 from pipeline_src.datasets.image_sets import address, download_path, how_to_provide, on_this_machine, refuse_misuse
@@ -43,6 +44,7 @@ class SetNeeds:
         pixels: of all its images together; 0 if unknown.
         size: bytes of the images that are copied or unpacked into results/; 0 if they are there, or unknown.
         download: the archive it comes from, if it has to be downloaded.
+        lr_scales: scales of its LR images of its own; none if bicubic makes them.
     """
 
     name: str
@@ -50,6 +52,7 @@ class SetNeeds:
     pixels: int
     size: int = 0
     download: Download | None = None
+    lr_scales: Sequence[int] = ()
 
 
 def needs_of(sets: dict[str, ImageSet]) -> list[SetNeeds]:
@@ -97,7 +100,9 @@ def _fetched(name: str, spec: ImageSet) -> SetNeeds | None:
         return None  # it will be fetched again
     if not all((folder / entry.file).is_file() for entry in entries):
         return None
-    return SetNeeds(name, spec.role, sum(entry.width * entry.height for entry in entries))
+    hr = [entry for entry in entries if not entry.is_lr]
+    lr_scales = own_lr.scales_of(folder) if spec.lr_folder else []
+    return SetNeeds(name, spec.role, sum(entry.width * entry.height for entry in hr), lr_scales=lr_scales)
 
 
 def _local(name: str, spec: ImageSet) -> SetNeeds | None:
@@ -108,7 +113,9 @@ def _local(name: str, spec: ImageSet) -> SetNeeds | None:
     refuse_none(name, candidates)
     files = [*candidates.sources]
     pixels = _catalogued_pixels(name) or sum(_pixels(file) for file in files)
-    return SetNeeds(name, spec.role, pixels, sum(file.stat().st_size for file in files))
+    lr = lr_folders.find(files, Path(spec.lr_folder).expanduser()) if spec.lr_folder else {}
+    size = sum(file.stat().st_size for file in [*files, *(file for pairs in lr.values() for file in pairs.values())])
+    return SetNeeds(name, spec.role, pixels, size, lr_scales=list(lr))
 
 
 def _catalogued_pixels(name: str) -> int:

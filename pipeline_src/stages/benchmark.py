@@ -14,7 +14,7 @@ def benchmark(system: str) -> None:
     """Write ``results/benchmark/<system>``: tables, crops, and for a learned downscaler its LR images.
 
     Raises:
-        UserError: if the stage export or fetch has not run.
+        UserError: if the stage export or fetch has not run, or a set has LR images of its own but not at every scale.
     """
     params = config.load()
     import pandas as pd
@@ -23,6 +23,7 @@ def benchmark(system: str) -> None:
     from pipeline_src.benchmarking.images import EvaluationImages
     from pipeline_src.benchmarking.latency import pin
     from pipeline_src.benchmarking.learned_lr import LearnedLR, write_comparison
+    from pipeline_src.datasets import own_lr
     from pipeline_src.deployment import cards
     from pipeline_src.imaging.images import list_images
 
@@ -31,6 +32,9 @@ def benchmark(system: str) -> None:
     exported = cards.read_folder(paths.results("export", system))
     files = {file: card for file, card in exported.items() if not card.fails}
     main_net = tables.main_net(system, files)
+    for name in sets:
+        own = own_lr.scales_of(paths.images_folder("evaluation", name))
+        own_lr.refuse_missing_scales(name, own, {card.scale for card in files.values()})
     main_files = {file: card for file, card in files.items() if card.system == main_net}
     # Timed before the MLflow run starts, which samples the load of the machine and would be timed too.
     pin(max([spec.threads, *spec.sweep]))

@@ -35,12 +35,15 @@ def fetch(set: str) -> None:
     with tracking.stage_run("fetch", set, spec.model_dump()) as run:
         with whole_folder(folder) as aside:
             entries = obtain(set, spec, aside)
-        megapixels = sum(entry.width * entry.height for entry in entries) / 1e6
-        run.log_metrics({"images": len(entries), "megapixels": megapixels})
+        hr = [entry for entry in entries if not entry.is_lr]
+        megapixels = sum(entry.width * entry.height for entry in hr) / 1e6
+        run.log_metrics({"images": len(hr), "megapixels": megapixels})
         run.log_artifact(folder / MANIFEST)
         run.log_data(set, folder / MANIFEST, spec.role)
-    for verified, count in Counter(entry.verified for entry in entries).items():
+    for verified, count in Counter(entry.verified for entry in hr).items():
         print(f"{set}: {count} images; {VERIFIED[verified]}")
+    if lr := len(entries) - len(hr):
+        print(f"{set}: {lr} LR images; your own, each of the size that its HR image needs")
 
 
 if __name__ == "__main__":

@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from shared import ROOT
 
+from pipeline_src import config
 from pipeline_src.config import ImageSet
 from pipeline_src.datasets import image_sets
 from pipeline_src.datasets.known_sets import EDSR, SRCNN
 from pipeline_src.datasets.manifests import Entry, write_manifest
 from pipeline_src.errors import UserError
-from pipeline_src.preflight.image_sets import needs_of
+from pipeline_src.preflight.check import check
+from pipeline_src.preflight.image_sets import SetNeeds, needs_of
 
 NOWHERE = "http://127.0.0.1:9"  # the port "discard", at which nothing listens
 EVALUATION, TRAINING = ImageSet(role="evaluation"), ImageSet(role="training")
@@ -188,3 +191,34 @@ def test_an_archive_mirror_that_is_no_address_is_said(server: Server, monkeypatc
     monkeypatch.setenv(image_sets.ARCHIVE_MIRROR, "/srv/archives")
     with pytest.raises(UserError, match=r"SR_ARCHIVE_MIRROR is /srv/archives, which does not begin with http://"):
         needs_of({"T91": TRAINING})
+
+
+def test_lr_images_of_the_users_own_are_found_and_weighed_before_they_are_fetched(server: Server) -> None:
+    pairs = ImageSet(role="training", folder="photos", lr_folder="small")
+    files = [
+        picture(Path("photos/a.png")),
+        picture(Path("small/X2/a.png"), 15, 10),
+        picture(Path("small/X4/a.png"), 7, 5),
+    ]
+    (needs,) = needs_of({"pairs": pairs})
+    assert (needs.pixels, needs.size) == (600, sum(file.stat().st_size for file in files))
+    assert needs.lr_scales == [2, 4]
+    folder = Path("results/fetch/training/pairs")
+    folder.mkdir(parents=True)
+    image_sets.obtain("pairs", pairs, folder)
+    assert needs_of({"pairs": pairs}) == [SetNeeds("pairs", "training", 600, lr_scales=[2, 4])]
+    files[1].unlink()
+    (folder / "LR/X2/a.png").unlink()
+    with pytest.raises(UserError, match=r"the image photos/a\.png has no LR image a in small/X2"):
+        needs_of({"pairs": pairs})
+
+
+@pytest.mark.parametrize(("role", "missing"), [("training", 3), ("evaluation", 4)])
+def test_a_scale_without_lr_images_is_said_before_anything_runs(server: Server, role: str, missing: int) -> None:
+    picture(Path("photos/a.png"))
+    for scale in {2, 3, 4} - {missing}:
+        picture(Path(f"small/X{scale}/a.png"), 30 // scale, 20 // scale)
+    pairs = ImageSet.model_validate({"role": role, "folder": "photos", "lr_folder": "small"})
+    params = config.load(ROOT / "params.yaml").model_copy(update={"sets": {"pairs": pairs}})
+    with pytest.raises(UserError, match=rf"the image set pairs has LR images of its own at .* and none at ×{missing};"):
+        check(params)

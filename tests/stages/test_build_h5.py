@@ -12,6 +12,8 @@ from shared import photograph
 
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.imaging.imresize import imresize, modcrop
+from pipeline_src.stages.build_h5 import build_h5
+from pipeline_src.stages.fetch import fetch
 
 Make = Callable[..., Path]
 Stage = Callable[..., subprocess.CompletedProcess[str]]
@@ -57,3 +59,35 @@ def test_training_images_are_there_in_every_size_and_validation_images_in_their_
     assert np.array_equal(training.hr("holiday/a.png@0.5"), half)
     for scale in (2, 3, 4):
         assert np.array_equal(training.lr("holiday/a.png@0.5", scale), imresize(modcrop(half, scale), 1 / scale))
+
+
+def test_pairs_of_the_users_own_go_through_both_stages(
+    workspace: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = workspace({"build_h5": {"scales": [2], "validation_every": 2}})
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["sets"] = {
+        "phone": {"role": "training", "folder": "HR", "lr_folder": "LR"},
+        "judged": {"role": "evaluation", "folder": "judged"},
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("SR_TRACKING", "off")
+    lr = {}
+    for name, top in (("a", 0), ("b", 100)):
+        hr = photograph("coffee.png")[top : top + 71, :90]
+        lr[name] = hr[1::2, ::2]
+        for path, pixels in {f"HR/{name}.png": hr, f"LR/{name}.png": lr[name], f"judged/{name}.png": hr[::-1]}.items():
+            (folder / path).parent.mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(folder / path)
+    for name in params["sets"]:
+        fetch(name)
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "phone: 2 images; your own, recorded as they are",
+        "phone: 2 LR images; your own, each of the size that its HR image needs",
+    ]
+    build_h5()
+    for split, name in (("training", "a"), ("validation", "b")):
+        images = ImagePairs(folder / "results/build_h5/train.h5", split)
+        assert images.names == [f"phone/{name}.png"]
+        assert np.array_equal(images.lr(f"phone/{name}.png", 2), lr[name])
