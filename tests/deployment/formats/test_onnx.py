@@ -33,6 +33,21 @@ def test_int8_onnx_files_are_qdq_with_uint8_activations_and_int8_weights(folder:
     assert {a.name: onnx.helper.get_attribute_value(a) for a in upscale.attribute}["mode"] == b"DCR"
 
 
+def test_float_onnx_files_are_of_what_tensorrt_takes(folder: Path) -> None:
+    """Opset 17, and float32 from end to end; the sizes of the image are free, and the input is called lr."""
+    import onnx
+
+    model = onnx.load(folder / "fp32_x3.onnx")
+    assert [entry.version for entry in model.opset_import] == [17]
+    assert {end.type.tensor_type.elem_type for end in (*model.graph.input, *model.graph.output)} == {
+        onnx.TensorProto.FLOAT
+    }
+    (image,) = model.graph.input
+    height, width = image.type.tensor_type.shape.dim[2:]
+    assert (image.name, height.dim_value, width.dim_value) == ("lr", 0, 0)
+    assert not {node.op_type for node in model.graph.node} & {"QuantizeLinear", "DequantizeLinear"}
+
+
 def test_a_file_that_cannot_run_in_the_exact_mode_that_it_needs_is_a_user_error(folder_copy: Path) -> None:
     """The file is noise with the card of a file whose int8 sums can saturate."""
     file = folder_copy / "ptq_x3.onnx"
