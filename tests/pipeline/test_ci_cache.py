@@ -97,6 +97,7 @@ def test_one_changed_param_runs_what_depends_on_it(
     params.write_text(params.read_text().replace(before, after))
 
     printed = clone.ran(*LAUNCHERS[launcher], SR_TRACKING="off")
+    printed += "".join(log.read_text() for log in clone.folder.glob(".cache/logs/*.log"))  # of Snakemake's jobs
     executed = re.findall(r"Running stage '([^']+)'", printed)
     restored = re.findall(r"Stage '([^']+)' is cached", printed)
     assert set(executed) == affected

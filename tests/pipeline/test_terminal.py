@@ -117,15 +117,15 @@ def test_a_stage_without_a_sentence_is_explained_by_its_last_line_and_an_empty_l
     plain: tuple[Handler, io.StringIO], log: Callable[[str, str], Path]
 ) -> None:
     handler, stderr = plain
-    begin(handler, 2, train=log("train", "Traceback\nValueError: no [bold] pixels\n"), fetch=log("fetch", ""))
+    begin(handler, 2, train=log("train", "Traceback\nValueError: \x1b[31mno [bold] pixels\n"), fetch=log("fetch", ""))
     event(handler, LogEvent.JOB_ERROR, level=logging.ERROR, jobid=0)
-    assert "no [bold] pixels" in stderr.getvalue()  # not markup
+    assert " [31mno [bold] pixels" in stderr.getvalue()  # neither markup nor colour
     event(handler, LogEvent.ERROR, "MissingOutputException: results/fetch", logging.ERROR)
     event(handler, LogEvent.JOB_ERROR, level=logging.ERROR, jobid=1)
     handler.close()
     end = stderr.getvalue().partition("stages: ")[2]
     assert "MissingOutputException" in end
-    assert "  train: ValueError: no [bold] pixels\n" in end
+    assert "  train: ValueError:  [31mno [bold] pixels\n" in end
 
 
 def test_before_any_stage_snakemakes_error_is_all(plain: tuple[Handler, io.StringIO]) -> None:

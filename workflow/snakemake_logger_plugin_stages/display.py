@@ -95,10 +95,10 @@ class Display:
         """Return the lines of the running stages, and one that counts."""
         now = time.time()
         table = Table.grid(padding=(0, 2))
-        names = [stage.name for stage in self.run.running.values()]
-        for width in (1, max(map(len, names), default=0), TIME, 0):
+        running = [*self.run.running.values()]  # at this moment: this is called from the thread of the display
+        for width in (1, max((len(stage.name) for stage in running), default=0), TIME, 0):
             table.add_column(min_width=width, no_wrap=True, overflow="ellipsis")
-        for stage in [*self.run.running.values()]:
+        for stage in running:
             table.add_row(self.spinner, Text(stage.name), Text(duration(now - stage.began)), Text(stage.progress()))
         counts = f"{self.run.done} of {self.run.total} stages done"
         table.add_row("", Text(counts, "dim"), Text(duration(now - self.began), "dim"), "")

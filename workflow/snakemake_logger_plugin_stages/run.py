@@ -28,9 +28,9 @@ class Stage:
         return ", ".join(map(str, self.logs))
 
     def lines(self) -> list[str]:
-        """Return the lines of its log that are not blank."""
+        """Return the lines of its log that are not blank, with a space for what would control a terminal."""
         texts = [log.read_text(encoding="utf-8", errors="replace") for log in self.logs if log.exists()]
-        return [line for text in texts for line in text.splitlines() if line.strip()]
+        return [printable(line) for text in texts for line in text.splitlines() if line.strip()]
 
     def forget_progress(self) -> None:
         """Remove what an earlier run left of its progress when it was killed."""
@@ -41,7 +41,7 @@ class Stage:
         """Return the latest line of its progress bar, or nothing where it has none."""
         for log in self.logs:
             try:
-                return log.with_suffix(PROGRESS).read_text(encoding="utf-8").removeprefix(f"{self.name}: ")
+                return log.with_suffix(PROGRESS).read_text("utf-8", "replace").removeprefix(f"{self.name}: ")
             except FileNotFoundError:
                 continue  # between two bars
         return ""
@@ -59,6 +59,11 @@ class Stage:
         lines = [line for line in self.lines() if not line.startswith(OF_DVC)]
         sentences = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         return [*lines, *sentences][-1] if lines else ""
+
+
+def printable(text: str) -> str:
+    """Return a text with a space for each character that is none to be seen."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 @dataclass
