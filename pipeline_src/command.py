@@ -10,25 +10,50 @@ from typing import Any
 from pipeline_src.errors import UserError
 
 
+class OneLine(logging.Formatter):
+    """Writes a message in one line, with what cannot be printed escaped: names of files can hold anything."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the name is logging's
+        """Return the line of a record."""
+        return printable(super().formatMessage(record))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with line breaks, and what else cannot be printed, escaped as in Python."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 def exit_status(run: Callable[..., object], *args: Any) -> int:
     """Call ``run(*args)`` and return the exit status: 0, or 1 after printing a user's mistake as one sentence.
 
-    Warnings of the pipeline go to stderr as sentences that begin with ``warning:``.
+    Warnings of the pipeline go to stderr as sentences that begin with ``warning:``. Ctrl-C ends with status 130.
     """
     logging.addLevelName(logging.WARNING, "warning")
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine("%(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     try:
         run(*args)
+    except KeyboardInterrupt:
+        return interrupted()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        where = f" while writing {error.filename}" if error.filename else ""
+        where = f" while writing {printable(str(error.filename))}" if error.filename else ""
         print(f"error: the disk is full{where}; free some space and run the same command again", file=sys.stderr)
         return 1
     return 0
+
+
+def interrupted() -> int:
+    """Say that Ctrl-C has ended the command, and return its exit status, 130."""
+    print("interrupted; files that were finished are whole", file=sys.stderr)
+    return 130
 
 
 def count(text: str) -> int:

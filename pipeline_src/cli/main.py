@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from pipeline_src.command import exit_status
+from pipeline_src.command import exit_status, interrupted
 
 DISTRIBUTION = "super-resolution-pipeline"
 COMMANDS = {  # the module, and what it does in a few words
@@ -42,14 +42,19 @@ class Version(argparse.Action):
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run ``superres`` and exit: with 0, with 1 after a user's mistake, or with 2 after a wrong option.
+    """Run ``superres`` and exit.
+
+    The status is 0, 1 after a user's mistake, 2 after a wrong option, or 130 after Ctrl-C.
 
     Args:
         arguments: The subcommand and its arguments; those of the process by default.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] in COMMANDS:
-        command = importlib.import_module(f"pipeline_src.cli.{module_of(arguments[0])}")
+        try:
+            command = importlib.import_module(f"pipeline_src.cli.{module_of(arguments[0])}")
+        except KeyboardInterrupt:
+            sys.exit(interrupted())
         run_command(arguments[0], command.__doc__, command.add_arguments, command.run, arguments[1:])
     parser = argparse.ArgumentParser(
         prog="superres",
