@@ -53,6 +53,6 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def to_grey(image: np.ndarray) -> np.ndarray:
-    """Average the channels of an image, uint8 H×W×3, to uint8 H×W, rounded."""
-    grey: np.ndarray = ((image.sum(axis=2, dtype=np.uint16) + 1) // 3).astype(np.uint8)
+    """Average the channels of an image, uint8 or uint16 H×W×3, to H×W of the same dtype, rounded."""
+    grey: np.ndarray = ((image.sum(axis=2, dtype=np.uint32) + 1) // 3).astype(image.dtype)
     return grey

@@ -1,6 +1,7 @@
 """Decoding of images of every kind, and the errors for bad files."""
 
 import hashlib
+import os
 import struct
 import warnings
 import zlib
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps, features
 
 from pipeline_src.errors import UserError
 from pipeline_src.imaging import images
@@ -139,8 +140,66 @@ def test_formats_that_start_other_programs_are_not_tried(tmp_path: Path) -> None
 
 def test_32_bit_samples_are_refused(tmp_path: Path) -> None:
     for name, samples in {"int": GREY.astype(np.int32) * 70000, "float": GREY.astype(np.float32)}.items():
-        with pytest.raises(UserError, match=rf"{name}\.tif has samples of 32 bits; save it"):
+        with pytest.raises(UserError, match=rf"{name}\.tif has samples that 16 bits do not hold; save it"):
             read_image(saved(tmp_path / f"{name}.tif", Image.fromarray(samples)))
+
+
+def test_a_tiff_of_32_bit_integers_has_8_or_16_bits_by_its_largest_sample(tmp_path: Path) -> None:
+    small = GREY.astype(np.int32)
+    np.testing.assert_array_equal(read_image(saved(tmp_path / "a.tif", Image.fromarray(small))), GREY)
+    np.testing.assert_array_equal(read_image(saved(tmp_path / "b.tif", Image.fromarray(small * 257))), GREY)
+
+
+def test_a_dark_image_of_16_bits_is_not_taken_for_one_of_8(tmp_path: Path) -> None:
+    for name in ("a.png", "a.tif", "a.pgm"):
+        assert not read_image(saved(tmp_path / name, Image.fromarray(GREY.astype(np.uint16)))).any()
+
+
+@pytest.mark.parametrize(
+    "exif", [b"garbage", b"Exif\0\0garbage", b"\0\x08\0\x02\x01\x12\0\x03garbage", b"MM\0*\0\0\0\x08\0\x05\x01\x12"]
+)
+def test_malformed_exif_leaves_the_pixels_whole(tmp_path: Path, exif: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.png", "a.webp"):
+        path = saved(tmp_path / name, Image.fromarray(RGB), exif=exif, lossless=True)
+        np.testing.assert_array_equal(read_image(path), RGB)
+        assert f"{name} has" in caplog.messages[-1]
+        assert "EXIF" in caplog.messages[-1]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_as_pillow_turns_it(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[images.ORIENTATION] = orientation
+    path = saved(tmp_path / "a.png", Image.fromarray(RGB), exif=exif)
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(read_image(path), np.asarray(ImageOps.exif_transpose(image)))
+
+
+def test_an_avif_is_read(tmp_path: Path) -> None:
+    if not features.check("avif"):
+        pytest.skip("this Pillow is built without AVIF")
+    assert read_image(saved(tmp_path / "a.avif", Image.fromarray(RGB))).shape == RGB.shape
+
+
+def test_heif_names_what_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "heif_is_read", lambda: False)
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99))
+    (tmp_path / "b.heic").write_bytes(b"x" * 99)
+    for name in ("a.jpg", "b.heic"):
+        with pytest.raises(UserError, match=rf"{name} is HEIF.*pip install pillow-heif"):
+            read_image(tmp_path / name)
+
+
+def test_a_folder_is_no_image(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a folder"):
+        read_image(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_without_permission_is_said_to_be_so(tmp_path: Path) -> None:
+    saved(tmp_path / "a.png", Image.fromarray(RGB)).chmod(0)
+    with pytest.raises(UserError, match="may not be read by you"):
+        read_image(tmp_path / "a.png")
 
 
 def test_list_images_is_sorted_and_contains_only_images(tmp_path: Path) -> None:
