@@ -1,1 +1,1 @@
-"""Upscaling and downscaling of whole photographs: tiles, transparency, metadata of PNG files."""
+"""Whole photographs: reading of every kind, tiles, 16 bits, transparency, metadata, several frames, and writing."""
