@@ -9,12 +9,18 @@ is made smaller with bicubic; 16-bit images are read as 8-bit. JPEG spoils what 
 """
 
 import argparse
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline_src.cli.images import add_image_arguments, jobs
 from pipeline_src.cli.main import run_command
 from pipeline_src.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline_src.upscaling.batch import Job
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Downscale the images that the arguments name."""
-    downscale_files(args.inputs, args.output, args.model, args.threads)
+    downscale_files(jobs(args.inputs, args.output, args.format, args.quality), args.model, args.threads)
 
 
 def weights_of(model: str) -> Path:
@@ -42,34 +48,43 @@ def weights_of(model: str) -> Path:
     return paths.downscaler(model) / "weights.safetensors"
 
 
-def downscale_files(inputs: list[Path], output: Path, model: str, threads: int) -> None:
-    """Downscale images and folders of images.
+def downscale_files(batch: "Sequence[Job]", model: str, threads: int) -> None:
+    """Downscale images.
 
     Args:
-        inputs: Images, and folders of images.
-        output: A file, or a folder of PNGs if there are several images.
+        batch: The images, of :func:`pipeline_src.cli.images.jobs`.
         model: A system whose downscaler learns.
         threads: Threads of torch.
+
+    Raises:
+        UserError: If an image cannot be downscaled; the others are.
     """
     import torch
-    from tqdm import tqdm
 
     from pipeline_src import downscaling
-    from pipeline_src.imaging.images import decode
-    from pipeline_src.upscaling.photographs import note_source, refuse_lost_transparency, resized, save
+    from pipeline_src.upscaling.batch import Resizing, run_batch
+    from pipeline_src.upscaling.photographs import source_note
     from pipeline_src.weights import load_downscaler
 
     weights = weights_of(model)
-    pairs = jobs(inputs, output)
     torch.set_num_threads(threads)
     net, kind = load_downscaler(weights)
-    downscale = partial(downscaling.downscale, kind, net)
-    for source, target in tqdm(pairs, "downscale", unit="image"):
-        image = decode(source)
-        refuse_lost_transparency(image, source, target)
-        small = resized(downscale, image, 1 / net.scale)
-        note_source(small, image, net.scale, model)
-        save(small, target)
+    scale = net.scale
+
+    def downscale(colours: "np.ndarray", progress: "Callable[[], object]") -> "np.ndarray":
+        small = downscaling.downscale(kind, net, colours)
+        progress()
+        return small
+
+    resizing = Resizing(
+        resize=downscale,
+        scale=1 / scale,
+        size=lambda width, height: (-(-width // scale), -(-height // scale)),
+        steps=lambda width, height: 1,
+        wide=False,
+        texts=lambda frame: source_note(frame, scale, model),
+    )
+    run_batch(batch, resizing, "downscale")
 
 
 if __name__ == "__main__":

@@ -3,19 +3,25 @@
     superres upscale photo.png -o large.png --model abpn_x3
     superres upscale holiday/ -o large/ --model abpn_x4 --runtime tflite --variant qat
 
-The image is upright (EXIF) and of any size; it goes through the net in overlapping tiles, so that beside the two images
-themselves memory does not grow with it. Greyscale stays greyscale; transparency is upscaled with bicubic; 16-bit images
-are read as 8-bit, and the result is 8-bit.
+Images of any size and kind: tiled, so that beside the two images themselves memory does not grow; folders with their
+subfolders; upright (EXIF); greyscale, transparency, 16 bits, all frames of animations, EXIF, resolution and colour
+profile are kept where the format of the output can hold them (docs/upscaling.md).
 """
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline_src.cli.images import add_image_arguments, jobs
 from pipeline_src.cli.main import run_command
 from pipeline_src.deployment.formats import FORMATS
 from pipeline_src.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline_src.deployment.interface import Runner
+    from pipeline_src.upscaling.batch import Job
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Upscale the images that the arguments name."""
+    from pipeline_src.deployment import runtimes
+
+    batch = jobs(args.inputs, args.output, args.format, args.quality)
     file = model_file(args.model, args.runtime, args.variant, args.scale)
-    upscale_files(args.inputs, args.output, file, args.tile, args.overlap, args.threads, args.scale)
+    upscale_files(batch, runtimes.load(file, args.threads, scale=args.scale), args.tile, args.overlap)
 
 
 def model_file(model: str, runtime: str, variant: str, scale: int | None) -> Path:
@@ -60,47 +69,35 @@ def model_file(model: str, runtime: str, variant: str, scale: int | None) -> Pat
     return file
 
 
-def upscale_files(
-    inputs: list[Path],
-    output: Path,
-    file: Path,
-    tile: int,
-    overlap: int,
-    threads: int,
-    scale: int | None = None,
-) -> None:
-    """Upscale images and folders of images.
+def upscale_files(batch: "Sequence[Job]", runner: "Runner", tile: int, overlap: int) -> None:
+    """Upscale images.
 
     Args:
-        inputs: Images, and folders of images.
-        output: A file, or a folder of PNGs if there are several images.
-        file: The model, in any format.
+        batch: The images, of :func:`pipeline_src.cli.images.jobs`.
+        runner: The model, in any runtime.
         tile: LR pixels a side of a tile.
         overlap: LR pixels that tiles share.
-        threads: Threads of the runtime.
-        scale: Which of its scales, if the file has several.
-    """
-    from tqdm import tqdm
 
-    from pipeline_src.deployment import runtimes
-    from pipeline_src.imaging.images import decode
-    from pipeline_src.upscaling.photographs import cropped_to_source, refuse_lost_transparency, resized, save
+    Raises:
+        UserError: If an image cannot be upscaled; the others are.
+    """
+    from pipeline_src.upscaling.batch import Resizing, run_batch
+    from pipeline_src.upscaling.photographs import cropped_to_source
     from pipeline_src.upscaling.tiling import tile_count, upscale_tiled
+    from pipeline_src.upscaling.wide import keeping_depth
 
     if not 0 <= overlap < tile:
         raise UserError(f"--overlap is {overlap} and --tile is {tile}; the overlap must be smaller than the tile")
-    pairs = jobs(inputs, output)
-    runner = runtimes.load(file, threads, scale=scale)
-    for source, target in tqdm(pairs, "upscale", unit="image", disable=len(pairs) == 1):
-        image = decode(source)
-        refuse_lost_transparency(image, source, target)
-        tiles = tile_count(image.height, image.width, tile, overlap)
-        with tqdm(total=tiles, desc=source.name, unit="tile", leave=len(pairs) == 1) as progress:
-            upscale = partial(
-                upscale_tiled, runner, scale=runner.scale, tile=tile, overlap=overlap, progress=progress.update
-            )
-            result = resized(upscale, image, runner.scale)
-        save(cropped_to_source(result, image, runner.scale, source), target)
+    scale = runner.scale
+    upscale = keeping_depth(runner, scale)
+    resizing = Resizing(
+        resize=lambda colours, progress: upscale_tiled(upscale, colours, scale, tile, overlap, progress),
+        scale=scale,
+        size=lambda width, height: (width * scale, height * scale),
+        steps=lambda width, height: tile_count(height, width, tile, overlap),
+        finish=partial(cropped_to_source, scale=scale),
+    )
+    run_batch(batch, resizing, "upscale")
 
 
 if __name__ == "__main__":

@@ -1,62 +1,79 @@
-"""Resizing users' photographs of any mode, with their transparency, their colour profile and a note of their origin."""
+"""A photograph of any kind as arrays: its frames, each of 8 or 16 bits, and its metadata; and how it is resized."""
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from pipeline_src.errors import UserError
-from pipeline_src.files import whole_file
-from pipeline_src.imaging.colour import to_grey
-from pipeline_src.imaging.images import GREY
-from pipeline_src.imaging.imresize import imresize
+from pipeline_src.imaging.colour import as_rgb, to_grey
+from pipeline_src.upscaling.metadata import Metadata
+from pipeline_src.upscaling.transparency import fill_transparent
+from pipeline_src.upscaling.wide import bicubic
 
-WITHOUT_ALPHA = (".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm")
-JPEG_QUALITY = 95
-# Text chunk of a downscaled PNG: size of the photograph, scale and system, as in "640x480 by 4 for car_x4".
+# Text of a downscaled PNG: size of the photograph, scale and system, as in "640x480 by 4 for car_x4".
 SOURCE_KEY = "super_resolution"
 SOURCE = re.compile(r"(\d{1,6})x(\d{1,6}) by (\d) for ([\w-]+)")
 
 
-def resized(resize: Callable[[np.ndarray], np.ndarray], image: Image.Image, scale: float) -> Image.Image:
-    """Resize an upright 8-bit image of any mode.
+@dataclass(frozen=True)
+class Frame:
+    """An upright image: a photograph, a frame of an animation, or a page.
 
-    L and LA stay grey, and all other modes become RGB. Transparency is resized with bicubic, and the colour profile is
-    copied.
+    Attributes:
+        colours: uint8 or uint16, H×W if grey, else H×W×3.
+        alpha: H×W of the same dtype, or None.
+        milliseconds: how long a frame of an animation is shown.
+    """
+
+    colours: np.ndarray
+    alpha: np.ndarray | None = None
+    milliseconds: float = 0
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.colours.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.colours.shape[0])
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One or more frames, and what their file says of them."""
+
+    frames: list[Frame]
+    metadata: Metadata
+
+
+def resized(resize: Callable[[np.ndarray], np.ndarray], frame: Frame, scale: float) -> Frame:
+    """Resize a frame. Grey stays grey; transparency is resized with bicubic.
 
     Args:
-        resize: maps uint8 H×W×3 to uint8 ⌈H·scale⌉×⌈W·scale⌉×3.
-        image: the image.
+        resize: maps H×W×3 to ⌈H·scale⌉×⌈W·scale⌉×3, of the dtype of the frame.
+        frame: the frame.
         scale: factor of ``resize``; above 1 enlarges.
     """
-    colours = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
-    rgb = resize(np.ascontiguousarray(colours[..., :3]))
-    result = Image.fromarray(to_grey(rgb) if image.mode in GREY else rgb)
-    if image.has_transparency_data:
-        result.putalpha(Image.fromarray(imresize(colours[..., 3], scale)))
-    if image.mode != "CMYK" and (profile := image.info.get("icc_profile")):  # a CMYK profile does not fit RGB
-        result.info["icc_profile"] = profile
-    return result
+    colours = frame.colours if frame.alpha is None else fill_transparent(frame.colours, frame.alpha)
+    rgb = resize(np.ascontiguousarray(as_rgb(colours)))
+    return Frame(
+        rgb if frame.colours.ndim == 3 else to_grey(rgb),
+        None if frame.alpha is None else bicubic(frame.alpha, scale),
+        frame.milliseconds,
+    )
 
 
-def refuse_lost_transparency(image: Image.Image, source: Path, target: Path) -> None:
-    """Check that the format of ``target`` can hold the transparency of ``image``.
-
-    Raises:
-        UserError: if it cannot.
-    """
-    if image.has_transparency_data and target.suffix.lower() in WITHOUT_ALPHA:
-        raise UserError(f"{source} has transparency, which {target.suffix} cannot hold; choose a .png output")
+def source_note(photograph: Frame, scale: int, system: str) -> dict[str, str]:
+    """Return the text by which a downscaled PNG records the size of the photograph, the scale and the system."""
+    return {SOURCE_KEY: f"{photograph.width}x{photograph.height} by {scale} for {system}"}
 
 
-def note_source(small: Image.Image, photograph: Image.Image, scale: int, system: str) -> None:
-    """Record the photograph's size, the scale and the system in a downscaled image, from where they go into its PNG."""
-    small.info[SOURCE_KEY] = f"{photograph.width}x{photograph.height} by {scale} for {system}"
-
-
-def cropped_to_source(result: Image.Image, small: Image.Image, scale: int, source: Path) -> Image.Image:
+def cropped_to_source(result: Frame, small: Frame, metadata: Metadata, source: Path, scale: int) -> Frame:
     """Crop an upscaled image to the size of the photograph, if the PNG of the small image records it.
 
     The upscaled image can be larger than the photograph because the size of the small image was rounded up.
@@ -64,13 +81,14 @@ def cropped_to_source(result: Image.Image, small: Image.Image, scale: int, sourc
     Args:
         result: the upscaled image.
         small: the image that was upscaled.
+        metadata: of its file.
+        source: its file, for the error message.
         scale: the scale by which it was upscaled.
-        source: file of the small image, for the error message.
 
     Raises:
         UserError: if ``small`` was made to be upscaled by another scale.
     """
-    note = SOURCE.fullmatch(str(small.info.get(SOURCE_KEY, "")))
+    note = SOURCE.fullmatch(metadata.texts.get(SOURCE_KEY, ""))
     if not note:
         return result
     width, height, noted_scale = (int(part) for part in note.groups()[:3])
@@ -78,25 +96,7 @@ def cropped_to_source(result: Image.Image, small: Image.Image, scale: int, sourc
         raise UserError(
             f"{source} was made to be upscaled ×{noted_scale} by {note[4]}, not ×{scale}; choose --model {note[4]}"
         )
-    unchanged = (-(-width // scale), -(-height // scale)) == small.size  # otherwise it was cropped or resized later
-    return result.crop((0, 0, width, height)) if unchanged else result
-
-
-def save(image: Image.Image, target: Path) -> None:
-    """Write an image with the colour profile and the note in its ``info``, completely or not at all.
-
-    Raises:
-        UserError: if Pillow does not know the format, or the file cannot be written.
-    """
-    from PIL.PngImagePlugin import PngInfo
-
-    texts = PngInfo()
-    if SOURCE_KEY in image.info:
-        texts.add_text(SOURCE_KEY, image.info[SOURCE_KEY])
-    try:
-        with whole_file(target) as temporary:
-            image.save(temporary, quality=JPEG_QUALITY, icc_profile=image.info.get("icc_profile"), pnginfo=texts)
-    except ValueError:
-        raise UserError(f"{target}: Pillow knows no image format of this name; choose .png or .jpg") from None
-    except PermissionError:
-        raise UserError(f"{target} cannot be written; choose an --output in a folder of yours") from None
+    if (-(-width // scale), -(-height // scale)) != (small.width, small.height):
+        return result  # the small image was cropped or resized later
+    alpha = None if result.alpha is None else result.alpha[:height, :width]
+    return Frame(result.colours[:height, :width], alpha, result.milliseconds)

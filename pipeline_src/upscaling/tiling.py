@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline_src.imaging.tiles import spans
 
-Upscale = Callable[[np.ndarray], np.ndarray]  # from uint8 H×W×3 to uint8 sH×sW×3
+Upscale = Callable[[np.ndarray], np.ndarray]  # from H×W×3 to sH×sW×3 of the same dtype
 
 
 def upscale_tiled(
@@ -24,17 +24,17 @@ def upscale_tiled(
     result equals that of the image in one piece.
 
     Args:
-        upscale: maps a tile, uint8 H×W×3, to uint8 sH×sW×3.
-        lr: the LR image, uint8 H×W×3.
+        upscale: maps a tile, H×W×3, to sH×sW×3 of the same dtype.
+        lr: the LR image, uint8 or uint16 H×W×3.
         scale: upscaling factor s.
         tile: height and width of a tile in LR pixels, or of the image where that is smaller.
         overlap: LR pixels that neighbouring tiles share, fewer than ``tile``.
         progress: called after each tile.
 
     Returns:
-        The SR image, uint8 sH×sW×3.
+        The SR image, sH×sW×3 of the same dtype.
     """
-    sr = np.empty((lr.shape[0] * scale, lr.shape[1] * scale, 3), np.uint8)
+    sr = np.empty((lr.shape[0] * scale, lr.shape[1] * scale, 3), lr.dtype)
     for top, keep_rows in spans(lr.shape[0], tile, overlap):
         for left, keep_columns in spans(lr.shape[1], tile, overlap):
             out = upscale(np.ascontiguousarray(lr[top : top + tile, left : left + tile]))
