@@ -73,8 +73,8 @@ def jobs(
         target = place / inside if into_folder else place
         chosen = _format(source, target, file_format, into_folder)
         made.append(_job(source, target.with_suffix(chosen.suffixes[0]) if into_folder else target, chosen, quality))
-    _refuse_collisions(made)
     _refuse_place(place, into_folder)
+    _refuse_collisions(made)
     if quality is not None and all(job.output_format.quality is None for job in made):
         raise UserError(
             f"--quality is for jpeg, webp and avif, and {made[0].target} is none; leave it out or choose --format"

