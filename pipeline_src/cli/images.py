@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from pipeline_src.command import count
 from pipeline_src.errors import UserError
+from pipeline_src.upscaling.formats import OUTPUT_FORMATS, OutputFormat, format_name, format_of
 
 if TYPE_CHECKING:
     from pipeline_src.upscaling.batch import Job
-    from pipeline_src.upscaling.formats import OutputFormat
 
 log = logging.getLogger(__name__)
 
-FORMAT_NAMES = ("png", "jpeg", "webp", "tiff", "avif", "gif", "jpeg2000", "bmp", "ppm")
 # Raw files of cameras and other images that `mimetypes` does not know.
 OTHER_IMAGES = (
     *(".3fr", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srw"),
@@ -35,7 +34,7 @@ def add_image_arguments(parser: argparse.ArgumentParser, model_help: str) -> Non
         required=True,
         help="a file for one image, or a folder (one that exists, or a name with / at its end)",
     )
-    parser.add_argument("--format", choices=FORMAT_NAMES, help="of images in a folder; default png")
+    parser.add_argument("--format", type=format_name, choices=OUTPUT_FORMATS, help="of images in a folder; default png")
     parser.add_argument("--quality", type=quality, help="1 to 100, of jpeg, webp and avif; default 95, of avif 90")
     parser.add_argument("--model", required=True, help=model_help)
     parser.add_argument("--threads", type=count, default=2, help="default 2")
@@ -58,7 +57,7 @@ def jobs(
         inputs: Images, and folders of images, whose subfolders are mirrored.
         output: A file for one image; or a folder, which exists, or whose name ends in a slash, or which there must be
             because there are several images.
-        file_format: Of images that go into a folder: one of ``FORMAT_NAMES``. By default they become PNG, but
+        file_format: Of images that go into a folder: a key of ``OUTPUT_FORMATS``. By default they become PNG, but
             animations and files of several pages keep their formats.
         quality: Of lossy formats.
 
@@ -85,15 +84,14 @@ def jobs(
 SLASHES = tuple(filter(None, (os.sep, os.altsep)))
 
 
-def _job(source: Path, target: Path, output_format: "OutputFormat", quality: int | None) -> "Job":
+def _job(source: Path, target: Path, output_format: OutputFormat, quality: int | None) -> "Job":
     from pipeline_src.upscaling.batch import Job
 
     return Job(source, target, output_format, None if output_format.quality is None else quality)
 
 
-def _format(source: Path, target: Path, file_format: str | None, into_folder: bool) -> "OutputFormat":
+def _format(source: Path, target: Path, file_format: str | None, into_folder: bool) -> OutputFormat:
     """Return the format in which an image is written."""
-    from pipeline_src.upscaling.formats import OUTPUT_FORMATS, format_of
     from pipeline_src.upscaling.reading import read_header
 
     if not into_folder:
@@ -142,7 +140,11 @@ def _images(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
 def _files(folder: Path, output: Path) -> Iterator[Path]:
     """Yield the files of a folder and its subfolders in order, except hidden ones and those of the output folder."""
     seen = {folder.resolve()}
-    for place, folders, names in os.walk(folder, followlinks=True):
+
+    def tell(error: OSError) -> None:
+        log.warning("the folder %s cannot be read (%s), and its images are left out", error.filename, error.strerror)
+
+    for place, folders, names in os.walk(folder, onerror=tell, followlinks=True):
         here = Path(place)
         kept = []
         for name in sorted(folders):

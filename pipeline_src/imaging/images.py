@@ -170,8 +170,10 @@ def opened(path: Path) -> "Iterator[ImageFile]":
             pixels.
     """
     pillow = _pillow()
+    formats = (*FORMATS, *(("HEIF",) if heif_is_read() else ()))
     try:
-        with pillow.open(path, formats=(*FORMATS, *(("HEIF",) if heif_is_read() else ()))) as image:
+        # Given an open file and no name, Pillow maps none into memory, which scrambles a TIFF that is to be turned.
+        with path.open("rb") as file, pillow.open(file, formats=formats) as image:
             yield image
     except (UserError, MemoryError):
         raise

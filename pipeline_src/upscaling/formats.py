@@ -78,7 +78,18 @@ def format_of(file: Path) -> OutputFormat:
     for output_format in OUTPUT_FORMATS.values():
         if file.suffix.lower() in output_format.suffixes:
             return _available(output_format, file)
-    raise UserError(f"{file}: no image format that can be written has this name; {_choose(lambda _: True)}")
+    raise UserError(
+        f"{file}: no image format that can be written has this name; {_choose(lambda _: True)}, or a folder, by a / at "
+        "its end"
+    )
+
+
+def format_name(text: str) -> str:
+    """Return the key of ``OUTPUT_FORMATS`` that a name or a suffix means, or the text itself."""
+    for name, output_format in OUTPUT_FORMATS.items():
+        if f".{text.lower().lstrip('.')}" in output_format.suffixes:
+            return name
+    return text.lower()
 
 
 def check_size(output_format: OutputFormat, width: int, height: int, source: Path) -> None:

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from pipeline_src.cli import images
-from pipeline_src.cli.images import FORMAT_NAMES, jobs
+from pipeline_src.cli.images import jobs
 from pipeline_src.errors import UserError
-from pipeline_src.upscaling.formats import OUTPUT_FORMATS
+from pipeline_src.upscaling.formats import OUTPUT_FORMATS, format_name
 
 PICTURE = Image.new("RGB", (4, 3))
 
@@ -58,7 +58,8 @@ def test_one_image_goes_into_a_folder_that_exists_or_is_named_as_one(output: str
 
 
 def test_a_format_can_be_chosen() -> None:
-    assert set(FORMAT_NAMES) == set(OUTPUT_FORMATS)
+    assert [format_name(text) for text in ("jpg", ".TIF", "PNG", "jp2")] == ["jpeg", "tiff", "png", "jpeg2000"]
+    assert {format_name(name) for name in OUTPUT_FORMATS} == set(OUTPUT_FORMATS)
     assert pairs("in/x/b.jpg", output="new/", file_format="webp") == {"in/x/b.jpg": "new/b.webp"}
     (job,) = jobs([Path("single.png")], "name without suffix", "jpeg", 80)
     assert (job.output_format.name, job.quality) == ("JPEG", 80)

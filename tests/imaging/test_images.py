@@ -175,6 +175,14 @@ def test_every_orientation_is_turned_as_pillow_turns_it(tmp_path: Path, orientat
         np.testing.assert_array_equal(read_image(path), np.asarray(ImageOps.exif_transpose(image)))
 
 
+@pytest.mark.parametrize("pixels", [GREY, RGB, GREY.astype(np.uint16) * 257], ids=["grey", "rgb", "grey16"])
+def test_a_tiff_is_turned_whole(tmp_path: Path, pixels: np.ndarray) -> None:
+    """Pillow 13 scrambles one whose pixels lie in the file as they lie in memory, when it opens the file itself."""
+    path = saved(tmp_path / "a.tif", Image.fromarray(pixels), tiffinfo={images.ORIENTATION: 6})
+    expected = pixels if pixels.dtype == np.uint8 else GREY
+    np.testing.assert_array_equal(read_image(path), np.rot90(expected, -1))
+
+
 def test_an_avif_is_read(tmp_path: Path) -> None:
     if not features.check("avif"):
         pytest.skip("this Pillow is built without AVIF")

@@ -28,6 +28,16 @@ def test_only_what_nobody_sees_changes() -> None:
     np.testing.assert_array_equal(filled[0, 16], colours[np.flatnonzero(DISC[:, 16])[0], 16])
 
 
+def test_colours_without_bits_are_replaced_and_faint_ones_are_kept() -> None:
+    colours = np.full((8, 8, 3), 200, np.uint8)
+    alpha = np.full((8, 8), 255, np.uint8)
+    colours[:, :3], alpha[:, :3] = 255, 3
+    colours[:, 3], alpha[:, 3] = 10, 4
+    filled = fill_transparent(colours, alpha)
+    assert (filled[:, :4] == 10).all()
+    assert (filled[:, 4:] == 200).all()
+
+
 def test_without_transparent_or_visible_pixels_nothing_changes() -> None:
     colours = np.zeros((4, 4, 3), np.uint8)
     for value in (0, 7):
