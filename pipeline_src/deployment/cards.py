@@ -68,7 +68,8 @@ class Card:
         format: key of ``deployment.formats.FORMATS``.
         largest_sum: largest sum of two neighbouring products in an int8 net; up to ``graph.saturation.LARGEST_SUM``
             every CPU computes the same; 0 for float.
-        reference: name of the image that the net makes from ``reference_lr.png`` beside it.
+        reference: name of the image that the net makes from ``reference_lr.png`` beside it; "" if the file was
+            exported alone.
         size: [height, width] of the LR image if the file accepts only one size.
         input: the LR image.
         output: the SR image.

@@ -17,6 +17,8 @@ from pipeline_src.graph.operations import OperationGraph
 
 Size = tuple[int, int]  # height and width
 TRIAL_SIZE: Size = (24, 32)
+VARIANTS = ("fp32", "ptq", "qat")  # of a net
+CPU = "cpu"  # the device that every runtime has
 SMALLEST = 8  # height and width in pixels of the smallest image that all nets accept
 
 
@@ -58,15 +60,19 @@ class Runner:
         to_input: converts an image to the input tensor.
         infer: runs the runtime on that tensor; its result is valid until the next call.
         to_output: converts the result to an image, a copy that stays valid.
+        to_values: converts the result to float32 sH×sW×3 without rounding it.
+        size: height and width of the LR image if the file accepts only one size, None if it accepts any.
     """
 
     scale: int
     to_input: Callable[[np.ndarray], Any]
     infer: Callable[[Any], Any]
     to_output: Callable[[Any], np.ndarray]
+    to_values: Callable[[Any], np.ndarray]
+    size: Size | None = None
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Upscale an image; one that is smaller than the nets accept is first mirrored to that size.
+        """Upscale an image; one that is smaller than the file accepts is first mirrored to that size.
 
         Args:
             image: uint8 H×W×3. Stack a grey image to three channels.
@@ -74,17 +80,36 @@ class Runner:
         Returns:
             uint8 sH×sW×3.
         """
+        return self._cropped(self.to_output(self.infer(self.to_input(self._padded(image)))), image)
+
+    def values(self, image: np.ndarray) -> np.ndarray:
+        """Upscale an image as :meth:`__call__` does, without rounding: float32 sH×sW×3 in 0..255.
+
+        The values of an int8 file are whole numbers, because its output is rounded inside the file.
+        """
+        return self._cropped(self.to_values(self.infer(self.to_input(self._padded(image)))), image)
+
+    def _padded(self, image: np.ndarray) -> np.ndarray:
+        least = self.size or (SMALLEST, SMALLEST)
+        missing = [(0, max(0, short - side)) for short, side in zip(least, image.shape[:2], strict=True)]
+        return np.pad(image, [*missing, (0, 0)], "symmetric") if any(after for _, after in missing) else image
+
+    def _cropped(self, sr: np.ndarray, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
-        if min(height, width) < SMALLEST:
-            missing = [(0, max(0, SMALLEST - side)) for side in (height, width)]
-            image = np.pad(image, [*missing, (0, 0)], "symmetric")
-        sr = self.to_output(self.infer(self.to_input(image)))
         return sr[: height * self.scale, : width * self.scale]
 
 
 def cannot_open(file: Path, runtime: str, error: Exception) -> UserError:
     """Return the error for a file that its runtime refuses."""
     return UserError(f"{runtime} cannot open {file} ({first_characters(error)}); export it again")
+
+
+def require_cpu(runtime: str, device: str) -> None:
+    """Raise UserError unless a file is to run on the CPU, the one device that this runtime has here."""
+    if device != CPU:
+        raise UserError(
+            f"{runtime} runs on the CPU alone here, not on {device}; choose --device cpu or --runtime torch"
+        )
 
 
 def first_characters(error: Exception) -> str:
@@ -103,12 +128,14 @@ class Format(Protocol):
         SUFFIX: end of the name of a file that accepts images of any size: ``<variant>_x<scale><SUFFIX>``.
         LIBRARIES: distributions that write the file; its card records their versions.
         RUNTIME: distribution that runs the file; every measurement records its version.
+        VARIANTS: variants of a net that the format is made of.
     """
 
     LABEL: str
     SUFFIX: str
     LIBRARIES: tuple[str, ...]
     RUNTIME: str
+    VARIANTS: tuple[str, ...]
 
     def export(self, net: OperationGraph, folder: Path, stem: str, size: Size) -> list[ModelFile]:
         """Write the files of a super-resolution net into a folder.
@@ -121,6 +148,15 @@ class Format(Protocol):
 
         Returns:
             The files written; none if the format does not support this kind of net.
+        """
+
+    def export_file(self, net: OperationGraph, file: Path, size: Size | None = None) -> ModelFile:
+        """Write one file of a super-resolution net of a variant in ``VARIANTS``.
+
+        Args:
+            net: float or int8, with the input ``lr`` and the output ``sr``.
+            file: a path that ends in ``SUFFIX``.
+            size: the one height and width of LR images that the file accepts; None for any.
         """
 
     def write(self, net: OperationGraph, file: Path, size: Size | None = None) -> None:
@@ -136,11 +172,17 @@ class Format(Protocol):
     def parts(self, file: Path) -> list[Path]:
         """Return all files of a model, ``file`` first."""
 
-    def load(self, file: Path, card: Card, threads: int) -> Runner:
-        """Open a super-resolution net on the CPU.
+    def load(self, file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
+        """Open a super-resolution net.
+
+        Args:
+            file: the file.
+            card: its card.
+            threads: number of threads of the runtime on the CPU.
+            device: where it runs, as the runtime names its devices.
 
         Raises:
-            UserError: if the runtime refuses the file.
+            UserError: if the runtime refuses the file, or has no such device here.
         """
 
     def import_runtime(self) -> None:

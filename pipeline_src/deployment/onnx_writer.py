@@ -4,6 +4,7 @@ from typing import Any, assert_never
 
 import numpy as np
 
+from pipeline_src.deployment.interface import Size
 from pipeline_src.graph import operations as ops
 from pipeline_src.graph.operations import Activation, Operation, OperationGraph
 
@@ -17,7 +18,7 @@ Elementwise = ops.Sum | ops.Product | ops.Relu | ops.LeakyRelu | ops.PRelu | ops
 Rearrangement = ops.Concatenation | ops.Split | ops.Transpose | ops.DepthToSpace | ops.Resize
 
 
-def serialize(net: OperationGraph) -> bytes:
+def serialize(net: OperationGraph, size: Size | None = None, *, signed: bool = False) -> bytes:
     """Return the ONNX model of a net.
 
     In an int8 net, each activation is written as QuantizeLinear and DequantizeLinear around float operators, the form
@@ -25,17 +26,20 @@ def serialize(net: OperationGraph) -> bytes:
     + 128, because OpenVINO computes int8 activations wrongly (16.6 dB against ONNX Runtime).
 
     Args:
-        net: the operations. The model's inputs and outputs are tensors 1×channels×H×W with any H and W, uint8 where the
-            net's are int8, and float32 otherwise.
+        net: the operations. The model's inputs and outputs are tensors 1×channels×H×W, uint8 where the net's are int8,
+            and float32 otherwise.
+        size: the one height and width of the inputs; None for any.
+        signed: write int8 activations as int8, and every bias as float32, as TensorRT demands it; the net is one of
+            :func:`pipeline_src.graph.symmetric.symmetric`.
     """
     from onnx import helper
 
-    graph = _GraphBuilder()
+    graph = _GraphBuilder(signed)
     for name, x in (net.inputs | net.outputs).items():
         graph.names[x] = name
     for operation in net.operations:
         graph.add(operation)
-    inputs = [_value_info(name, x, "") for name, x in net.inputs.items()]
+    inputs = [_value_info(name, x, "", size) for name, x in net.inputs.items()]
     outputs = [_value_info(name, x, "sr_") for name, x in net.outputs.items()]
     model = helper.make_model(
         helper.make_graph(graph.nodes, "super_resolution", inputs, outputs, list(graph.constants.values())),
@@ -46,16 +50,19 @@ def serialize(net: OperationGraph) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _value_info(name: str, x: Activation, prefix: str) -> Any:
+def _value_info(name: str, x: Activation, prefix: str, size: Size | None = None) -> Any:
     """Return the declaration of a model's input or output, whose sizes are named ``<prefix>height`` and ``…width``."""
     from onnx import TensorProto, helper
 
     dtype = TensorProto.FLOAT if x.scale is None else TensorProto.UINT8
-    return helper.make_tensor_value_info(name, dtype, [1, x.channels, f"{prefix}height", f"{prefix}width"])
+    return helper.make_tensor_value_info(name, dtype, [1, x.channels, *(size or (f"{prefix}height", f"{prefix}width"))])
 
 
 class _GraphBuilder:
     """An ONNX graph under construction.
+
+    Args:
+        signed: whether int8 activations are written as int8, with zero point 0, and every bias as float32.
 
     Attributes:
         nodes: the operators so far, in the order they run.
@@ -63,7 +70,8 @@ class _GraphBuilder:
         names: name of the tensor of each activation.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, signed: bool) -> None:
+        self.signed = signed
         self.nodes: list[Any] = []
         self.constants: dict[tuple[bytes, str], Any] = {}
         self.names: dict[Activation, str] = {}
@@ -108,12 +116,12 @@ class _GraphBuilder:
     def _convolution(self, operation: ops.Convolution, inputs: list[str]) -> Any:
         weights = operation.weights
         weight = self._constant(weights.values)
-        if weights.scales is None:
-            bias = self._constant(weights.bias)
-        else:
-            values, steps = (self._constant(part) for part in weights.int32_bias(operation.inputs[0]))
+        bias = self._constant(weights.bias) if weights.scales is None or self.signed else ""
+        if weights.scales is not None:
             scales = self._constant(weights.scales.astype(np.float32))
             weight = self._node("DequantizeLinear", [weight, scales], axis=0).output[0]
+        if not bias:
+            values, steps = (self._constant(part) for part in weights.int32_bias(operation.inputs[0]))
             bias = self._node("DequantizeLinear", [values, steps], axis=0).output[0]
         side = weights.values.shape[2]
         return self._node(
@@ -181,7 +189,8 @@ class _GraphBuilder:
 
     def _quantization(self, x: Activation) -> list[str]:
         """Return the constants scale and zero point of an int8 activation."""
-        return [self._constant(np.float32(x.scale)), self._constant(np.uint8(x.zero_point + 128))]
+        zero_point = np.int8(x.zero_point) if self.signed else np.uint8(x.zero_point + 128)
+        return [self._constant(np.float32(x.scale)), self._constant(zero_point)]
 
     def _name(self, x: Activation) -> str:
         return self.names.setdefault(x, f"activation_{len(self.names)}")

@@ -13,6 +13,7 @@ from pipeline_src.deployment.cards import Card, Facts
 from pipeline_src.deployment.formats import FORMATS, onnx, openvino
 from pipeline_src.deployment.interface import Format, ModelFile, Size
 from pipeline_src.downscaling import LearnedDownscaler
+from pipeline_src.errors import UserError
 from pipeline_src.files import sha256
 from pipeline_src.graph import reading
 from pipeline_src.graph.saturation import LARGEST_SUM, largest_sum
@@ -21,6 +22,8 @@ from pipeline_src.imaging.images import read_image, write_png
 log = logging.getLogger(__name__)
 
 DOWNSCALER = "downscaler"  # stem of its files' names
+TENSORRT = "tensorrt"  # ONNX files of another form, which the pipeline does not measure
+INT8 = ("ptq", "qat")
 
 
 def export(graph: fx.GraphModule, folder: Path, stem: str, size: Size, facts: Facts) -> list[Path]:
@@ -51,6 +54,39 @@ def export(graph: fx.GraphModule, folder: Path, stem: str, size: Size, facts: Fa
             cards.write(model.path, _card(model, name, file_format, facts, largest, sr_file.name))
             files.append(model.path)
     return files
+
+
+def export_file(
+    graph: fx.GraphModule, format_name: str, file: Path, facts: Facts, size: Size | None = None
+) -> ModelFile:
+    """Write one file of a net, with its card; there is no reference image beside it.
+
+    Args:
+        graph: as for :func:`export`.
+        format_name: a key of ``FORMATS``, or ``tensorrt``: ONNX in the int8 form that TensorRT takes.
+        file: a path that ends in the suffix of the format.
+        facts: the fields of the card that do not depend on the format.
+        size: the one height and width of LR images that the file accepts; None for any.
+
+    Raises:
+        UserError: if the format is not made of this variant.
+    """
+    net, card_format = reading.read(graph), "onnx" if format_name == TENSORRT else format_name
+    file_format = FORMATS[card_format]
+    require_variant(format_name, facts.variant)
+    write = onnx.export_for_tensorrt if format_name == TENSORRT else file_format.export_file
+    model = write(net, file, size)
+    cards.write(file, _card(model, card_format, file_format, facts, largest_sum(net), ""))
+    return model
+
+
+def require_variant(format_name: str, variant: str) -> None:
+    """Raise UserError if a format is never made of a variant."""
+    made_of = INT8 if format_name == TENSORRT else FORMATS[format_name].VARIANTS
+    if variant not in made_of:
+        raise UserError(
+            f"{format_name} is made of {' and '.join(made_of)} alone, not of {variant}; choose another of the two"
+        )
 
 
 def _reference_lr(folder: Path) -> np.ndarray:

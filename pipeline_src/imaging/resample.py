@@ -4,12 +4,13 @@ They do not use fastmath: every sum is taken tap by tap, as in a plain loop, so 
 """
 
 import numpy as np
-from numba import njit
+
+from pipeline_src.imaging.compiled import compiled
 
 BLOCK = 32  # output rows computed together; their intermediate lines, transposed, should fit in the L2 cache
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def weighted_sum(lines: np.ndarray, taps: np.ndarray, weights: np.ndarray, total: np.ndarray) -> None:
     """Write Σ weights[p] · lines[taps[p]] into ``total``, in its float type."""
     number = total.dtype.type
@@ -26,7 +27,7 @@ def weighted_sum(lines: np.ndarray, taps: np.ndarray, weights: np.ndarray, total
             total[x] += u * number(a[x])
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def round_to_8_bits(line: np.ndarray) -> None:
     """Round half up and clip to 0..255, in place. Values that are not clipped are rounded like MATLAB's."""
     number = line.dtype.type
@@ -34,7 +35,7 @@ def round_to_8_bits(line: np.ndarray) -> None:
         line[x] = min(max(np.floor(line[x] + number(0.5)), number(0)), number(255))
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def transpose(source: np.ndarray, target: np.ndarray) -> None:
     """Fill ``target``, H×W, from the first H columns of the first W rows of ``source``."""
     for y in range(target.shape[0]):
@@ -42,7 +43,7 @@ def transpose(source: np.ndarray, target: np.ndarray) -> None:
             target[y, x] = source[x, y]
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def resample(
     image: np.ndarray,
     channels: int,

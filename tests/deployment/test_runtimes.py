@@ -13,7 +13,7 @@ from small_net import trained_net
 
 from pipeline_src.cli.upscale import upscale_files
 from pipeline_src.deployment import cards, runtimes
-from pipeline_src.deployment.formats import format_of
+from pipeline_src.deployment.formats import format_of, onnx
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256
 
@@ -95,3 +95,55 @@ def test_the_upscale_command_runs_every_file_at_every_size(
     sr = np.asarray(Image.open(tmp_path / "sr.png")).astype(int)
     assert sr.shape == (size[0] * 3, size[1] * 3, 3)
     assert abs(sr - untiled).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["fp32_x3_360x640.tflite", "ptq_x3_360x640.tflite"])
+def test_a_file_of_one_size_takes_smaller_images(folder: Path, name: str) -> None:
+    runner, any_size = runtimes.load(folder / name, 1), runtimes.load(folder / name.replace("_360x640", ""), 1)
+    assert runner.size == (360, 640)
+    lr = photograph("chelsea.png")[:60, :100]
+    sr = runner(lr)
+    assert sr.shape == (180, 300, 3)
+    assert_close(sr[:120, :240], any_size(lr)[:120, :240], levels=1, decibels=60)  # beyond it sees the mirrored border
+
+
+@pytest.mark.parametrize("name", ["fp32_x3.onnx", "fp32_x3.xml", "fp32_x3.tflite", "weights.safetensors"])
+def test_values_are_the_image_before_it_is_rounded(folder: Path, name: str) -> None:
+    runner, lr = runtimes.load(folder / name, 1), next(lr_images())
+    values = runner.values(lr)
+    assert values.dtype == np.float32
+    assert (values % 1 != 0).mean() > 0.5
+    assert np.array_equal(np.rint(values.clip(0, 255)).astype(np.uint8), runner(lr))
+
+
+@pytest.mark.parametrize("name", ["ptq_x3.onnx", "ptq_x3.tflite", "ptq_x3_360x640.tflite"])
+def test_values_of_an_int8_file_are_those_of_its_image(folder: Path, name: str) -> None:
+    runner, lr = runtimes.load(folder / name, 1), next(lr_images())
+    assert np.array_equal(runner.values(lr), runner(lr))
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "sentence"),
+    [
+        ("fp32_x3.onnx", "cuda", "ONNX Runtime has no device cuda here, but .*cpu"),
+        ("fp32_x3.onnx", "nonsense", "ONNX Runtime has no device nonsense here"),
+        ("fp32_x3.xml", "cuda", "OpenVINO runs on the CPU alone here, not on cuda; choose --device cpu"),
+        ("fp32_x3.tflite", "mps", "TFLite runs on the CPU alone here, not on mps; choose --device cpu"),
+        ("weights.safetensors", "mps:1", "torch sees no device mps:1 here; choose --device cpu"),
+        ("weights.safetensors", "cuda:99", "torch sees no device cuda:99 here; choose --device cpu"),
+        ("weights.safetensors", "tpu", "torch has no device tpu; choose --device cpu, cuda or mps"),
+        ("weights.safetensors", "cuda:first", "torch has no device cuda:first; choose --device cpu, cuda or mps"),
+    ],
+)
+def test_a_device_that_is_not_there_is_a_user_error(folder: Path, name: str, device: str, sentence: str) -> None:
+    if name.endswith(".onnx") and "CUDAExecutionProvider" in onnx.library().get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    with pytest.raises(UserError, match=sentence):
+        runtimes.load(folder / name, 1, device=device)
+
+
+def test_onnx_runtime_takes_its_execution_provider_by_name(folder: Path) -> None:
+    assert onnx.provider_of("CPU") == "CPUExecutionProvider"
+    lr = next(lr_images())
+    by_name, plain = (runtimes.load(folder / "fp32_x3.onnx", 1, **kind)(lr) for kind in ({"device": "cpu"}, {}))
+    assert np.array_equal(by_name, plain)

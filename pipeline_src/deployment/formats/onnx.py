@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline_src.deployment import examples, onnx_writer
+from pipeline_src.deployment import examples, interface, onnx_writer
 from pipeline_src.deployment.cards import Card, TensorSpec
 from pipeline_src.deployment.interface import (
+    CPU,
     TRIAL_SIZE,
     ModelFile,
     Operator,
@@ -22,6 +23,7 @@ from pipeline_src.deployment.interface import (
 from pipeline_src.errors import UserError
 from pipeline_src.graph.operations import OperationGraph
 from pipeline_src.graph.saturation import LARGEST_SUM
+from pipeline_src.graph.symmetric import symmetric
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,6 +32,7 @@ LABEL = "ONNX"
 SUFFIX = ".onnx"
 LIBRARIES: tuple[str, ...] = ("torch", "torchao", "onnx", "onnxruntime")
 RUNTIME = "onnxruntime"
+VARIANTS: tuple[str, ...] = interface.VARIANTS
 
 # The session option that makes int8 sums exact on CPUs without VNNI. It halves the speed on a CPU with VNNI
 # (benchmarks/int8_on_this_cpu.py), so only files that need it set it.
@@ -62,9 +65,19 @@ def library() -> Any:
 
 def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[ModelFile]:
     """Write ``<stem>.onnx``, which accepts images of any size."""
-    file = folder / f"{stem}{SUFFIX}"
-    write(net, file)
-    return [ModelFile(file, tensor_spec(net))]
+    return [export_file(net, folder / f"{stem}{SUFFIX}")]
+
+
+def export_file(net: OperationGraph, file: Path, size: Size | None = None) -> ModelFile:
+    """Write one file of a super-resolution net; see :func:`onnx_writer.serialize` for its images."""
+    file.write_bytes(onnx_writer.serialize(net, size))
+    return ModelFile(file, tensor_spec(net), size)
+
+
+def export_for_tensorrt(net: OperationGraph, file: Path, size: Size | None = None) -> ModelFile:
+    """Write a file of the int8 form that TensorRT takes (:mod:`pipeline_src.graph.symmetric`); its images are float."""
+    file.write_bytes(onnx_writer.serialize(symmetric(net), size, signed=True))
+    return ModelFile(file, TensorSpec("float32", "NCHW"), size)
 
 
 def tensor_spec(net: OperationGraph) -> TensorSpec:
@@ -118,32 +131,55 @@ def import_runtime() -> None:
     library()
 
 
-def open_session(file: Path, threads: int, *, exact: bool) -> Any:
-    """Return a session on the CPU.
+def provider_of(device: str) -> str:
+    """Return the execution provider of a device, such as ``cpu``, ``cuda``, ``tensorrt``, ``coreml`` or ``dml``.
+
+    Raises:
+        UserError: if the installed ONNX Runtime does not have it.
+    """
+    providers = {name.removesuffix("ExecutionProvider").lower(): name for name in library().get_available_providers()}
+    if device.lower() not in providers:
+        known = ", ".join(sorted(providers))
+        raise UserError(
+            f"ONNX Runtime has no device {device} here, but {known}; choose one of them with --device, or install "
+            "the build of onnxruntime that has it"
+        )
+    return str(providers[device.lower()])
+
+
+def open_session(file: Path, threads: int, *, exact: bool, device: str = CPU) -> Any:
+    """Return a session.
 
     Args:
         file: the ONNX file.
         threads: number of threads.
+        device: see :func:`provider_of`; operators that its provider lacks run on the CPU.
         exact: sum int8 products without saturation on CPUs without VNNI; slower on CPUs with it.
     """
     options = library().SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     if exact:
         options.add_session_config_entry(EXACT_OPTION, "1")
-    return library().InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    chosen = provider_of(device)
+    session = library().InferenceSession(file, options, providers=list(dict.fromkeys((chosen, provider_of(CPU)))))
+    if chosen not in session.get_providers():  # ONNX Runtime goes on without a provider that cannot start
+        raise UserError(f"ONNX Runtime cannot start {chosen} here, and says why above; choose --device cpu")
+    return session
 
 
-def load(file: Path, card: Card, threads: int) -> Runner:
+def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
     """Open a net, in exact mode if its int8 sums can saturate.
 
     Raises:
-        UserError: if ONNX Runtime refuses the file.
+        UserError: if ONNX Runtime refuses the file, or lacks the device.
     """
     from pipeline_src.deployment import pixels
 
     saturates = card.largest_sum > LARGEST_SUM
     try:
-        session = open_session(file, threads, exact=saturates)
+        session = open_session(file, threads, exact=saturates, device=device)
+    except UserError:
+        raise
     except Exception as error:  # its exceptions have no common base class
         if saturates:
             raise UserError(
@@ -156,6 +192,8 @@ def load(file: Path, card: Card, threads: int) -> Runner:
         lambda image: pixels.to_nchw(image, card.input.dtype),
         lambda lr: session.run(None, {"lr": lr})[0],
         pixels.from_nchw,
+        pixels.values_from_nchw,
+        (card.size[0], card.size[1]) if card.size else None,
     )
 
 

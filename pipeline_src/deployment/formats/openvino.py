@@ -9,16 +9,26 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_src.deployment import examples
+from pipeline_src.deployment import examples, interface
 from pipeline_src.deployment.cards import Card, TensorSpec
 from pipeline_src.deployment.formats import onnx
-from pipeline_src.deployment.interface import TRIAL_SIZE, ModelFile, Operator, Runner, Size, cannot_open
+from pipeline_src.deployment.interface import (
+    CPU,
+    TRIAL_SIZE,
+    ModelFile,
+    Operator,
+    Runner,
+    Size,
+    cannot_open,
+    require_cpu,
+)
 from pipeline_src.graph.operations import OperationGraph
 
 LABEL = "OpenVINO"
 SUFFIX = ".xml"
 LIBRARIES: tuple[str, ...] = ("torch", "torchao", "onnx", "openvino")
 RUNTIME = "openvino"
+VARIANTS: tuple[str, ...] = interface.VARIANTS
 
 # The command that runs files in a child process. Its arguments are height, width, and the files.
 TRIAL = [
@@ -46,9 +56,13 @@ def library() -> Any:
 
 def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[ModelFile]:
     """Write ``<stem>.xml`` and ``.bin``, which accept images of any size."""
-    file = folder / f"{stem}{SUFFIX}"
-    write(net, file)
-    return [ModelFile(file, tensor_spec(net))]
+    return [export_file(net, folder / f"{stem}{SUFFIX}")]
+
+
+def export_file(net: OperationGraph, file: Path, size: Size | None = None) -> ModelFile:
+    """Write one file of a super-resolution net, ``file`` and the ``.bin`` beside it."""
+    write_ir(net, file, size=size)
+    return ModelFile(file, tensor_spec(net), size)
 
 
 def tensor_spec(net: OperationGraph) -> TensorSpec:
@@ -61,18 +75,33 @@ def write(net: OperationGraph, file: Path, size: Size | None = None) -> None:
     write_ir(net, file)
 
 
-def write_ir(net: OperationGraph, file: Path, *, halves: bool = False) -> None:
-    """Write the IR of a net, ``file`` and the ``.bin`` beside it; weights in 16 bits with ``halves``."""
+def write_ir(net: OperationGraph, file: Path, *, halves: bool = False, size: Size | None = None) -> None:
+    """Write the IR of a net, ``file`` and the ``.bin`` beside it.
+
+    Args:
+        net: the operations.
+        file: the ``.xml``.
+        halves: store weights in 16 bits.
+        size: the one height and width of its inputs; None for any.
+    """
     with TemporaryDirectory() as scratch:
         onnx_file = Path(scratch) / "net.onnx"
         onnx.write(net, onnx_file)
-        from_onnx(onnx_file, file, halves=halves)
+        from_onnx(onnx_file, file, halves=halves, size=size)
 
 
-def from_onnx(onnx_file: Path, file: Path, *, halves: bool = False) -> None:
-    """Convert an ONNX file to IR, ``file`` and the ``.bin`` beside it; weights in 16 bits with ``halves``."""
+def from_onnx(onnx_file: Path, file: Path, *, halves: bool = False, size: Size | None = None) -> None:
+    """Convert an ONNX file to IR, ``file`` and the ``.bin`` beside it; arguments as for :func:`write_ir`."""
     openvino = library()
-    openvino.save_model(openvino.Core().read_model(onnx_file), file, compress_to_fp16=halves)
+    model = openvino.Core().read_model(onnx_file)
+    if size:
+        model.reshape(_shapes(model, size))
+    openvino.save_model(model, file, compress_to_fp16=halves)
+
+
+def _shapes(model: Any, size: Size) -> dict[Any, list[Any]]:
+    """Return the shapes of a model's inputs with this height and width."""
+    return {tensor: [*[*tensor.partial_shape][:2], *size] for tensor in model.inputs}
 
 
 def parts(file: Path) -> list[Path]:
@@ -99,21 +128,22 @@ def compile_model(file: Path, threads: int, size: Size | None = None) -> Any:
     core = library().Core()
     model = core.read_model(file)
     if size:
-        model.reshape({tensor: [*[*tensor.partial_shape][:2], *size] for tensor in model.inputs})
+        model.reshape(_shapes(model, size))
     config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     return core.compile_model(model, "CPU", config)
 
 
-def load(file: Path, card: Card, threads: int) -> Runner:
+def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
     """Open a net; it is compiled for the size of an image, which takes 0.1 to 2 s at each change of size.
 
     The compiler can crash, so ``try_out`` runs each file in a child process first, at export.
 
     Raises:
-        UserError: if OpenVINO refuses the file.
+        UserError: if OpenVINO refuses the file, or another device is asked for.
     """
     from pipeline_src.deployment import pixels
 
+    require_cpu("OpenVINO", device)
     requests: dict[Size, Any] = {}
 
     def request_for(size: Size) -> Any:
@@ -135,7 +165,14 @@ def load(file: Path, card: Card, threads: int) -> Runner:
         library().Core().read_model(file)
     except RuntimeError as error:
         raise cannot_open(file, "OpenVINO", error) from None
-    return Runner(card.scale, lambda image: pixels.to_nchw(image, card.input.dtype), infer, pixels.from_nchw)
+    return Runner(
+        card.scale,
+        lambda image: pixels.to_nchw(image, card.input.dtype),
+        infer,
+        pixels.from_nchw,
+        pixels.values_from_nchw,
+        (card.size[0], card.size[1]) if card.size else None,
+    )
 
 
 def raw_call(file: Path, size: Size, threads: int) -> Callable[[], object]:

@@ -22,8 +22,10 @@ __all__ = [
     "LIBRARIES",
     "RUNTIME",
     "SUFFIX",
+    "VARIANTS",
     "example",
     "export",
+    "export_file",
     "import_runtime",
     "load",
     "operators",
@@ -35,15 +37,20 @@ __all__ = [
 
 LABEL = "OpenVINO fp16"
 SUFFIX = "_fp16.xml"
+VARIANTS: tuple[str, ...] = ("fp32",)
 
 
 def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[ModelFile]:
     """Write ``<stem>_fp16.xml`` and ``.bin`` of a float net; an int8 net has hardly any float weights."""
     if net.inputs["lr"].scale is not None:
         return []
-    file = folder / f"{stem}{SUFFIX}"
-    write(net, file)
-    return [ModelFile(file, openvino.tensor_spec(net))]
+    return [export_file(net, folder / f"{stem}{SUFFIX}")]
+
+
+def export_file(net: OperationGraph, file: Path, size: Size | None = None) -> ModelFile:
+    """Write one file of a float super-resolution net, ``file`` and the ``.bin`` beside it."""
+    openvino.write_ir(net, file, halves=True, size=size)
+    return ModelFile(file, openvino.tensor_spec(net), size)
 
 
 def write(net: OperationGraph, file: Path, size: Size | None = None) -> None:

@@ -10,9 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline_src.deployment import examples, tflite_writer
+from pipeline_src.deployment import examples, interface, tflite_writer
 from pipeline_src.deployment.cards import Card, TensorSpec
-from pipeline_src.deployment.interface import TRIAL_SIZE, ModelFile, Operator, Runner, Size, cannot_open
+from pipeline_src.deployment.interface import (
+    CPU,
+    TRIAL_SIZE,
+    ModelFile,
+    Operator,
+    Runner,
+    Size,
+    cannot_open,
+    require_cpu,
+)
 from pipeline_src.errors import UserError
 from pipeline_src.graph.operations import OperationGraph, repeats_as_convolutions
 
@@ -20,6 +29,7 @@ LABEL = "TFLite"
 SUFFIX = ".tflite"
 LIBRARIES: tuple[str, ...] = ("torch", "torchao", "ai-edge-litert")
 RUNTIME = "ai-edge-litert"
+VARIANTS: tuple[str, ...] = interface.VARIANTS
 
 EXAMPLE = """from ai_edge_litert.interpreter import Interpreter
 
@@ -41,17 +51,18 @@ def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[Mod
     convenience of programs, and int8 images in the other: the QUANTIZE at the input and the output takes a tenth of
     ABPN's time on a CPU, and not every driver supports it.
     """
-    net = repeats_as_convolutions(net)
     any_size, one_size = folder / f"{stem}{SUFFIX}", folder / f"{stem}_{size[0]}x{size[1]}{SUFFIX}"
-    write(net, any_size)
-    write(net, one_size, size)
+    return [export_file(net, any_size), export_file(net, one_size, size)]
+
+
+def export_file(net: OperationGraph, file: Path, size: Size | None = None) -> ModelFile:
+    """Write one file of a super-resolution net; the images of its input and output are as :func:`export` says."""
+    write(repeats_as_convolutions(net), file, size)
     if net.inputs["lr"].scale is None:
         image = TensorSpec("float32", "NHWC")
-        return [ModelFile(any_size, image), ModelFile(one_size, image, size)]
-    return [
-        ModelFile(any_size, TensorSpec("uint8", "NHWC")),
-        ModelFile(one_size, TensorSpec("int8", "NHWC", zero_point=-128), size),
-    ]
+    else:
+        image = TensorSpec("int8", "NHWC", zero_point=-128) if size else TensorSpec("uint8", "NHWC")
+    return ModelFile(file, image, size)
 
 
 def write(net: OperationGraph, file: Path, size: Size | None = None) -> None:
@@ -72,16 +83,18 @@ def import_runtime() -> None:
     import ai_edge_litert.interpreter  # noqa: F401
 
 
-def load(file: Path, card: Card, threads: int) -> Runner:
+def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
     """Open a net; a file of any size is resized for each image.
 
     Raises:
-        UserError: if TFLite refuses the file. The runner raises one for an image of another size than the file's.
+        UserError: if TFLite refuses the file, or another device is asked for. The runner raises one for an image of
+            another size than the file's.
     """
     from ai_edge_litert.interpreter import Interpreter
 
     from pipeline_src.deployment import pixels
 
+    require_cpu("TFLite", device)
     try:
         interpreter = Interpreter(model_path=str(file), num_threads=threads)
         interpreter.allocate_tensors()
@@ -106,6 +119,8 @@ def load(file: Path, card: Card, threads: int) -> Runner:
         lambda image: pixels.to_nhwc(image, card.input.dtype),
         infer,
         lambda view: pixels.from_nhwc(view()),
+        lambda view: pixels.values_from_nhwc(view()),
+        (card.size[0], card.size[1]) if card.size else None,
     )
 
 

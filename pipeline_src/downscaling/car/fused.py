@@ -4,34 +4,25 @@ It keeps no intermediate results, so it needs memory only for the LR image and t
 are contiguous, in the channels-last order that convolutions give, and so are the values of a pixel: R, G, B and a 0.
 """
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline_src.imaging.bands import in_bands
+from pipeline_src.imaging.compiled import compiled
 
 HALF, ZERO, NO, FOUR = np.float32(0.5), np.float32(0), np.int32(0), np.int32(4)
 PIXEL = np.uint64(4)  # unsigned, because numba tests whether a signed index counts from the end
 # Without "reassoc", which would have taps gathered by vector instructions, slower than loads on many CPUs.
 FAST = {"nnan", "nsz", "arcp", "contract"}
 
-Loop = TypeVar("Loop", bound=Callable[..., None])
-
-
-def _compiled(**options: Any) -> Callable[[Loop], Loop]:
-    """Return ``numba.njit(**options)``, typed."""
-    compile_loop: Callable[[Loop], Loop] = numba.njit(**options)
-    return compile_loop
-
 
 # Arguments of the loops. LR image: kernels, down, across, N×h×w×k² float32. HR image: N×(H+2)×(W+2)×4 float32, with a
 # border of one pixel. rows, columns: k² each. start, stop: rows of all LR images. Gradients are written in place.
-@_compiled(fastmath=FAST, error_model="numpy", inline="always")
+@compiled(cache=False, fastmath=FAST, error_model="numpy", inline="always")
 def _positions(
     y: int, x: int, down: Any, across: Any, scale: Any, rows: Any, columns: Any, hr: Any, first: Any, fy: Any, fx: Any
 ) -> None:
@@ -48,7 +39,7 @@ def _positions(
         first[tap] = y0 * line + FOUR * x0
 
 
-@_compiled(nogil=True, fastmath=FAST, cache=True, error_model="numpy")
+@compiled(nogil=True, fastmath=FAST, error_model="numpy")
 def _forward(
     hr: Any, kernels: Any, down: Any, across: Any, scale: Any, rows: Any, columns: Any, lr: Any, start: int, stop: int
 ) -> None:
@@ -77,7 +68,7 @@ def _forward(
             lr[image, y, x, 0], lr[image, y, x, 1], lr[image, y, x, 2] = r, g, b
 
 
-@_compiled(nogil=True, fastmath=FAST, cache=True, error_model="numpy")
+@compiled(nogil=True, fastmath=FAST, error_model="numpy")
 def _backward(
     grad: Any, hr: Any, kernels: Any, down: Any, across: Any, scale: Any, rows: Any, columns: Any, kernels_grad: Any,
     down_grad: Any, across_grad: Any, start: int, stop: int,
@@ -110,7 +101,7 @@ def _backward(
                 tap_across_grad[tap] = scale * kernel[tap] * (right - left)
 
 
-@_compiled(nogil=True, cache=True)
+@compiled(nogil=True)
 def _with_border(hr: Any, pixels: Any, start: int, stop: int) -> None:
     _, _, height, width = hr.shape
     for row in range(start, stop):

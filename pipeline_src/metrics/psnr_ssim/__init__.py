@@ -73,8 +73,8 @@ def psnr(hr: np.ndarray, sr: np.ndarray, shave: int = 0, threads: int = 1) -> fl
     hr, sr = shave_border(hr, sr, shave)
     if hr.dtype == np.uint8:
         row_sums = np.zeros(len(hr), np.int64)
-        flat = [np.ascontiguousarray(image).reshape(len(row_sums), -1) for image in (hr, sr)]
-        in_bands(lambda first, last: squared_error_of_rows(*flat, first, last, row_sums), len(row_sums), threads)
+        a, b = (np.ascontiguousarray(image).reshape(len(row_sums), -1) for image in (hr, sr))
+        in_bands(lambda first, last: squared_error_of_rows(a, b, first, last, row_sums), len(row_sums), threads)
         squared_error = float(row_sums.sum())
     else:
         squared_error = float(np.square(hr - sr).sum())

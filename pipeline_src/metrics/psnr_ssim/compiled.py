@@ -1,9 +1,11 @@
 """The compiled loops of the metrics. Import this module only where images are compared: Numba is slow to load."""
 
+from typing import Any
+
 import numpy as np
-from numba import njit
 
 from pipeline_src.imaging.colour import FROM_RGB, OFFSET, UNIT
+from pipeline_src.imaging.compiled import compiled
 
 TAPS = 11
 STRIP = 1024  # columns processed together, so that eleven rows of them stay in the L2 cache
@@ -15,10 +17,10 @@ C2 = (0.03 * 255) ** 2
 K0, K1, K2, K3, K4, K5, K6, K7, K8, K9, K10 = np.arange(TAPS, dtype=np.uint64)
 
 # Neither a check for division by zero nor a fixed order of float additions: both keep a loop from being vectorised.
-FAST = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc"}}
+FAST: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc"}}
 
 
-@njit(**FAST)
+@compiled(**FAST)
 def blur_across(line: np.ndarray, g: np.ndarray, total: np.ndarray) -> None:
     """Blur one row: ``total[x]`` = Σ g[k] · line[x + k], for a symmetric kernel ``g`` of 11 taps."""
     g0, g1, g2, g3, g4, g5 = g[0], g[1], g[2], g[3], g[4], g[5]
@@ -33,7 +35,7 @@ def blur_across(line: np.ndarray, g: np.ndarray, total: np.ndarray) -> None:
         )
 
 
-@njit(**FAST)
+@compiled(**FAST)
 def luma_of_rows(rgb: np.ndarray, first: int, last: int, y: np.ndarray) -> None:
     """Write ``colour.rgb_to_y`` of the rows first..last into the same rows of ``y``."""
     for row in range(first, last):
@@ -42,7 +44,7 @@ def luma_of_rows(rgb: np.ndarray, first: int, last: int, y: np.ndarray) -> None:
             y[row, x] = (weighted + OFFSET_AND_HALF) // DENOMINATOR
 
 
-@njit(**FAST)
+@compiled(**FAST)
 def squared_error_of_rows(hr: np.ndarray, sr: np.ndarray, first: int, last: int, sums: np.ndarray) -> None:
     """Write the sum of squared differences of each row, H×N uint8, into ``sums[first:last]``."""
     for row in range(first, last):
@@ -55,7 +57,7 @@ def squared_error_of_rows(hr: np.ndarray, sr: np.ndarray, first: int, last: int,
 
 # Two short loops instead of one over eleven rows: the compiler vectorises a loop only if it has to check few arrays for
 # overlap.
-@njit(**FAST)
+@compiled(**FAST)
 def blend_four_pairs(
     total: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray,
     e: np.ndarray, f: np.ndarray, g: np.ndarray, h: np.ndarray, s: float, t: float, u: float, v: float,
@@ -65,14 +67,14 @@ def blend_four_pairs(
         total[x] = s * (a[x] + b[x]) + t * (c[x] + d[x]) + u * (e[x] + f[x]) + v * (g[x] + h[x])
 
 
-@njit(**FAST)
+@compiled(**FAST)
 def add_pair_and_middle(total: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, u: float, v: float) -> None:
     """Add the weighted sum of the three inner rows of a symmetric kernel to ``total``."""
     for x in range(len(total)):
         total[x] += u * (a[x] + b[x]) + v * c[x]
 
 
-@njit(**FAST)
+@compiled(**FAST)
 def blur_down(ring: np.ndarray, first: int, g: np.ndarray, total: np.ndarray) -> None:
     """Blur down the last eleven rows, kept in a ring buffer: ``total`` = Σ g[k] · ring[(first + k) % 11]."""
     outer = ring[first % TAPS], ring[(first + 10) % TAPS], ring[(first + 1) % TAPS], ring[(first + 9) % TAPS]
@@ -82,7 +84,7 @@ def blur_down(ring: np.ndarray, first: int, g: np.ndarray, total: np.ndarray) ->
     add_pair_and_middle(total, *middle, g[4], g[5])
 
 
-@njit(**FAST)
+@compiled(**FAST)
 def products(hr: np.ndarray, sr: np.ndarray, x: np.ndarray, y: np.ndarray, squares: np.ndarray, xy: np.ndarray) -> None:
     """Write x, y, x² + y² and x·y of one image row, whose blurs are the moments that SSIM is made of."""
     for i in range(len(hr)):
@@ -90,7 +92,7 @@ def products(hr: np.ndarray, sr: np.ndarray, x: np.ndarray, y: np.ndarray, squar
         x[i], y[i], squares[i], xy[i] = h, s, h * h + s * s, h * s
 
 
-@njit(**FAST)
+@compiled(**FAST)
 def similarity(x: np.ndarray, y: np.ndarray, squares: np.ndarray, xy: np.ndarray) -> float:
     """Return the sum over one row of the SSIM map, from the blurred :func:`products`."""
     total = 0.0
@@ -101,7 +103,7 @@ def similarity(x: np.ndarray, y: np.ndarray, squares: np.ndarray, xy: np.ndarray
     return total
 
 
-@njit(**FAST)
+@compiled(**FAST)
 def add_strip(hr: np.ndarray, sr: np.ndarray, gaussian: np.ndarray, first: int, last: int, sums: np.ndarray) -> None:
     """Add the row sums of the SSIM map of one vertical strip to ``sums[first:last]``."""
     width = hr.shape[1]
@@ -121,7 +123,7 @@ def add_strip(hr: np.ndarray, sr: np.ndarray, gaussian: np.ndarray, first: int, 
             )
 
 
-@njit(**FAST)
+@compiled(**FAST)
 def ssim_of_rows(hr: np.ndarray, sr: np.ndarray, gaussian: np.ndarray, first: int, last: int, sums: np.ndarray) -> None:
     """Add the sums of rows of the SSIM map to ``sums[first:last]``; ``hr`` and ``sr`` are H×W.
 

@@ -11,13 +11,14 @@ import numpy as np
 from pipeline_src.deployment import examples
 from pipeline_src.deployment.cards import Card
 from pipeline_src.deployment.formats import onnx
-from pipeline_src.deployment.interface import TRIAL_SIZE, ModelFile, Operator, Runner, Size, cannot_open
+from pipeline_src.deployment.interface import CPU, TRIAL_SIZE, ModelFile, Operator, Runner, Size, cannot_open
 from pipeline_src.graph.operations import OperationGraph
 
 LABEL = "NumPy"
 SUFFIX = ".numpy"
 LIBRARIES: tuple[str, ...] = ("onnx",)
 RUNTIME = "onnx"
+VARIANTS: tuple[str, ...] = ("fp32",)
 
 EXAMPLE = """import onnx.reference
 
@@ -28,9 +29,11 @@ sr = session.run(None, {{"lr": {lr}.transpose(2, 0, 1)[None]}})[0][0].transpose(
 def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[ModelFile]:
     if net.inputs["lr"].scale is not None:  # the evaluator has no int8 operators of the opset that files have
         return []
-    file = folder / f"{stem}{SUFFIX}"
-    write(net, file)
-    return [ModelFile(file, onnx.tensor_spec(net))]
+    return [export_file(net, folder / f"{stem}{SUFFIX}")]
+
+
+def export_file(net: OperationGraph, file: Path, size: Size | None = None) -> ModelFile:
+    return onnx.export_file(net, file, size)
 
 
 def write(net: OperationGraph, file: Path, size: Size | None = None) -> None:
@@ -45,7 +48,7 @@ def import_runtime() -> None:
     import onnx.reference  # noqa: F401
 
 
-def load(file: Path, card: Card, threads: int) -> Runner:
+def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
     from onnx.reference import ReferenceEvaluator
 
     from pipeline_src.deployment import pixels
@@ -59,6 +62,7 @@ def load(file: Path, card: Card, threads: int) -> Runner:
         lambda image: pixels.to_nchw(image, card.input.dtype),
         lambda lr: session.run(None, {"lr": lr})[0],
         pixels.from_nchw,
+        pixels.values_from_nchw,
     )
 
 
