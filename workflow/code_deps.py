@@ -58,7 +58,8 @@ def modules_of(stage: str, graph: grimp.ImportGraph) -> set[str]:
         modules |= {other for module in inside for other in graph.find_upstream_modules(module)} - inside
         modules -= inside
     parents = {".".join(names[:depth]) for names in (m.split(".") for m in modules) for depth in range(1, len(names))}
-    return {module for module in modules | parents if _has_code(ROOT / file_of(module))}
+    # The package's own __init__ is for programs; no stage's output depends on it.
+    return {module for module in (modules | parents) - {"pipeline_src"} if _has_code(ROOT / file_of(module))}
 
 
 def code_deps(stage: str, graph: grimp.ImportGraph) -> list[str]:

@@ -31,12 +31,12 @@ def add_image_arguments(parser: argparse.ArgumentParser, model_help: str) -> Non
     parser.add_argument(
         "-o",
         "--output",
-        required=True,
-        help="a file for one image, or a folder (one that exists, or a name with / at its end)",
+        help="a file for one image, or a folder (one that exists, or a name with / at its end); default: beside the "
+        "input",
     )
     parser.add_argument("--format", type=format_name, choices=OUTPUT_FORMATS, help="of images in a folder; default png")
     parser.add_argument("--quality", type=quality, help="1 to 100, of jpeg, webp and avif; default 95, of avif 90")
-    parser.add_argument("--model", required=True, help=model_help)
+    parser.add_argument("--model", help=model_help)
     parser.add_argument("--threads", type=count, default=2, help="default 2")
 
 
@@ -49,36 +49,61 @@ def quality(text: str) -> int:
 
 
 def jobs(
-    inputs: list[Path], output: str | Path, file_format: str | None = None, quality: int | None = None
+    inputs: list[Path],
+    output: str | Path | None,
+    file_format: str | None = None,
+    quality: int | None = None,
+    label: str = "",
 ) -> "list[Job]":
     """Return each image of ``inputs``, files and folders, with the file that it is written to.
 
     Args:
         inputs: Images, and folders of images, whose subfolders are mirrored.
         output: A file for one image; or a folder, which exists, or whose name ends in a slash, or which there must be
-            because there are several images.
+            because there are several images; None for files and folders beside the inputs.
         file_format: Of images that go into a folder: a key of ``OUTPUT_FORMATS``. By default they become PNG, but
             animations and files of several pages keep their formats.
         quality: Of lossy formats.
+        label: What a name gets at its end where there is no output: ``x4`` makes ``photo_x4.png`` of ``photo.jpg``,
+            and a folder ``holiday_x4`` for that of ``holiday``.
 
     Raises:
         UserError: If there are no images, if one would be written over another or over itself, or if the output cannot
             be written.
     """
-    place = Path(output)
-    into_folder = len(inputs) > 1 or inputs[0].is_dir() or place.is_dir() or str(output).endswith(SLASHES)
-    made = []
-    for source, inside in _images(inputs, place):
-        target = place / inside if into_folder else place
-        chosen = _format(source, target, file_format, into_folder)
-        made.append(_job(source, target.with_suffix(chosen.suffixes[0]) if into_folder else target, chosen, quality))
-    _refuse_place(place, into_folder)
+    if output is None:
+        made = [job for path in inputs for job in _jobs_beside(path, label, file_format, quality)]
+    else:
+        place = Path(output)
+        into_folder = len(inputs) > 1 or inputs[0].is_dir() or place.is_dir() or str(output).endswith(SLASHES)
+        made = []
+        for source, inside in _images(inputs, place):
+            target = place / inside if into_folder else place
+            chosen = _format(source, target, file_format, into_folder)
+            named = target.with_suffix(chosen.suffixes[0]) if into_folder else target
+            made.append(_job(source, named, chosen, quality))
+        _refuse_place(place, into_folder)
     _refuse_collisions(made)
     if quality is not None and all(job.output_format.quality is None for job in made):
         raise UserError(
             f"--quality is for jpeg, webp and avif, and {made[0].target} is none; leave it out or choose --format"
         )
     return made
+
+
+def _jobs_beside(path: Path, label: str, file_format: str | None, quality: int | None) -> "Iterator[Job]":
+    """Yield the jobs of one input without an output."""
+    path = path if path.name else path.resolve()  # "." has no name
+    if path.is_dir():
+        place = path.with_name(f"{path.name}_{label}")
+        targets = [(source, place / inside) for source, inside in _images([path], place)]
+    else:
+        place = path.parent
+        targets = [(path, path.with_name(f"{path.stem}_{label}{path.suffix or '.png'}"))]
+    for source, target in targets:
+        chosen = _format(source, target, file_format, into_folder=True)
+        yield _job(source, target.with_suffix(chosen.suffixes[0]), chosen, quality)
+    _refuse_place(place, into_folder=True)
 
 
 SLASHES = tuple(filter(None, (os.sep, os.altsep)))

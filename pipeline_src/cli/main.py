@@ -15,8 +15,11 @@ from pipeline_src.command import exit_status, interrupted
 
 DISTRIBUTION = "super-resolution-pipeline"
 COMMANDS = {  # the module, and what it does in a few words
-    "upscale": "upscale photographs with an exported model",
-    "downscale": "make small images from which an upscaler rebuilds the large ones",
+    "upscale": "upscale photographs",
+    "models": "list the nets that can be used here",
+    "downscale": "make small images, by bicubic or such that an upscaler rebuilds the large ones",
+    "evaluate": "measure PSNR and SSIM on a folder of images",
+    "export": "write one file of a net for a runtime",
     "import": "make weights of a published checkpoint",
     "preset": "check params.yaml, layer presets over it, or take them off again",
 }

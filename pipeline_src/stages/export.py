@@ -1,17 +1,10 @@
 """Export the nets of one system in every variant (fp32, ptq, qat) to every file format, a card beside each file."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline_src import command, config, paths, tracking
-from pipeline_src.files import read_json, sha256, whole_folder
-
-if TYPE_CHECKING:
-    from torch import fx
-
-    from pipeline_src.deployment.cards import Facts
+from pipeline_src.files import read_json, whole_folder
 
 SHIPPED = ("qat", "tflite")  # variant and format of the files that the tables show first, of any and of fixed size
 MODEL_SUFFIXES = (".onnx", ".xml", ".bin", ".tflite")
@@ -28,6 +21,7 @@ def export(system: str) -> None:
     from pipeline_src import exporting
     from pipeline_src.deployment import cards, formats
     from pipeline_src.exporting import inventory
+    from pipeline_src.exporting.variants import FloatNet, variants
     from pipeline_src.weights import load_downscaler
 
     torch.set_num_threads(params.threads)
@@ -41,7 +35,8 @@ def export(system: str) -> None:
                 folder = out / net.removeprefix(system).strip("/")
                 folder.mkdir(exist_ok=True)
                 of_net: list[Path] = []
-                for graph, facts in _variants(net, weights, validation[net]):
+                states = {variant: paths.quantized(net, variant) for variant in exporting.INT8}
+                for graph, facts in variants(FloatNet.load(net, weights), states, validation[net]):
                     stem = f"{facts.variant}_x{facts.scale}"
                     of_net += exporting.export(graph, folder, stem, (height, width), facts)
                 operators += [{"net": net, **row} for file in of_net for row in inventory.rows(file)]
@@ -66,46 +61,6 @@ def _track(run: tracking.StageRun, folder: Path) -> None:
             run.log_artifact(file, card.system)
             run.log_artifact(cards.path_of(file), card.system)
     run.tag_outputs(*(file for file in sorted(folder.rglob("*")) if file.suffix in MODEL_SUFFIXES))
-
-
-def _variants(
-    name: str, float_weights: Path, validation: dict[str, dict[str, float]]
-) -> Iterator[tuple["fx.GraphModule", "Facts"]]:
-    """Yield the graph of a net in each variant and scale, valid until the next, and the facts for its cards."""
-    from pipeline_src.compression import quantization
-    from pipeline_src.deployment.cards import Facts
-    from pipeline_src.graph.folding import fold
-    from pipeline_src.metrics.complexity import mult_adds, parameters
-    from pipeline_src.weights import load_deployed_net
-
-    weights = {"fp32": float_weights} | {variant: paths.quantized(name, variant) for variant in ("ptq", "qat")}
-    net, metadata = load_deployed_net(float_weights)
-    graphs = float_graphs = fold(net)
-    float_layers = quantization.float_layers(weights["ptq"])
-    prepared = quantization.prepare(float_graphs, float_layers)
-    for variant, source in weights.items():
-        if variant != "fp32":
-            quantization.load(source, prepared)
-            graphs = quantization.convert(prepared)
-        for scale in net.description.scales:
-            yield (
-                graphs.at_scale(scale),
-                Facts(
-                    system=name,
-                    model=metadata["model"],
-                    variant=variant,
-                    scale=scale,
-                    colour=net.description.colour,
-                    lr=metadata["downscaler"]["model"],
-                    origin=metadata["origin"],
-                    dtype=metadata["dtype"],
-                    parameters=parameters(net.at_scale(scale)),
-                    mult_adds=mult_adds(net.at_scale(scale), scale),
-                    float_layers=[] if variant == "fp32" else float_layers,
-                    validation=validation[variant],
-                    weights={source.name: sha256(source)},
-                ),
-            )
 
 
 if __name__ == "__main__":

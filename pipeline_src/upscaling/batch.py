@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property, partial
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -54,10 +56,9 @@ class Resizing:
     """How the frames of a batch are resized.
 
     Attributes:
-        resize: maps a frame's colours, H×W×3, to ⌈H·scale⌉×⌈W·scale⌉×3 of the same dtype; its second argument is to be
-            called after each step.
-        scale: factor of ``resize``; above 1 enlarges.
-        size: maps width and height of an image to those of the result.
+        resize: maps a frame's colours, H×W×3, to ⌈H·factor⌉×⌈W·factor⌉×3 of the same dtype; its second argument is to
+            be called after each step.
+        factor: maps width and height of an image to the factor of ``resize``; above 1 enlarges.
         steps: maps width and height of an image to the number of steps of ``resize``.
         finish: makes of a resized frame, the frame, the metadata of its file and the file the frame to write.
         wide: whether ``resize`` takes 16 bits a sample.
@@ -65,8 +66,7 @@ class Resizing:
     """
 
     resize: Callable[[np.ndarray, Callable[[], object]], np.ndarray]
-    scale: float
-    size: Callable[[int, int], tuple[int, int]]
+    factor: Callable[[int, int], Fraction]
     steps: Callable[[int, int], int]
     finish: Callable[[Frame, Frame, Metadata, Path], Frame] = lambda result, frame, metadata, source: result
     wide: bool = True
@@ -117,7 +117,8 @@ def resize_file(job: Job, resizing: Resizing, progress: Callable[[], object] = l
     wide = resizing.wide and job.output_format.sixteen_bits
     for stored, said in read_frames(job.source, first_only=job.frames == 1, wide=wide):
         frame = _fitting(stored, job)
-        result = resized(lambda colours: resizing.resize(colours, progress), frame, resizing.scale)
+        factor = resizing.factor(frame.width, frame.height)
+        result = resized(lambda colours: resizing.resize(colours, progress), frame, factor)
         result = resizing.finish(result, frame, said, job.source)
         if not frames:
             said = replace(said, texts=said.texts | resizing.texts(frame))
@@ -161,7 +162,8 @@ class _Failures:
 def _check(job: Job, resizing: Resizing) -> None:
     """Check that the format of a result can hold it; warn if it holds the first frame only."""
     header = job.header
-    width, height = resizing.size(header.width, header.height)
+    factor = resizing.factor(header.width, header.height)
+    width, height = (ceil(side * factor) for side in (header.width, header.height))
     check_size(job.output_format, width, height, job.source)
     if job.frames > 1 and job.frames * width * height > ANIMATION_LIMIT:
         raise UserError(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ class Photograph:
     metadata: Metadata
 
 
-def resized(resize: Callable[[np.ndarray], np.ndarray], frame: Frame, scale: float) -> Frame:
+def resized(resize: Callable[[np.ndarray], np.ndarray], frame: Frame, scale: float | Fraction) -> Frame:
     """Resize a frame. Grey stays grey; transparency is resized with bicubic.
 
     Args:
@@ -73,7 +74,7 @@ def source_note(photograph: Frame, scale: int, system: str) -> dict[str, str]:
     return {SOURCE_KEY: f"{photograph.width}x{photograph.height} by {scale} for {system}"}
 
 
-def cropped_to_source(result: Frame, small: Frame, metadata: Metadata, source: Path, scale: int) -> Frame:
+def cropped_to_source(result: Frame, small: Frame, metadata: Metadata, source: Path, scale: int | Fraction) -> Frame:
     """Crop an upscaled image to the size of the photograph, if the PNG of the small image records it.
 
     The upscaled image can be larger than the photograph because the size of the small image was rounded up.
@@ -94,9 +95,10 @@ def cropped_to_source(result: Frame, small: Frame, metadata: Metadata, source: P
     width, height, noted_scale = (int(part) for part in note.groups()[:3])
     if noted_scale != scale:
         raise UserError(
-            f"{source} was made to be upscaled ×{noted_scale} by {note[4]}, not ×{scale}; choose --model {note[4]}"
+            f"{source} was made to be upscaled ×{noted_scale} by {note[4]}, not ×{float(scale):g}; "
+            f"choose --model {note[4]}"
         )
-    if (-(-width // scale), -(-height // scale)) != (small.width, small.height):
+    if (-(-width // noted_scale), -(-height // noted_scale)) != (small.width, small.height):
         return result  # the small image was cropped or resized later
     alpha = None if result.alpha is None else result.alpha[:height, :width]
     return Frame(result.colours[:height, :width], alpha, result.milliseconds)

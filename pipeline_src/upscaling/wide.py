@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,11 @@ def keeping_depth(resize: Resize, scale: float) -> Resize:
     return wide
 
 
-def bicubic(image: np.ndarray, scale: float) -> np.ndarray:
+def bicubic(image: np.ndarray, scale: float | Fraction, threads: int = 1) -> np.ndarray:
     """Resize an image of 8 or 16 bits, H×W or H×W×C, with MATLAB's bicubic, to the same dtype."""
     if image.dtype == np.uint8:
-        return imresize(image, scale)
-    return _to_16_bits(imresize_float(image, scale))
+        return imresize(image, scale, threads=threads)
+    return _to_16_bits(imresize_float(image, scale, threads))
 
 
 def to_8_bits(image: np.ndarray) -> np.ndarray:

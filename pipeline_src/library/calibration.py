@@ -1,0 +1,57 @@
+"""Images to calibrate the int8 form of a bundled net with: the user's own, or photographs of scikit-image."""
+
+import importlib.util
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from pipeline_src.errors import UserError
+
+# In colour, of the set samples, none of samples_heldout.
+PHOTOGRAPHS = ("coffee.png", "hubble_deep_field.jpg", "ihc.png", "motorcycle_left.png", "retina.jpg")
+SIDE = 96  # pixels of the middle of an image that are used
+MOST = 16  # images of a user's folder
+
+
+def calibration_images(folder: Path | None, scale: int) -> list[np.ndarray]:
+    """Return the middles of LR images, uint8 H×W×3.
+
+    Args:
+        folder: images as they will be upscaled; None for photographs of scikit-image, made smaller.
+        scale: upscaling factor of the net.
+
+    Raises:
+        UserError: if the folder holds no image, or scikit-image is not installed.
+    """
+    from pipeline_src.imaging.colour import as_rgb
+    from pipeline_src.imaging.images import list_images, read_image
+    from pipeline_src.imaging.imresize import imresize
+
+    if folder is None:
+        photographs = (read_image(file) for file in sample_files(PHOTOGRAPHS))
+        return [_middle(imresize(as_rgb(photograph), Fraction(1, scale))) for photograph in photographs]
+    files = list_images(folder)
+    if not files:
+        raise UserError(f"the folder {folder} has no images; name one with images to calibrate with")
+    chosen = [files[i * len(files) // MOST] for i in range(MOST)] if len(files) > MOST else files
+    return [_middle(as_rgb(read_image(file))) for file in chosen]
+
+
+def sample_files(names: tuple[str, ...]) -> list[Path]:
+    """Return photographs of the installed scikit-image.
+
+    Raises:
+        UserError: if they are not there.
+    """
+    spec = importlib.util.find_spec("skimage")
+    folder = Path(spec.submodule_search_locations[0]) / "data" if spec and spec.submodule_search_locations else Path()
+    files = [folder / name for name in names]
+    if not all(file.is_file() for file in files):
+        raise UserError("scikit-image and its photographs are not installed; install it, or give a folder of images")
+    return files
+
+
+def _middle(image: np.ndarray) -> np.ndarray:
+    y, x = (max(0, side - SIDE) // 2 for side in image.shape[:2])
+    return np.ascontiguousarray(image[y : y + SIDE, x : x + SIDE])

@@ -1,0 +1,46 @@
+"""The header of a weights file, read without torch, which takes a second to import."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline_src.deployment.cards import LICENCE
+from pipeline_src.errors import UserError
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the metadata of a weights file, as ``weights.load_metadata`` does.
+
+    Raises:
+        UserError: if the file is missing or not whole.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header: dict[str, Any] = json.loads((file.metadata() or {}).get("metadata", "{}"))
+            return header
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; correct its name") from None
+    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise UserError(f"{path} is corrupt ({error}); replace it by a complete copy") from None
+
+
+def is_supernet(header: dict[str, Any]) -> bool:
+    """Return whether weights are those of a once-for-all supernet, of which the stage search has cut no net."""
+    from pipeline_src.config.models import model_arguments
+
+    return "subnet" in model_arguments(header["model"]) and "subnet" not in header["net"]
+
+
+def provenance(header: dict[str, Any]) -> str:
+    """Return where weights come from, in a few words, from their header."""
+    recipe = header.get("recipe") or {}
+    start = (recipe.get("start") or {}).get("file", "")
+    origin = str(header.get("origin") or (f"{start}, then trained here" if start else "trained from nothing"))
+    return f"{origin}, {recipe['steps']:,} steps" if recipe.get("steps") else origin
+
+
+def licence(header: dict[str, Any]) -> str:
+    """Return the licence of weights from their header; that of the project where it names none."""
+    return str(header.get("licence") or LICENCE)

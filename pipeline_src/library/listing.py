@@ -1,0 +1,118 @@
+"""Nets as text: a table of all, or all that is known of one."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pipeline_src.library.entries import HELD_OUT, Entry, Measurement
+
+SOURCES = {"bundled": "bundled with superres", "run": "made by the run in this folder (results/)"}
+HEAD = ("model", "scale", "variant", "PSNR Y", "over bicubic", "on", "weights", "p50", "LR timed")
+LEFT = (0, 2, 5)  # columns that are aligned to the left
+NONE = "–"
+
+
+def table(entries: Sequence[Entry]) -> str:
+    """Return a table of nets, those of each source under a line that says it, and how their weights are licensed."""
+    parts = []
+    for source, title in SOURCES.items():
+        chosen = [entry for entry in entries if entry.source == source]
+        if chosen:
+            rows = [row for entry in chosen for row in _rows(entry)]
+            parts.append("\n".join([f"{title}:", *_aligned([HEAD, *rows]), *_notes(chosen)]))
+    return "\n\n".join(parts)
+
+
+def description(entry: Entry) -> str:
+    """Return all that is known of a net, as lines."""
+    files = sorted(path.name for path in entry.exported.glob("*.*") if _is_model(path.name)) if entry.exported else []
+    facts = {
+        "model": entry.name,
+        "source": SOURCES[entry.source],
+        "net": f"pipeline_src.models.{entry.model}" + (", a supernet" if entry.supernet else ""),
+        "scales": " ".join(f"×{scale}" for scale in entry.scales),
+        "weights": f"{entry.weights} ({_kib(entry)})",
+        "variants": " ".join(("fp32", *entry.quantized)),
+        "files": " ".join(files) or NONE,
+        "downscaler": str(entry.downscaler or "bicubic"),
+        "provenance": entry.provenance,
+        "licence": entry.licence,
+    }
+    lines = [f"{key:<11} {value}" for key, value in facts.items()]
+    head = ("set", "scale", "variant", "runtime", "PSNR Y", "over bicubic", "p50", "LR timed")
+    rows = [
+        (m.set_name, f"×{m.scale}", m.variant, m.runtime, f"{m.psnr_y:.2f}", f"{m.over_bicubic:+.2f}", *_latency(m))
+        for m in entry.measurements
+    ]
+    return "\n".join([*lines, "", *_aligned([head, *rows], left=(0, 2, 3))])
+
+
+def as_record(entry: Entry) -> dict[str, Any]:
+    """Return a net as JSON-able values."""
+    record = asdict(entry)
+    paths = {key: str(record[key]) if record[key] else None for key in ("weights", "exported", "downscaler")}
+    return (
+        record
+        | paths
+        | {
+            "bytes": entry.weights.stat().st_size,
+            "quantized": {variant: str(path) for variant, path in entry.quantized.items()},
+        }
+    )
+
+
+def _rows(entry: Entry) -> list[tuple[str, ...]]:
+    """Return a row for each scale and variant: on the held-out photographs, or else on the first set measured."""
+    rows = []
+    for scale in entry.scales:
+        of_scale = [m for m in entry.measurements if m.scale == scale]
+        sets = dict.fromkeys(m.set_name for m in of_scale)
+        shown = HELD_OUT if HELD_OUT in sets else next(iter(sets), "")
+        for variant in dict.fromkeys(m.variant for m in of_scale) or {"fp32": None}:
+            measured = [m for m in of_scale if (m.set_name, m.variant) == (shown, variant)]
+            rows.append((entry.name, f"×{scale}", variant, *_figures(entry, measured)))
+    return rows
+
+
+def _figures(entry: Entry, measured: list[Measurement]) -> tuple[str, ...]:
+    if not measured:
+        return (NONE, NONE, NONE, _kib(entry), NONE, NONE)
+    fastest = min(measured, key=lambda m: float("inf") if m.p50_ms is None else m.p50_ms)
+    quality = (f"{fastest.psnr_y:.2f}", f"{fastest.over_bicubic:+.2f}", fastest.set_name)
+    return (*quality, _kib(entry), *_latency(fastest))
+
+
+def _latency(measurement: Measurement) -> tuple[str, str]:
+    if measurement.p50_ms is None or measurement.lr_size is None:
+        return NONE, NONE
+    height, width = measurement.lr_size
+    return f"{measurement.p50_ms:.1f} ms ({measurement.runtime})", f"{width}×{height}"
+
+
+def _notes(entries: Sequence[Entry]) -> list[str]:
+    licences: dict[str, list[str]] = {}
+    for entry in entries:
+        licences.setdefault(entry.licence, []).append(entry.name)
+    return ["", *(f"licence of {', '.join(names)}: {licence}" for licence, names in licences.items())]
+
+
+def _aligned(rows: Sequence[tuple[str, ...]], left: Sequence[int] = LEFT) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            _cell(text, width, i in left) for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _cell(text: str, width: int, left: bool) -> str:
+    return text.ljust(width) if left else text.rjust(width)
+
+
+def _is_model(name: str) -> bool:
+    return name.endswith((".onnx", ".xml", ".tflite"))
+
+
+def _kib(entry: Entry) -> str:
+    return f"{entry.weights.stat().st_size / 1024:,.0f} KiB"
