@@ -9,21 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_src.errors import UserError
-from pipeline_src.library.entries import HELD_OUT, Entry, Measurement
-from pipeline_src.library.headers import is_supernet, licence, provenance, read_header
+from pipeline_src.library.entries import BICUBIC, HELD_OUT, Entry, Measurement
+from pipeline_src.library.headers import is_supernet, licence, lr_of, provenance, read_header
 
 FOLDER = Path(__file__).parents[1] / "pretrained"
 CARDS = "cards.json"
+DOWNSCALER = "_downscaler"  # end of a file's name
 DEFAULT_SCALE = 4
 
 
-def entries(folder: Path = FOLDER) -> list[Entry]:
+def entries(folder: Path | None = None) -> list[Entry]:
     """Return the bundled nets, sorted by name.
 
-    A file whose header names a ``downscaler`` of its own kind holds that of the net ``system``, and is no entry itself.
+    ``<name>_downscaler.safetensors`` holds the learned downscaler of the net ``<name>``, and is no entry itself.
+
+    Args:
+        folder: of the weights; None for ``FOLDER``.
     """
-    headers = {file: read_header(file) for file in sorted(folder.glob("*.safetensors"))}
-    downscalers = {str(header.get("system")): file for file, header in headers.items() if _is_downscaler(header)}
+    folder = folder or FOLDER
+    files = sorted(folder.glob("*.safetensors"))
+    headers = {file: read_header(file) for file in files if not file.stem.endswith(DOWNSCALER)}
     measured = _cards(folder)
     return [
         Entry(
@@ -32,14 +37,17 @@ def entries(folder: Path = FOLDER) -> list[Entry]:
             model=str(header["model"]),
             scales=tuple(header["scales"]),
             supernet=is_supernet(header),
+            lr=lr_of(header),
             weights=file,
-            downscaler=downscalers.get(file.stem),
+            downscaler=next((other for other in files if other.stem == file.stem + DOWNSCALER), None),
+            validation={"fp32": header["over_bicubic"]}
+            if "over_bicubic" in header and not measured.get(file.stem)
+            else {},
             measurements=tuple(Measurement(**row) for row in measured.get(file.stem, {}).get("measurements", [])),
             provenance=provenance(header),
             licence=licence(header),
         )
         for file, header in headers.items()
-        if not _is_downscaler(header)
     ]
 
 
@@ -53,7 +61,7 @@ def best(scale: int, bundled: list[Entry]) -> Entry:
         (measurement.over_bicubic, entry)
         for entry in bundled
         for measurement in entry.measurements
-        if (measurement.set_name, measurement.scale) == (HELD_OUT, scale) and entry.downscaler is None
+        if (measurement.set_name, measurement.scale) == (HELD_OUT, scale) and entry.lr == BICUBIC
     ]
     if not measured:
         raise UserError(f"no bundled net upscales ×{scale}; choose one of `superres models` with --model")
@@ -62,20 +70,8 @@ def best(scale: int, bundled: list[Entry]) -> Entry:
 
 def scales(bundled: list[Entry]) -> tuple[int, ...]:
     """Return the scales that :func:`best` has a net for."""
-    return tuple(
-        sorted(
-            {
-                m.scale
-                for entry in bundled
-                for m in entry.measurements
-                if not entry.downscaler and m.set_name == HELD_OUT
-            }
-        )
-    )
-
-
-def _is_downscaler(header: dict[str, Any]) -> bool:
-    return isinstance(header.get("downscaler"), str)
+    usable = (entry for entry in bundled if entry.lr == BICUBIC)
+    return tuple(sorted({m.scale for entry in usable for m in entry.measurements if m.set_name == HELD_OUT}))
 
 
 def _cards(folder: Path) -> dict[str, Any]:

@@ -22,8 +22,8 @@ def of_entry(entry: Entry) -> Downscale:
     """
     if entry.downscaler is None:
         raise UserError(
-            f"{entry.name} upscales images made by {BICUBIC}, and learns no downscaling; choose --model {BICUBIC}, or "
-            "a net whose downscaler learns (`superres models NAME` says so)"
+            f"{entry.name} upscales images made by {entry.lr}, and no learned downscaler is beside it; "
+            f"choose --model {BICUBIC}, or a net whose downscaler learns (`superres models NAME` says so)"
         )
     from pipeline_src import downscaling
     from pipeline_src.weights import load_downscaler

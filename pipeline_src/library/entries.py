@@ -44,10 +44,11 @@ class Entry:
         model: package of ``pipeline_src.models``.
         scales: upscaling factors.
         supernet: whether it is a once-for-all supernet, which torch runs as its largest net, and which has no files.
+        lr: the downscaler whose LR images it was trained on: bicubic, or a package of ``pipeline_src.downscaling``.
         weights: the float weights.
         quantized: the states of its int8 nets, by variant.
         exported: folder of its exported files; None if there is none.
-        downscaler: weights of the learned downscaler that makes its LR images; None for bicubic.
+        downscaler: weights of the learned downscaler that makes its LR images; None where there is none.
         measurements: what was measured of it.
         validation: by how many dB each variant is above bicubic on the validation images, over all scales.
         provenance: where the weights come from, in a few words.
@@ -59,6 +60,7 @@ class Entry:
     model: str
     scales: tuple[int, ...]
     supernet: bool
+    lr: str
     weights: Path
     quantized: Mapping[str, Path] = field(default_factory=dict)
     exported: Path | None = None

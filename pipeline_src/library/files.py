@@ -136,7 +136,6 @@ def _without_advice_to_developers() -> Iterator[None]:
         yield
 
 
-@cache
 def _cache_folder() -> Path:
     from platformdirs import user_cache_path
 

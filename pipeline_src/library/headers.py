@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline_src.deployment.cards import LICENCE
 from pipeline_src.errors import UserError
+from pipeline_src.library.entries import BICUBIC
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -31,6 +32,11 @@ def is_supernet(header: dict[str, Any]) -> bool:
     from pipeline_src.config.models import model_arguments
 
     return "subnet" in model_arguments(header["model"]) and "subnet" not in header["net"]
+
+
+def lr_of(header: dict[str, Any]) -> str:
+    """Return the downscaler whose LR images weights were trained on."""
+    return str((header.get("downscaler") or {}).get("model", BICUBIC))
 
 
 def provenance(header: dict[str, Any]) -> str:

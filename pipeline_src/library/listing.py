@@ -34,7 +34,7 @@ def description(entry: Entry) -> str:
         "weights": f"{entry.weights} ({_kib(entry)})",
         "variants": " ".join(("fp32", *entry.quantized)),
         "files": " ".join(files) or NONE,
-        "downscaler": str(entry.downscaler or "bicubic"),
+        "downscaler": f"{entry.lr} ({entry.downscaler})" if entry.downscaler else entry.lr,
         "provenance": entry.provenance,
         "licence": entry.licence,
     }

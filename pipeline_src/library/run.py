@@ -8,7 +8,7 @@ from pipeline_src import paths
 from pipeline_src.errors import UserError
 from pipeline_src.files import read_json
 from pipeline_src.library.entries import Entry, Measurement
-from pipeline_src.library.headers import is_supernet, licence, provenance, read_header
+from pipeline_src.library.headers import is_supernet, licence, lr_of, provenance, read_header
 
 INT8 = ("ptq", "qat")
 
@@ -45,6 +45,7 @@ def _entry(system: str, name: str, weights: Path) -> Entry:
         model=str(header["model"]),
         scales=tuple(header["scales"]),
         supernet=is_supernet(header),
+        lr=lr_of(header),
         weights=weights,
         quantized={variant: file for variant, file in states.items() if file.is_file()},
         exported=exported if exported.is_dir() else None,

@@ -65,7 +65,8 @@ def train(system: str) -> None:
             images = (session.training, session.validation)
             joint.save_downscaler(downscaler, spec.downscaler, spec.scales, images, paths.downscaler(system))
         provenance = {"origin": origin(recipe), "dtype": dtype_name(session.precision)}
-        save_net(weights, upscaler, {"system": system, **made_from, **provenance})
+        gain = {"over_bicubic": curve[-1]["over_bicubic"]}  # which tells whoever has the file alone what it is worth
+        save_net(weights, upscaler, {"system": system, **made_from, **provenance, **gain})
         write_table(out / "curve.csv", curve)
         write_json(out / "metrics.json", curve[-1])
         session.close()

@@ -1,17 +1,18 @@
 """The command ``superres downscale``, and back again with ``superres upscale``."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
-from shared import ROOT, photograph
+from shared import photograph
 
 from pipeline_src import downscaling, paths
 from pipeline_src.cli.main import main
+from pipeline_src.imaging.imresize import imresize
 from pipeline_src.models import build
 from pipeline_src.weights import save_net, save_tensors
 
@@ -22,14 +23,13 @@ PHOTOGRAPH = Image.fromarray(photograph("chelsea.png")[20:111, 30:163])  # 91×1
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Run a command in a project with an untrained downscaler; returns what it prints on stderr."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["systems"]["car_x4"]["downscaler"]["net"] = NET
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(1)
     metadata = {"downscaler": "car", "scales": [4], "net": NET}
     weights = paths.downscaler("car_x4") / "weights.safetensors"
     save_tensors(weights, downscaling.build("car", [4], NET).state_dict(), metadata)
+    upscaler = build("abpn", [4], {"channels": 4, "depth": 1})
+    save_net(paths.weights("car_x4"), upscaler, {"model": "abpn", "scales": [4], "net": {"channels": 4, "depth": 1}})
     for name, scale in (("x4", 4), ("x2", 2)):
         net = build("abpn", [scale], {"channels": 4, "depth": 1})
         save_net(
@@ -83,14 +83,31 @@ def test_several_images_become_a_folder(run: Callable[..., str]) -> None:
     assert np.asarray(Image.open("out/grey.png")).shape == (23, 34)
 
 
+@pytest.mark.parametrize(("scale", "size"), [("3", (45, 31)), ("4", (34, 23)), ("2.5", (54, 37))])
+def test_bicubic_is_imresize_of_matlab(run: Callable[..., str], scale: str, size: tuple[int, int]) -> None:
+    run("downscale", "photo.png", "--scale", scale)
+    with Image.open(f"photo_d{scale}.png") as small:
+        assert small.size == size
+        assert np.array_equal(np.asarray(small), imresize(np.asarray(PHOTOGRAPH), 1 / Fraction(scale)))
+        assert "super_resolution" not in small.info  # any net may upscale it, by any scale
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (
             ("downscale", "photo.png", "-o", "b.png", "--model", "vdsr"),
-            "vdsr upscales images made by bicubic, and learns",
+            "vdsr upscales images made by bicubic, and no learned downscaler is beside it; choose --model bicubic",
         ),
-        (("downscale", "photo.png", "-o", "b.png", "--model", "none"), "params.yaml has no system 'none'"),
+        (
+            ("downscale", "photo.png", "-o", "b.png", "--model", "none"),
+            "there is no net of the name none; the run in this folder has car_x4; bundled are",
+        ),
+        (("downscale", "photo.png", "-o", "b.png"), "bicubic makes images smaller by any factor; choose one"),
+        (
+            ("downscale", "photo.png", "-o", "b.png", "--model", "car_x4", "--scale", "3"),
+            "car_x4 makes images ×4 smaller, not ×3; choose another --scale",
+        ),
         (("downscale", "photo.png", "-o", "photo.png", "--model", "car_x4"), "photo.png is the input itself"),
         (
             ("upscale", "small.png", "-o", "b.png", "--model", "x2.safetensors"),

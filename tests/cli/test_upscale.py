@@ -159,7 +159,10 @@ def test_the_module_runs_as_a_command(weights: Path, tmp_path: Path, command: li
         (["good.png", "-o", "text.png/out.png"], "text.png is a file, so text.png/out.png cannot be in it"),
         (["good.png", "-o", "out.png", "--quality", "50"], "--quality is for jpeg, webp and avif, and out.png is none"),
         (["good.png", "-o", "out.png", "--model", "nothing.onnx"], "nothing.onnx"),
-        (["good.png", "-o", "out.png", "--model", "abpn_x3"], "params.yaml is not in"),
+        (["good.png", "-o", "out.png", "--model", "none"], "there is no net of the name none; bundled are abpn_x2, "),
+        (["good.png", "-o", "out.png", "--width", "30"], "the image is 30 pixels wide, and 30 is no more"),
+        (["good.png", "-o", "out.png", "--scale", "3.5"], "upscales ×3, not ×3.5; choose a smaller size"),
+        (["good.png", "-o", "out.png", "--device", "cuda:9"], "torch sees no device cuda:9 here"),
     ],
 )
 def test_a_mistake_is_one_sentence(
@@ -185,3 +188,53 @@ def test_a_mistake_is_one_sentence(
 def test_grey_is_stacked_to_three_channels() -> None:
     grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
     assert np.array_equal(as_rgb(grey)[..., 1], grey)
+
+
+def upscaled(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        main(["upscale", "--threads", "1", *arguments])
+    messages = capsys.readouterr().err
+    assert end.value.code == 0, messages
+    return messages
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "size"),
+    [
+        ((), "photo_x4.png", (48, 40)),
+        (("--scale", "2"), "photo_x2.png", (24, 20)),
+        (("--scale", "2.5"), "photo_x2.5.png", (30, 25)),
+        (("--width", "36"), "photo_36w.png", (36, 30)),
+        (("--height", "15"), "photo_15h.png", (18, 15)),
+        (("--model", "good"), "photo_x3.png", (36, 30)),
+        (("--model", "bicubic", "--scale", "3.5"), "photo_x3.5.png", (42, 35)),
+    ],
+)
+def test_without_an_output_the_result_lies_beside_the_photograph(
+    shelf: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], name: str, size: tuple[int, int]
+) -> None:
+    Path("elsewhere").mkdir()
+    chelsea(10, 12).save("elsewhere/photo.jpg")
+    upscaled(capsys, "elsewhere/photo.jpg", *arguments)
+    (result,) = Path("elsewhere").glob("*.png")
+    assert (result.name, Image.open(result).size) == (name, size)
+
+
+def test_without_an_output_a_folder_becomes_a_folder_beside_it(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("holiday").mkdir()
+    for name in ("a.png", "b.jpg"):
+        chelsea(10, 12).save(f"holiday/{name}")
+    chelsea(10, 12).save("c.png")
+    upscaled(capsys, "holiday", "c.png", "--model", "good")
+    assert {str(path) for path in Path().rglob("*_x3*/*")} == {"holiday_x3/a.png", "holiday_x3/b.png"}
+    assert Path("c_x3.png").is_file()
+
+
+def test_a_net_below_bicubic_is_named_in_a_warning(
+    shelf: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    chelsea(10, 12).save("photo.png")
+    upscaled(capsys, "photo.png", "--model", "good")
+    assert "below bicubic" not in caplog.text
+    upscaled(capsys, "photo.png", "--model", "bad")
+    assert "bad ×3 is 2.00 dB below bicubic" in caplog.text

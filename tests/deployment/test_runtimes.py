@@ -16,6 +16,8 @@ from pipeline_src.deployment import cards, runtimes
 from pipeline_src.deployment.formats import format_of, onnx
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256
+from pipeline_src.library.nets import Running, resolve
+from pipeline_src.library.upscaler import Tiling, Upscaler
 
 SUFFIXES = [".onnx", ".xml", ".tflite"]
 
@@ -90,7 +92,8 @@ def test_the_upscale_command_runs_every_file_at_every_size(
     lr = photograph("chelsea.png")[100 : 100 + size[0], 80 : 80 + size[1]]
     Image.fromarray(lr).save(tmp_path / "lr.png")
     file = folder / f"{variant}_x3{suffix}"
-    upscale_files([tmp_path / "lr.png"], tmp_path / "sr.png", file, tile=48, overlap=24, threads=2)
+    upscaler = Upscaler(resolve(str(file), Running(threads=2)), tiling=Tiling(tile=48, overlap=24))
+    upscale_files([tmp_path / "lr.png"], tmp_path / "sr.png", upscaler)
     untiled = runtimes.load(file, 2)(np.ascontiguousarray(lr))
     sr = np.asarray(Image.open(tmp_path / "sr.png")).astype(int)
     assert sr.shape == (size[0] * 3, size[1] * 3, 3)

@@ -1,0 +1,70 @@
+"""Nets as functions on arrays: ``from pipeline_src import load_model``."""
+
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shared import ROOT, photograph
+
+from pipeline_src import load_model
+from pipeline_src.deployment import runtimes
+from pipeline_src.errors import UserError
+from pipeline_src.imaging.imresize import imresize
+
+LR = photograph("chelsea.png")[100:140, 80:130]
+
+
+def test_a_name_and_a_path_give_the_image_of_the_net(shelf: Path) -> None:
+    expected = runtimes.load(shelf / "good.safetensors", 1)(LR)
+    for model in ("good", shelf / "good.safetensors"):
+        upscale = load_model(model, threads=1)
+        assert upscale.factor == 3
+        assert np.array_equal(upscale(LR), expected)
+    assert np.array_equal(load_model(scale=3, threads=1)(LR), expected)
+    assert load_model("good", runtime="onnx", threads=1)(LR).shape == expected.shape
+
+
+@pytest.mark.parametrize("scale", [2.5, Fraction(5, 2)])
+def test_a_scale_may_lie_between_those_of_nets(shelf: Path, scale: float | Fraction) -> None:
+    sr = load_model("good", scale=scale, threads=1)(LR)
+    assert np.array_equal(sr, imresize(load_model("good", threads=1)(LR), Fraction(5, 6)))
+
+
+def test_grey_stays_grey_and_a_view_is_read_as_it_looks(shelf: Path) -> None:
+    upscale = load_model("good", threads=1)
+    grey = LR[..., 0]
+    assert upscale(grey).shape == (120, 150)
+    assert np.array_equal(upscale(LR[:, ::-1]), upscale(np.ascontiguousarray(LR[:, ::-1])))
+
+
+@pytest.mark.parametrize(
+    "image", [LR / 255, LR[..., :2], LR[None], LR[:0], LR.astype(np.uint16)], ids=["float", "2", "4d", "empty", "16"]
+)
+def test_other_arrays_are_refused(shelf: Path, image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="an image is uint8 H×W×3 or H×W, and not empty, not "):
+        load_model("good", threads=1)(image)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"runtime": "nonsense"}, "nonsense is none of torch, onnx"),
+        ({"variant": "int8"}, "int8 is none of fp32, ptq, qat"),
+        ({"scale": 1}, "the scale 1 is not above 1"),
+        ({"scale": 4}, "good upscales ×3, not ×4"),
+        ({"device": "cuda:9"}, "torch sees no device cuda:9 here"),
+    ],
+)
+def test_wrong_options_are_user_errors(shelf: Path, options: dict[str, object], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        load_model("good", **options)  # type: ignore[arg-type]
+
+
+def test_importing_the_package_imports_no_other_module_of_it() -> None:
+    heavy = "name in ('numpy', 'torch', 'PIL') or name.startswith('pipeline_src')"
+    program = f"import sys; from pipeline_src import load_model; print(*(name for name in sys.modules if {heavy}))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["pipeline_src"]
