@@ -43,8 +43,9 @@ def prune(system: str) -> None:
             run.log_data(paths.TRAIN_H5.name, paths.TRAIN_H5, "training", made_from["train_h5"])
             run.log_point({"step": 0, **before})
             curve = session.fit(f"prune@{label}", net, spec.finetune, made_from, Options(observe=run.log_point))
-            save_net(file, net, trained_from | {"system": label, "dtype": dtype_name(session.precision)} | made_from)
             metrics[label] = {key: curve[-1][key] for key in before}
+            own = {"system": label, "dtype": dtype_name(session.precision), "over_bicubic": curve[-1]["over_bicubic"]}
+            save_net(file, net, trained_from | own | made_from)
             curves += [{"net": label, **row} for row in ({"step": 0, **before}, *curve)]
             run.log_outputs(file)
     write_table(out / "layers.csv", layers)

@@ -62,7 +62,8 @@ def search(system: str) -> None:
             torch.manual_seed(params.seed)
             net = extract_subnet(supernet, subnet)
             curve = _fine_tune(session, net, spec.finetune, metadata, partial(_log_point, run, name))
-            save_net(out / "nets" / f"{name}.safetensors", net, metadata)
+            gain = {"over_bicubic": curve[-1]["over_bicubic"]}
+            save_net(out / "nets" / f"{name}.safetensors", net, metadata | gain)
             curves += [{"net": label, **row} for row in curve]
             metrics[name] = {"subnet": subnet, "validation": curve[-1]}
         write_table(out / "curve.csv", curves)
