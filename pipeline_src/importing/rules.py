@@ -152,8 +152,9 @@ def applied(
     file, name = subject
     state = dict(net)
     known = [rule.theirs for rule in rules.rules]
-    left = [key for key in tensors if key not in set(known) and not _matches(key, rules.unused)]
-    matched = len(tensors.keys() & set(known))
+    found = tensors.keys() & {*known}
+    matched = len(found)
+    left = [key for key in tensors if key not in found and not _matches(key, rules.unused)]
 
     def refuse(problem: str) -> NotFittingError:
         return NotFittingError(
@@ -165,13 +166,13 @@ def applied(
             tensor = tensors[rule.theirs].float()
             wanted = rule.shape([tuple(net[ours].shape) for ours in rule.ours])
             if tensor.shape != wanted:
-                raise refuse(f"{rule.theirs} is {_sizes(tensor.shape)}, but must be {_sizes(wanted)}")
+                raise refuse(f"{shown(rule.theirs)} is {_sizes(tensor.shape)}, but must be {_sizes(wanted)}")
             if not tensor.isfinite().all():
-                raise refuse(f"{rule.theirs} has values that are not finite")
+                raise refuse(f"{shown(rule.theirs)} has values that are not finite")
             state |= zip(rule.ours, rule.divided(tensor), strict=True)
         elif not rule.optional:
             raise refuse(
-                f"it lacks {rule.theirs}, and the nearest name in it is {_nearest(rule.theirs, left or tensors)}"
+                f"it lacks {shown(rule.theirs)}, and the nearest name in it is {_nearest(rule.theirs, left or tensors)}"
             )
     if left:
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""

@@ -61,6 +61,13 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytes
         read(tmp_path / "net.safetensors")
 
 
+def test_a_file_of_more_tensors_than_any_net_has_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file(STATE, tmp_path / "net.safetensors")
+    monkeypatch.setattr(reading, "MOST_TENSORS", 1)
+    with pytest.raises(UserError, match="holds 2 weights; give the checkpoint of a net that can be imported"):
+        read(tmp_path / "net.safetensors")
+
+
 def test_safetensors_are_read_by_their_content(tmp_path: Path) -> None:
     save_file({f"module.{name}": tensor for name, tensor in STATE.items()}, tmp_path / "net.bin")
     tensors = read(tmp_path / "net.bin")

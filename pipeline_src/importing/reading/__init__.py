@@ -13,6 +13,7 @@ from pipeline_src.importing.reading import keras, mindspore, safetensors, torch_
 from pipeline_src.importing.reading.problems import UnreadableError
 
 LARGEST_FILE = 2**32  # bytes
+MOST_TENSORS = 10_000
 TAR = 257, b"ustar"  # where a tar archive says that it is one
 READERS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], dict[str, Tensor]]], ...] = (
     (torch_zip.recognises, torch_zip.read),
@@ -45,8 +46,9 @@ def read(path: Path) -> dict[str, Tensor]:
                 tensors = reader(path)
             except UnreadableError as error:
                 raise UserError(f"{path} cannot be read: {error}") from None
-            if not tensors:
-                raise UserError(f"{path} holds no weights; give a checkpoint that does")
+            if not 0 < len(tensors) <= MOST_TENSORS:
+                count = f"{len(tensors):,}" if tensors else "no"
+                raise UserError(f"{path} holds {count} weights; give the checkpoint of a net that can be imported")
             return _unwrapped(tensors)
     raise UserError(
         f"{path} is not a checkpoint of torch, Keras (HDF5), MindSpore or safetensors; give a file of one of these"
