@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline_src import downscaling
 from pipeline_src.benchmarking.images import EvaluationImages
 from pipeline_src.benchmarking.keys import Row
 from pipeline_src.deployment import runtimes
@@ -39,6 +38,8 @@ class LearnedLR:
         """Return the LR image, uint8 h×w×3 or grey h×w, of the evaluation image that was read from ``file``."""
         key = file, image.scale
         if key not in self._images:
+            from pipeline_src import downscaling  # imports torch, which other systems can do without
+
             self._images[key] = downscaling.downscale(self._model, self._net, image.hr)
         return self._images[key]
 

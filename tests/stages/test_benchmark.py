@@ -2,12 +2,13 @@
 
 import csv
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from exported import SIZE, export
 from PIL import Image
-from shared import photograph
+from shared import ROOT, photograph
 
 Make = Callable[..., Path]
 Stage = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -64,6 +65,12 @@ def test_every_file_and_its_columns(workspace: Make, stage: Stage) -> None:
     assert [(row["variant"], row["runtime"]) for row in threads] == upscalers[1:]
     for one_image, mean in zip(images, table, strict=True):
         assert [one_image[column] for column in QUALITY] == [mean[column] for column in QUALITY]
+
+
+def test_torch_is_not_imported_where_no_learned_downscaler_is_measured() -> None:
+    script = "import sys; from pipeline_src.benchmarking import quality, tables; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_a_system_that_was_not_exported_is_one_sentence(workspace: Make, stage: Stage) -> None:
