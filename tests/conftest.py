@@ -1,14 +1,19 @@
 """Fixtures to run stages: a folder with tiny params, a small train.h5 of photographs, and a browser."""
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import yaml
-from shared import ROOT, TINY, merged, photograph, stage_command, stage_environment
+from shared import ROOT, TINY, merged, photograph, stage_environment
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the first import of a library that reads it
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -16,6 +21,17 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run slow tests first, so that no worker starts one when the others have finished."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Let torch compute with one thread, whatever the test before has set.
+
+    Layers as small as those of the tests take many times as long where threads wait for each other, and more so when
+    several workers share the cores.
+    """
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture
@@ -41,9 +57,9 @@ def workspace(tmp_path: Path) -> Callable[..., Path]:
 def stage() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that runs a stage's command in a folder, without tracking."""
 
-    def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(folder: Path, name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         environment = stage_environment() | environment
-        return subprocess.run(stage_command(*command), cwd=folder, env=environment, capture_output=True, text=True)
+        return forked.run(folder, f"pipeline_src.stages.{name}", *arguments, environment=environment)
 
     return run
 

@@ -31,8 +31,6 @@ SPACE = {"space": "mobile", "channels": 8, "hr_channels": 4, "depths": [1], "wid
 NETS["mobile_subnet"] = ("once_for_all", [4], SPACE | {"subnet": {"scale": 4, **GENES}})
 PATCH = 12  # LR pixels
 
-torch.set_num_threads(1)  # faster for layers this small, where threads wait longer than they compute
-
 
 def trained_net() -> Any:
     """Return ABPN ×3 with 12 channels."""

@@ -57,7 +57,7 @@ def folder(workspace: Make, train_h5: Path) -> Path:
             },
         }
     )  # fmt: skip
-    shutil.copytree(ROOT / "pipeline_src", folder / "pipeline_src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "pipeline_src", folder / "pipeline_src")  # with what is compiled
     model = folder / "pipeline_src/models" / systems["systems"][SYSTEM]["model"] / "__init__.py"
     model.parent.mkdir()
     model.write_text(code_block("python"))

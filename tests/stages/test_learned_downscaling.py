@@ -5,11 +5,11 @@ import hashlib
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 from PIL import Image
@@ -62,10 +62,7 @@ def ready(workspace: Make, train_h5: Path) -> Make:
 
 
 def command(folder: Path, name: str, *arguments: object, status: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline_src", name, *map(str, arguments)],
-        cwd=folder, env=stage_environment(), capture_output=True, text=True,
-    )  # fmt: skip
+    done = forked.run(folder, "pipeline_src", name, *map(str, arguments), environment=stage_environment())
     assert done.returncode == status, done.stderr
     return done.stderr
 

@@ -5,11 +5,11 @@ import hashlib
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 from PIL import Image
@@ -186,17 +186,11 @@ def assert_swept(out: Path) -> None:
 
 def assert_upscaled(folder: Path, heldout: Path) -> None:
     def upscale(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [
-            sys.executable,
-            "-m",
+        return forked.run(
+            folder,
             "pipeline_src.cli.upscale",
-            str(heldout / "grey.png"),
-            "-o",
-            "sr.png",
-            "--model",
-        ]
-        return subprocess.run(
-            [*command, "small", *arguments], cwd=folder, env=stage_environment(), capture_output=True, text=True
+            *(str(heldout / "grey.png"), "-o", "sr.png", "--model", "small", *arguments),
+            environment=stage_environment(),
         )
 
     done = upscale("--scale", "3", "--runtime", "tflite", "--variant", "qat")

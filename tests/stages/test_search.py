@@ -4,11 +4,11 @@ import csv
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import h5py
 import pytest
 import torch
@@ -147,10 +147,8 @@ def test_two_processes_shrink_the_net_together(ready: Path) -> None:
     params = yaml.safe_load((ready / "params.yaml").read_text())
     params["systems"]["tiny"]["train"]["batch"] = 4
     (ready / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, "-m", "pipeline_src.stages.train", "tiny"]
-    done = subprocess.run(command, cwd=ready, env=stage_environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    for done in forked.run_two(ready, "pipeline_src.stages.train", "tiny", environment=stage_environment()):
+        assert done.returncode == 0, done.stderr
     assert_trained(ready / "results/train/tiny")
 
 
@@ -297,10 +295,7 @@ def assert_exported(folder: Path) -> None:
 
 
 def upscale(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pipeline_src.cli.upscale", *map(str, arguments)],
-        cwd=folder, env=stage_environment(), capture_output=True, text=True,
-    )  # fmt: skip
+    return forked.run(folder, "pipeline_src.cli.upscale", *map(str, arguments), environment=stage_environment())
 
 
 def assert_upscaled(folder: Path, image: Path) -> None:

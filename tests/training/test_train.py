@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import forked
 import pandas as pd
 import pytest
 import torch
 import yaml
 from runs import runs_in, split, store_of
 from safetensors.torch import load_file
-from shared import stage_command, stage_environment
+from shared import stage_environment
 
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256
@@ -25,6 +26,7 @@ from pipeline_src.weights import load_net, save_net
 
 Make = Callable[..., Path]
 Stage = Callable[..., subprocess.CompletedProcess[str]]
+MODULE = "pipeline_src.stages.train"
 WEIGHTS = Path("results/nets/abpn_x3/weights.safetensors")
 OUT = Path("results/train/abpn_x3")
 
@@ -42,6 +44,17 @@ def ready(workspace: Make, train_h5: Path) -> Make:
     return make
 
 
+def killed_after_a_checkpoint(folder: Path, **environment: str) -> Path:
+    """Start the training, kill it once it has written a checkpoint, and return that."""
+    training = forked.start(folder, MODULE, "abpn_x3", environment=stage_environment() | environment)
+    while not (checkpoints := list(folder.glob(".cache/train/train@abpn_x3-*.safetensors"))):
+        assert training.poll() is None, "the training ended before it wrote a checkpoint"
+        time.sleep(0.01)
+    training.kill()
+    assert training.poll() == -signal.SIGKILL
+    return checkpoints[0]
+
+
 def test_killed_training_resumes_to_the_same_weights(ready: Make, stage: Stage) -> None:
     folder = ready(steps=40)
     assert stage(folder, "train", "abpn_x3").returncode == 0
@@ -49,12 +62,7 @@ def test_killed_training_resumes_to_the_same_weights(ready: Make, stage: Stage) 
     shutil.rmtree(folder / WEIGHTS.parent)
     shutil.rmtree(folder / OUT)
 
-    training = subprocess.Popen(stage_command("train", "abpn_x3"), cwd=folder, env=stage_environment())
-    while not list(folder.glob(".cache/train/train@abpn_x3-*.safetensors")):
-        assert training.poll() is None, "the training ended before it wrote a checkpoint"
-        time.sleep(0.01)
-    training.send_signal(signal.SIGKILL)
-    assert training.wait() == -signal.SIGKILL
+    killed_after_a_checkpoint(folder)
     assert not (folder / WEIGHTS).exists()
 
     resumed = stage(folder, "train", "abpn_x3")
@@ -68,14 +76,7 @@ def test_killed_training_resumes_to_the_same_weights(ready: Make, stage: Stage) 
 def test_the_run_of_a_resumed_training_has_every_point_once(ready: Make, stage: Stage) -> None:
     folder = ready(steps=40)
     tracked = {"SR_TRACKING": "on", "MLFLOW_TRACKING_URI": store_of(folder)}
-    training = subprocess.Popen(
-        stage_command("train", "abpn_x3"), cwd=folder, env=stage_environment() | tracked, stderr=subprocess.DEVNULL
-    )
-    while not list(folder.glob(".cache/train/train@abpn_x3-*.safetensors")):
-        assert training.poll() is None, "the training ended before it wrote a checkpoint"
-        time.sleep(0.01)
-    training.kill()
-    training.wait()
+    killed_after_a_checkpoint(folder, **tracked)
     resumed = stage(folder, "train", "abpn_x3", **tracked)
     assert resumed.returncode == 0, resumed.stderr
     assert "MLflow did not take" not in resumed.stderr
@@ -95,16 +96,11 @@ def test_the_run_of_a_resumed_training_has_every_point_once(ready: Make, stage: 
 
 def test_a_corrupt_checkpoint_is_one_sentence(ready: Make, stage: Stage) -> None:
     folder = ready(steps=400)
-    training = subprocess.Popen(stage_command("train", "abpn_x3"), cwd=folder, env=stage_environment())
-    while not (found := list(folder.glob(".cache/train/train@abpn_x3-*.safetensors"))):
-        assert training.poll() is None
-        time.sleep(0.01)
-    training.kill()
-    training.wait()
-    found[0].write_bytes(found[0].read_bytes()[:1000])
+    checkpoint = killed_after_a_checkpoint(folder)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     resumed = stage(folder, "train", "abpn_x3")
     assert resumed.returncode == 1
-    assert resumed.stderr.splitlines()[-1].startswith(f"error: {found[0].relative_to(folder)} is corrupt")
+    assert resumed.stderr.splitlines()[-1].startswith(f"error: {checkpoint.relative_to(folder)} is corrupt")
     assert "delete it" in resumed.stderr
 
 
@@ -155,11 +151,8 @@ def test_processes_have_the_mean_of_the_running_statistics(tmp_path: Path) -> No
         "net = torch.nn.BatchNorm2d(3)\nnet.running_var.fill_(mine.rank)\n"
         "mine.average_buffers(net)\nassert net.running_var.tolist() == [0.5] * 3, net.running_var\n"
     )
-    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*torchrun, str(script)], cwd=tmp_path, env=stage_environment(), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    for done in forked.run_two(tmp_path, "script", environment=stage_environment()):
+        assert done.returncode == 0, done.stderr
 
 
 def test_processes_at_different_steps_are_refused(ready: Make, tmp_path: Path) -> None:
@@ -177,22 +170,20 @@ def test_processes_at_different_steps_are_refused(ready: Make, tmp_path: Path) -
         "from pipeline_src.stages.train import train\nfrom pipeline_src.command import exit_status\n"
         "raise SystemExit(exit_status(train, 'abpn_x3'))\n"
     )
-    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2"]
-    for arguments in (["stop"], []):
-        done = subprocess.run(
-            [*torchrun, str(away), *arguments], cwd=folder, env=stage_environment(), capture_output=True, text=True
-        )
-        assert done.returncode != 0
-    assert "the processes of train@abpn_x3 are not at the same step; give all machines the same" in done.stderr
+    stopped, _ = forked.run_two(folder, "away", "stop", environment=stage_environment())
+    assert stopped.returncode == 3
+    assert list((folder / ".cache0").rglob("*.safetensors"))
+    both = forked.run_two(folder, "away", environment=stage_environment())
+    assert any(done.returncode == 1 for done in both)
+    refusal = "the processes of train@abpn_x3 are not at the same step; give all machines the same"
+    assert any(refusal in done.stderr for done in both)
 
 
 def test_a_batch_that_the_processes_cannot_share_is_refused(ready: Make) -> None:
     folder = ready(batch=3)
-    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, "-m", "pipeline_src.stages.train", "abpn_x3"]
-    done = subprocess.run(command, cwd=folder, env=stage_environment(), capture_output=True, text=True)
-    assert done.returncode != 0
-    assert "the batch of train@abpn_x3 is 3, which 2 processes × accumulate 1 cannot share evenly" in done.stderr
+    both = forked.run_two(folder, MODULE, "abpn_x3", environment=stage_environment())
+    refusal = "the batch of train@abpn_x3 is 3, which 2 processes × accumulate 1 cannot share evenly"
+    assert any(done.returncode == 1 and refusal in done.stderr for done in both)
 
 
 def test_a_training_can_start_from_weights_or_take_them_as_they_are(ready: Make, stage: Stage) -> None:
