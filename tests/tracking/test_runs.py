@@ -2,10 +2,10 @@
 
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+import forked
 import pytest
 from runs import named, runs_in, split, store_of
 
@@ -29,19 +29,17 @@ def train(item: str, seed: int = 1) -> None:
         run.log_metrics({"psnr_y": 31.5})
 
 
-def test_eight_stages_can_create_the_store_at_the_same_time(folder: Path) -> None:
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", STAGE, f"system_{i}"],
-            env=os.environ | {"DVC_STAGE": f"train@system_{i}"},
-            stderr=subprocess.PIPE,
-            text=True,
+def test_eight_stages_can_create_the_store_at_the_same_time(folder_without_store: Path) -> None:
+    (folder_without_store / "stage.py").write_text(STAGE)
+    commands = [
+        forked.start(
+            folder_without_store, "stage", f"system_{i}", environment=os.environ | {"DVC_STAGE": f"train@system_{i}"}
         )
         for i in range(8)
     ]
-    for process in processes:
-        _, errors = process.communicate()
-        assert (process.returncode, errors) == (0, "")
+    for done in [command.completed() for command in commands]:
+        assert (done.returncode, done.stderr) == (0, "")
+    folder = folder_without_store
     client, runs = runs_in(f"sqlite:///{folder / 'mlflow.db'}")
     parents, children = split(runs)
     assert len(parents) == 1
@@ -103,21 +101,23 @@ def test_an_image_set_may_have_any_name(folder: Path) -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("SR_TRACKING", "off"), ("RANK", "1")])
 def test_nothing_is_recorded_when_switched_off_or_not_rank_0(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    folder_without_store: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
     with stage_run("train", "abpn_x3", {"seed": 1}) as run:
         run.log_metrics({"psnr_y": 31.5}, step=3)
-        run.log_artifact(folder / "params.yaml")
-        run.log_outputs(folder / "params.yaml")
-    assert [path.name for path in folder.iterdir()] == ["params.yaml"]
+        run.log_artifact(folder_without_store / "params.yaml")
+        run.log_outputs(folder_without_store / "params.yaml")
+    assert [path.name for path in folder_without_store.iterdir()] == ["params.yaml"]
 
 
-def test_the_tracking_uri_of_the_environment_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uri = f"sqlite:///{folder / 'elsewhere.db'}"
+def test_the_tracking_uri_of_the_environment_is_used(
+    folder_without_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{folder_without_store / 'elsewhere.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     train("abpn_x3")
-    assert not (folder / "mlflow.db").exists()
+    assert not (folder_without_store / "mlflow.db").exists()
     assert {run.info.run_name for run in split(runs_in(uri)[1])[1]} == {"train@abpn_x3"}
 
 
