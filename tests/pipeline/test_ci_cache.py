@@ -7,30 +7,17 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from test_launchers import ROOT, STAGES, Copy
+from copies import STAGES, Copy, cloned, copied_again
+from shared import ROOT
 
 pytestmark = pytest.mark.slow
 LAUNCHERS = {"dvc": ["dvc", "repro"], "snakemake": ["snakemake", "--cores", "8", "report"]}
-CHANGES = {
-    "title: ": ("title: Tiny ", {"report"}),
-    "calibration_images: 2": (
-        "calibration_images: 3",
-        {"quantize@abpn_x3", "export@abpn_x3", "benchmark@abpn_x3", "report"},
-    ),
-}
-
-
-class Clone(Copy):
-    """A clone of the repository of an earlier run."""
-
-    def __init__(self, origin: Copy, folder: Path) -> None:
-        self.folder = folder
-        origin.ran("git", "clone", "--quiet", ".", str(folder))
+BEFORE, AFTER = "calibration_images: 2", "calibration_images: 3"
+AFFECTED = {"quantize@abpn_x3", "export@abpn_x3", "benchmark@abpn_x3", "report"}
 
 
 def steps_around_the_cache() -> tuple[list[str], list[str]]:
@@ -58,24 +45,16 @@ def of_another_machine(lock: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    copy = Copy(tmp_path_factory.mktemp("first"))
-    copy.ran("dvc", "repro", SR_TRACKING="off")
-    return copy
-
-
-@pytest.fixture(scope="module")
-def clone_in_ci(first_run: Copy, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Clone]:
+def clone_in_ci(first_run: Copy, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Copy]:
     """A function that makes a clone as CI does before ``make report``."""
-    lock = first_run.folder / "dvc.lock"
-    own = lock.read_text()
-    lock.write_text(of_another_machine(own))
-    first_run.commit()
-    lock.write_text(own)
+    repository = copied_again(first_run, tmp_path_factory.mktemp("repository") / "copy")
+    lock = repository.folder / "dvc.lock"
+    lock.write_text(of_another_machine(lock.read_text()))
+    repository.commit()
     paths, commands = steps_around_the_cache()
 
-    def clone() -> Clone:
-        made = Clone(first_run, tmp_path_factory.mktemp("ci") / "clone")
+    def clone() -> Copy:
+        made = cloned(repository, tmp_path_factory.mktemp("ci") / "clone")
         for path in paths:
             shutil.copytree(first_run.folder / path, made.folder / path)
         for command in commands:
@@ -86,22 +65,20 @@ def clone_in_ci(first_run: Copy, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-@pytest.mark.parametrize("before", CHANGES)
 def test_one_changed_param_runs_what_depends_on_it(
-    first_run: Copy, clone_in_ci: Callable[[], Clone], before: str, launcher: str
+    first_run: Copy, clone_in_ci: Callable[[], Copy], launcher: str
 ) -> None:
-    after, affected = CHANGES[before]
     clone = clone_in_ci()
     params = clone.folder / "params.yaml"
-    assert params.read_text().count(before) == 1
-    params.write_text(params.read_text().replace(before, after))
+    assert params.read_text().count(BEFORE) == 1
+    params.write_text(params.read_text().replace(BEFORE, AFTER))
 
     printed = clone.ran(*LAUNCHERS[launcher], SR_TRACKING="off")
     printed += "".join(log.read_text() for log in clone.folder.glob(".cache/logs/*.log"))  # of Snakemake's jobs
     executed = re.findall(r"Running stage '([^']+)'", printed)
     restored = re.findall(r"Stage '([^']+)' is cached", printed)
-    assert set(executed) == affected
-    assert set(restored) == set(first_run.lock()) - affected
+    assert set(executed) == AFFECTED
+    assert set(restored) == set(first_run.lock()) - AFFECTED
     assert len(executed) + len(restored) == STAGES
     for stage in restored:
         assert clone.lock()[stage] == first_run.lock()[stage]

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from copies import RECIPE, TINY, copied
 from dvc_stages import stages
 from shared import ROOT
-from test_launchers import RECIPE, TINY, Copy
 
 GPUS = ROOT / "workflow" / "gpus.py"
 WORK = """
@@ -75,12 +75,11 @@ def test_with_several_gpus_a_training_is_started_on_one(visible: str, on_one: bo
 
 @pytest.mark.slow
 def test_on_one_gpu_trainings_follow_each_other(tmp_path: Path) -> None:
-    copy = Copy(tmp_path, tiny=False)
+    copy = copied(tmp_path, tiny=False)
     short = TINY.replace("abpn_x2: ~", f"abpn_x2: {{train: {RECIPE}}}").replace(
         "abpn_x4: ~", f"abpn_x4: {{train: {RECIPE[:-1]}, start: ~}}}}"
     )
-    (tmp_path / "short.yaml").write_text(short)
-    copy.ran("python", "-m", "pipeline_src", "preset", "add", "short.yaml")
+    copy.layer(short)
     log = copy.ran("snakemake", "--cores", "8", "train", SR_TRACKING="off", CUDA_VISIBLE_DEVICES="0")
     started = re.findall(r"Job \d+: (train@\w+)|Finished jobid: \d+ \(Rule: (train@\w+)\)", log)
     order = [begun or ended for begun, ended in started]

@@ -1,49 +1,18 @@
 """Both launchers, for real: every stage on tiny params in a copy of the repository."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
-import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
+from copies import STAGES, Copy, copied, copied_again
 from runs import named, runs_in, split, store_of
+from shared import ROOT
 
 from pipeline_src.files import sha256
 
-ROOT = Path(__file__).parents[2]
-COPIED = [
-    ".dvc/config",
-    ".dvcignore",
-    ".gitignore",
-    "Snakefile",
-    "dvc.yaml",
-    "params.yaml",
-    "pyproject.toml",
-    "pipeline_src",
-    "profiles",
-    "workflow",
-]
-RECIPE = "{steps: 4, batch: 2, patch: 16}"
-OTHERS = [name for name in yaml.safe_load((ROOT / "params.yaml").read_text())["systems"] if name != "abpn_x3"]
-TINY = f"""
-train: {{checkpoint_every: 2, validate_every: 2, validation_crop: 16}}
-quantize: {{calibration_images: 2, calibration_crop: 32}}
-benchmark: {{warmup: 1, runs: 3, interval: 9.0, min_seconds: 0.0, crops: 1, crop_size: 16}}
-operators: {{size: [8, 12], channels: 8, warmup: 1, runs: 2, interval: 9.0}}
-search: {{ofa_sr: ~}}
-prune: {{abpn_x3: {{finetune: {RECIPE}}}}}
-systems:
-  abpn_x3: {{benchmark_size: [24, 32], train: {RECIPE}, qat: {RECIPE}}}
-  {"".join(f"{name}: ~{chr(10)}  " for name in OTHERS)}
-"""
-STAGES = 10
 VERBS = ("train", "prune", "quantize")
-SAME_ANYWHERE = ["fetch@samples", "fetch@samples_heldout", "build_h5", *(f"{verb}@abpn_x3" for verb in VERBS)]
+SAME_ANYWHERE = ["fetch@photos", "fetch@judged", "build_h5", *(f"{verb}@abpn_x3" for verb in VERBS)]
 
 pytestmark = pytest.mark.slow
 
@@ -54,66 +23,29 @@ def made_by_make(target: str) -> list[str]:
     return subprocess.run(commands, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-class Copy:
-    """A copy of the repository, committed, with tiny params unless not; ``ran`` runs a command of this environment."""
-
-    def __init__(self, folder: Path, tiny: bool = True) -> None:
-        self.folder = folder
-        self.printed = ""
-        for name in COPIED:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(ROOT / name, folder / name)
-        (folder / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
-        if tiny:
-            (folder / "tiny.yaml").write_text(TINY)
-            self.ran("python", "-m", "pipeline_src.cli.preset", "add", "tiny.yaml")
-        self.ran("git", "init", "--quiet")
-        self.commit()
-
-    def ran(self, *command: str, **environment: str) -> str:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "SR_", "DVC", "RANK", "SNAKEMAKE"))}
-        kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-        done = subprocess.run(command, cwd=self.folder, env=kept | environment, capture_output=True, text=True)
-        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-        return done.stdout + done.stderr
-
-    def commit(self) -> None:
-        self.ran("git", "add", "--all")
-        self.ran("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "-m", "state")
-
-    def lock(self) -> dict[str, Any]:
-        return yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
-
-    def assert_nothing_to_do(self) -> None:
-        assert self.ran("dvc", "status").strip() == "Data and pipelines are up to date."
-        assert self.ran("dvc", "repro").count("didn't change, skipping") == STAGES
-        assert "Nothing to be done" in self.ran("snakemake", "-n", "report")
-        assert "Nothing to be done" in self.ran("snakemake", "--cores", "8", "report")
+@pytest.fixture(scope="module")
+def copy_and_output(tmp_path_factory: pytest.TempPathFactory) -> tuple[Copy, str]:
+    copy = copied(tmp_path_factory.mktemp("snakemake"))
+    return copy, copy.ran("bash", "-c", f"{made_by_make('report')[-1]} --cores 8")
 
 
 @pytest.fixture(scope="module")
-def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    copy = Copy(tmp_path_factory.mktemp("snakemake"))
-    copy.printed = copy.ran("bash", "-c", f"{made_by_make('report')[-1]} --cores 8")
-    return copy
+def by_snakemake(copy_and_output: tuple[Copy, str]) -> Copy:
+    return copy_and_output[0]
 
 
 @pytest.fixture(scope="module")
-def by_dvc(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    copy = Copy(tmp_path_factory.mktemp("dvc"))
-    copy.ran("dvc", "repro", SR_TRACKING="off")
-    return copy
+def by_dvc(first_run: Copy, tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    return copied_again(first_run, tmp_path_factory.mktemp("dvc") / "copy")
 
 
 def test_after_snakemake_nothing_is_left_to_do(by_snakemake: Copy) -> None:
+    assert by_snakemake.ran("dvc", "status").strip() == "Data and pipelines are up to date."
     by_snakemake.assert_nothing_to_do()
 
 
-def test_make_report_prints_a_line_for_what_begins_and_ends_and_a_summary(by_snakemake: Copy) -> None:
-    printed = by_snakemake.printed
+def test_make_report_prints_a_line_for_what_begins_and_ends_and_a_summary(copy_and_output: tuple[Copy, str]) -> None:
+    by_snakemake, printed = copy_and_output
     lines = printed.splitlines()
     for stage in by_snakemake.lock():
         assert sum(line.split() == ["started", stage] for line in lines) == 1
@@ -165,7 +97,7 @@ def test_the_run_of_the_state_has_the_headline_and_the_report(by_snakemake: Copy
     export, benchmark = (named(children, f"{verb}@abpn_x3") for verb in ("export", "benchmark"))
     numbers = json.loads((folder / "results/report/metrics.json").read_text())
     for net in ("abpn_x3", "abpn_x3/l1_50"):
-        of_set = numbers[net]["x3"]["samples_heldout"]
+        of_set = numbers[net]["x3"]["judged"]
         for variant in ("fp32", "ptq", "qat"):
             assert state.data.metrics[f"{net}/psnr_y_{variant}"] == of_set[f"psnr_y_{variant}"]
         shipped, timed = f"results/export/{net}/qat_x3.tflite", folder / f"results/export/{net}/qat_x3_24x32.tflite"
@@ -179,10 +111,10 @@ def test_the_run_of_the_state_has_the_headline_and_the_report(by_snakemake: Copy
     assert state.data.params["systems.abpn_x3.train.steps"] == "4"
     kept = {file.path for file in client.list_artifacts(state.info.run_id)}
     assert kept == {"params.yaml", "index.html", "table.csv", "overview.png"}
-    assert {entry.dataset.name for entry in state.inputs.dataset_inputs} == {"samples", "samples_heldout"}
-    manifest = folder / "results/fetch/evaluation/samples_heldout/manifest.csv"
-    for run in (state, benchmark, named(children, "fetch@samples_heldout")):
-        assert run.data.tags["sha256.samples_heldout"] == sha256(manifest)
+    assert {entry.dataset.name for entry in state.inputs.dataset_inputs} == {"photos", "judged"}
+    manifest = folder / "results/fetch/evaluation/judged/manifest.csv"
+    for run in (state, benchmark, named(children, "fetch@judged")):
+        assert run.data.tags["sha256.judged"] == sha256(manifest)
 
 
 def test_new_time_stamps_are_no_reason_to_run(by_dvc: Copy) -> None:

@@ -1,11 +1,11 @@
 """The whole pipeline of each preset, from a download to the report, at tiny lengths.
 
-Shortened: all numbers of steps, batches, patches and measurements; the systems (one for each net and kind of
-downscaler), the scales of nets that are trained from the start (one), the sizes of EDSR and of CAR's downscaler, the
-pruned nets (one for each pruner), the subnets (one for each scale), and the image sets. A server on this machine stands
-in for their archives, which have the names and folders of the real ones and hold crops of scikit-image's photographs;
-the list of known sets says so in the copy of the repository that runs. The stages run in DVC's order, but without its
-cache or Snakemake's scheduling, which test_launchers.py tests.
+Shortened: all numbers of steps, batches, patches and measurements; the systems (one for each net, residual and kind of
+downscaler), the scales of nets that are trained from the start (one), the sizes of those nets and of CAR's downscaler,
+the pruned nets (one for each pruner), the subnets (one for each scale), and the image sets. A server on this machine
+stands in for their archives, which have the names and folders of the real ones and hold crops of scikit-image's
+photographs; the list of known sets says so in the copy of the repository that runs. The stages run in DVC's order, each
+in a process of its own, but without DVC's cache or Snakemake's scheduling, which test_launchers.py tests.
 """
 
 import io
@@ -22,10 +22,10 @@ from typing import Any
 
 import pytest
 import yaml
+from copies import OWN_SETS, Copy, copied
 from dvc_stages import stages
 from PIL import Image
-from shared import ROOT, photograph
-from test_launchers import Copy
+from shared import photograph
 
 from pipeline_src import config
 from pipeline_src.datasets import image_sets
@@ -55,12 +55,25 @@ for _name, _images in {images}.items():
     _archives = tuple(dataclasses.replace(archive, sha256=None) for archive in SETS[_name].archives)
     SETS[_name] = dataclasses.replace(SETS[_name], images=_images, archives=_archives, numbers=None, side=None)
 """
+SMALL_NETS = {
+    "abpn": {"channels": 8, "depth": 1},
+    "edsr": {"channels": 8, "blocks": 2},
+    "vdsr": {"channels": 8, "depth": 4},
+}
 STEPS = {"steps": 2, "batch": 4, "warmup": 0}
 SHORT = {
     "build_h5": {"validation_every": 2},
     "train": {"checkpoint_every": 2, "validate_every": 2, "validation_crop": 16, "compile": False},
     "quantize": {"calibration_images": 2, "calibration_crop": 32, "sensitivity_images": 0},
-    "benchmark": {"warmup": 1, "runs": 1, "min_seconds": 0.0, "max_seconds": 0.01, "crops": 1, "crop_size": 16},
+    "benchmark": {
+        "warmup": 1,
+        "runs": 1,
+        "threads": 1,
+        "min_seconds": 0.0,
+        "max_seconds": 0.01,
+        "crops": 1,
+        "crop_size": 16,
+    },
     "operators": {"size": [8, 12], "channels": 8, "warmup": 1, "runs": 1},
 }
 SHORT_SEARCH = {
@@ -122,6 +135,8 @@ def images_in_archives(name: str) -> int:
 def shortened(params: dict[str, Any]) -> dict[str, Any]:
     """Return what a preset has to say to make a run short: a preset to be layered over the others."""
     short: dict[str, Any] = {**SHORT, "systems": {}, "prune": {}, "search": {}}
+    if "samples" in params["sets"]:
+        short["sets"] = OWN_SETS
     kept = one_for_each_net(params)
     for name in params["systems"].keys() - kept:
         short["systems"][name] = None
@@ -135,8 +150,7 @@ def shortened(params: dict[str, Any]) -> dict[str, Any]:
                 changes["scales"] = system["scales"][-1:]
             if train.get("shrink"):
                 changes["train"]["shrink"] = [phase | {"steps": 1, "warmup": 0} for phase in train["shrink"]]
-        if system["model"] == "edsr":
-            changes["net"] = {"channels": 8, "blocks": 2}
+            changes["net"] = SMALL_NETS.get(system["model"], {})
         if system["downscaler"]["model"] == "car":
             changes["downscaler"] = {"net": {"entry": 4, "features": 8, "head": 8, "blocks": 1}}
         short["systems"][name] = changes
@@ -152,14 +166,17 @@ def shortened(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def one_for_each_net(params: dict[str, Any]) -> list[str]:
-    """Return the systems to keep, with their baselines.
+    """Return the systems to keep, with their baselines: one for each net, residual and kind of downscaler.
 
-    Of those with the same net it is one that is also pruned or searched, if there is one.
+    Of those with the same net it is the last, or the one that is also pruned or searched. Other nets of several scales
+    that the preset does not train are left out.
     """
-    kept: dict[str, str] = {}
+    kept: dict[tuple[str, ...], str] = {}
+    smaller = {*params["prune"], *params["search"]}
     for name, system in params["systems"].items():
-        net = json.dumps([system["model"], system["net"], system["downscaler"]["model"]])
-        if net not in kept or name in {*params["prune"], *params["search"]}:
+        net = system["model"], system["net"].get("residual", ""), system["downscaler"]["model"]
+        made_elsewhere = len(system["scales"]) > 1 and not system["train"]["steps"]
+        if name in smaller or (kept.get(net) not in smaller and not made_elsewhere):
             kept[net] = name
     baselines = [params["systems"][name].get("baseline") for name in kept.values()]
     return [*dict.fromkeys([*kept.values(), *filter(None, baselines)])]
@@ -178,7 +195,7 @@ def short_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     """A copy of the repository whose known sets are those in the archives, and General100 in the folder ``mirror``."""
-    copy = Copy(tmp_path_factory.mktemp("repository"), tiny=False)
+    copy = copied(tmp_path_factory.mktemp("repository"), tiny=False)
     known = {name: images_in_archives(name) for name in SETS if images_in_archives(name)} | {"General100": 2}
     with (copy.folder / "pipeline_src/datasets/known_sets.py").open("a") as file:
         file.write(SMALL_SETS.format(images=known))
@@ -197,12 +214,15 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     "presets",
     [
         ["paper"],
+        ["reference"],
+        ["pretrained"],
+        ["reference", "residuals"],
+        ["reference", "pretrained", "pruning"],
     ],
     ids="+".join,
 )
 def test_the_pipeline_of_a_preset_ends_in_a_report(archives: str, copy: Copy, presets: list[str]) -> None:
     environment = {
-        "PYTHONPATH": str(copy.folder),
         "SR_TRACKING": "off",
         "SR_ARCHIVE_MIRROR": archives,
         "SR_DATA_MIRROR": "mirror",
@@ -210,22 +230,19 @@ def test_the_pipeline_of_a_preset_ends_in_a_report(archives: str, copy: Copy, pr
     if "paper" in presets:
         del environment["SR_DATA_MIRROR"]  # all its sets have an address
 
-    superres = ("python", "-m", "pipeline_src", "preset")
     shutil.rmtree(copy.folder / "results", ignore_errors=True)
     shutil.rmtree(copy.folder / image_sets.DOWNLOADS, ignore_errors=True)
-    copy.ran(*superres, "remove", "--all")
-    copy.ran(*superres, "add", *presets)
+    copy.superres("preset", "remove", "--all")
+    copy.superres("preset", "add", *presets)
     params = yaml.safe_load((copy.folder / "params.yaml").read_text())
-    (copy.folder / "short.yaml").write_text(yaml.safe_dump(shortened(params), sort_keys=False))
-    copy.ran(*superres, "add", "short.yaml")
-    said = copy.ran(*superres, "check", **environment)
+    copy.layer(yaml.safe_dump(shortened(params), sort_keys=False))
+    said = copy.superres("preset", "check", **environment)
     assert ("to download: " in said) == (presets != ["pretrained"])
 
     resolved = stages(copy.folder, compare=False)
-    maker = {out: stage.name for stage in resolved for out in stage.files + stage.folders}
-    plan = [(stage.name, sorted({maker[path] for path in stage.inputs if path in maker})) for stage in resolved]
-    (copy.folder / "plan.json").write_text(json.dumps(plan))
-    copy.ran("python", str(ROOT / "tests/pipeline/run_stages.py"), "plan.json", **environment)
+    for stage in resolved:
+        verb, _, item = stage.name.partition("@")
+        copy.forked(f"pipeline_src.stages.{verb}", *filter(None, [item]), **environment)
 
     missing = [out for stage in resolved for out in stage.files + stage.folders if not (copy.folder / out).exists()]
     assert missing == []
