@@ -6,6 +6,7 @@ import mimetypes
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pipeline_src.upscaling.batch import Job
 
 log = logging.getLogger(__name__)
+
+SLASHES = tuple(filter(None, (os.sep, os.altsep)))
 
 # Raw files of cameras and other images that `mimetypes` does not know.
 OTHER_IMAGES = (
@@ -31,8 +34,7 @@ def add_image_arguments(parser: argparse.ArgumentParser, model_help: str) -> Non
     parser.add_argument(
         "-o",
         "--output",
-        help="a file for one image, or a folder (one that exists, or a name with / at its end); default: beside the "
-        "input",
+        help="a file for one image, or a folder: one that exists, or a name that ends in /; default: beside the input",
     )
     parser.add_argument("--format", type=format_name, choices=OUTPUT_FORMATS, help="of images in a folder; default png")
     parser.add_argument("--quality", type=quality, help="1 to 100, of jpeg, webp and avif; default 95, of avif 90")
@@ -48,123 +50,133 @@ def quality(text: str) -> int:
     return number
 
 
-def jobs(
-    inputs: list[Path],
-    output: str | Path | None,
-    file_format: str | None = None,
-    quality: int | None = None,
-    label: str = "",
-) -> "list[Job]":
+@dataclass(frozen=True)
+class Wanted:
+    """What a user wants of the files to be written.
+
+    Attributes:
+        file_format: a key of ``OUTPUT_FORMATS``. By default images that are not named become PNG, but animations and
+            files of several pages keep their formats.
+        quality: of lossy formats.
+    """
+
+    file_format: str | None = None
+    quality: int | None = None
+
+
+def beside(path: Path, label: str) -> Path:
+    """Return what an input becomes where no output is named, without a suffix: ``photo_x4`` for ``photo.jpg``.
+
+    Args:
+        path: an image, or a folder of images.
+        label: the end of the name, such as ``x4``.
+    """
+    path = path if path.name else path.resolve()  # "." has no name
+    return path.with_name(f"{path.name if path.is_dir() else path.stem}_{label}")
+
+
+def jobs(inputs: list[Path], output: str | Path | None, label: str = "", wanted: Wanted | None = None) -> "list[Job]":
     """Return each image of ``inputs``, files and folders, with the file that it is written to.
 
     Args:
         inputs: Images, and folders of images, whose subfolders are mirrored.
         output: A file for one image; or a folder, which exists, or whose name ends in a slash, or which there must be
-            because there are several images; None for files and folders beside the inputs.
-        file_format: Of images that go into a folder: a key of ``OUTPUT_FORMATS``. By default they become PNG, but
-            animations and files of several pages keep their formats.
-        quality: Of lossy formats.
-        label: What a name gets at its end where there is no output: ``x4`` makes ``photo_x4.png`` of ``photo.jpg``,
-            and a folder ``holiday_x4`` for that of ``holiday``.
+            because there are several images. None for :func:`beside`.
+        label: For :func:`beside`.
+        wanted: Format and quality.
 
     Raises:
         UserError: If there are no images, if one would be written over another or over itself, or if the output cannot
             be written.
     """
-    if output is None:
-        made = [job for path in inputs for job in _jobs_beside(path, label, file_format, quality)]
-    else:
-        place = Path(output)
-        into_folder = len(inputs) > 1 or inputs[0].is_dir() or place.is_dir() or str(output).endswith(SLASHES)
-        made = []
-        for source, inside in _images(inputs, place):
-            target = place / inside if into_folder else place
-            chosen = _format(source, target, file_format, into_folder)
-            named = target.with_suffix(chosen.suffixes[0]) if into_folder else target
-            made.append(_job(source, named, chosen, quality))
-        _refuse_place(place, into_folder)
+    wanted = wanted or Wanted()
+    made = [_job(source, target, named, wanted) for source, target, named in _targets(inputs, output, label)]
     _refuse_collisions(made)
-    if quality is not None and all(job.output_format.quality is None for job in made):
+    if wanted.quality is not None and all(job.output_format.quality is None for job in made):
         raise UserError(
             f"--quality is for jpeg, webp and avif, and {made[0].target} is none; leave it out or choose --format"
         )
     return made
 
 
-def _jobs_beside(path: Path, label: str, file_format: str | None, quality: int | None) -> "Iterator[Job]":
-    """Yield the jobs of one input without an output."""
-    path = path if path.name else path.resolve()  # "." has no name
-    if path.is_dir():
-        place = path.with_name(f"{path.name}_{label}")
-        targets = [(source, place / inside) for source, inside in _images([path], place)]
-    else:
-        place = path.parent
-        targets = [(path, path.with_name(f"{path.stem}_{label}{path.suffix or '.png'}"))]
-    for source, target in targets:
-        chosen = _format(source, target, file_format, into_folder=True)
-        yield _job(source, target.with_suffix(chosen.suffixes[0]), chosen, quality)
-    _refuse_place(place, into_folder=True)
+def _targets(inputs: list[Path], output: str | Path | None, label: str) -> Iterator[tuple[Path, Path, bool]]:
+    """Yield each image, the file that it becomes, and whether its suffix was named by the user."""
+    if output is None:
+        for source, inside, root in _images(inputs, {beside(path, label) for path in inputs if path.is_dir()}):
+            place = beside(root, label)
+            _refuse_place(place, root.is_dir())
+            yield source, place / inside if root.is_dir() else place.with_name(f"{place.name}.png"), False
+        return
+    place = Path(output)
+    into_folder = len(inputs) > 1 or inputs[0].is_dir() or place.is_dir() or str(output).endswith(SLASHES)
+    _refuse_place(place, into_folder)
+    for source, inside, _ in _images(inputs, {place}):
+        yield source, place / inside if into_folder else place, not into_folder
 
 
-SLASHES = tuple(filter(None, (os.sep, os.altsep)))
-
-
-def _job(source: Path, target: Path, output_format: OutputFormat, quality: int | None) -> "Job":
+def _job(source: Path, target: Path, named: bool, wanted: Wanted) -> "Job":
     from pipeline_src.upscaling.batch import Job
 
-    return Job(source, target, output_format, None if output_format.quality is None else quality)
+    chosen = _named_format(target, wanted) if named else _format(source, wanted)
+    target = target if named else target.with_suffix(chosen.suffixes[0])
+    return Job(source, target, chosen, None if chosen.quality is None else wanted.quality)
 
 
-def _format(source: Path, target: Path, file_format: str | None, into_folder: bool) -> OutputFormat:
-    """Return the format in which an image is written."""
+def _named_format(target: Path, wanted: Wanted) -> OutputFormat:
+    """Return the format of a file whose name the user chose."""
+    if wanted.file_format is None:
+        return format_of(target)
+    chosen = OUTPUT_FORMATS[wanted.file_format]
+    if target.suffix and format_of(target) is not chosen:
+        raise UserError(f"{target} is no name of a {wanted.file_format} file; leave --format out or correct --output")
+    return chosen
+
+
+def _format(source: Path, wanted: Wanted) -> OutputFormat:
+    """Return the format that an image becomes where its name is not chosen."""
     from pipeline_src.upscaling.reading import read_header
 
-    if not into_folder:
-        if file_format is None or target.suffix:
-            named = format_of(target)
-            if file_format is not None and named is not OUTPUT_FORMATS[file_format]:
-                raise UserError(
-                    f"{target} is no name of a file in {file_format}; leave --format out, or correct --output"
-                )
-            return named
-        return OUTPUT_FORMATS[file_format]
-    if file_format is not None:
-        return format_of(target.with_suffix(OUTPUT_FORMATS[file_format].suffixes[0]))
+    if wanted.file_format is not None:
+        return format_of(source.with_suffix(OUTPUT_FORMATS[wanted.file_format].suffixes[0]))
     try:
-        several = read_header(source).frames > 1
+        header = read_header(source)
     except UserError:  # which the batch reports with the others
-        several = False
-    return format_of(source) if several else OUTPUT_FORMATS["png"]
+        return OUTPUT_FORMATS["png"]
+    own = [output_format for output_format in OUTPUT_FORMATS.values() if output_format.name == header.file_format]
+    return own[0] if own and header.frames > 1 else OUTPUT_FORMATS["png"]
 
 
-def _images(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield the images of the inputs, each with its path inside the output folder."""
+def _images(inputs: list[Path], outputs: set[Path]) -> Iterator[tuple[Path, Path, Path]]:
+    """Yield the images of the inputs, each with its path inside the output folder, and the input that it is of."""
     from pipeline_src.imaging.images import HEIF, SUFFIXES, heif_is_read
 
     suffixes = (*SUFFIXES, *(HEIF if heif_is_read() else ()))
-    found, skipped = False, []
+    skipped, without = [], []
     for path in inputs:
-        if not path.is_dir():
-            found = True
-            yield path, Path(path.name)
-            continue
-        for file in _files(path, output):
-            if file.suffix.lower() in suffixes:
-                found = True
-                yield file, file.relative_to(path)
-            elif _is_image(file):
-                skipped.append(file)
+        files = [*_files(path, {output.resolve() for output in outputs})] if path.is_dir() else [path]
+        images = [file for file in files if file.suffix.lower() in suffixes] if path.is_dir() else files
+        if path.is_dir():
+            skipped += [file for file in files if file.suffix.lower() not in suffixes and _is_image(file)]
+        if not images:
+            without.append(path)
+        for file in images:
+            yield file, file.relative_to(path) if path.is_dir() else Path(file.name), path
     if skipped:
         names = ", ".join(map(str, skipped))
         heif = " (HEIF is, after `pip install pillow-heif`)" if any(f.suffix.lower() in HEIF for f in skipped) else ""
         log.warning("skipped, because images of this format are not read%s: %s", heif, names)
-    if not found:
+    if without == inputs:
         raise UserError(f"{inputs[0]} holds no images ({' '.join(suffixes)}); name a folder or files that do")
+    for path in without:
+        log.warning("%s holds no images (%s)", path, " ".join(suffixes))
 
 
-def _files(folder: Path, output: Path) -> Iterator[Path]:
-    """Yield the files of a folder and its subfolders in order, except hidden ones and those of the output folder."""
-    seen = {folder.resolve()}
+def _files(folder: Path, outputs: set[Path]) -> Iterator[Path]:
+    """Yield the files of a folder and its subfolders in order, except hidden ones and those of output folders.
+
+    Links to folders are followed to places that are not walked anyway, since links can lead round in circles.
+    """
+    walked = {folder.resolve()}
 
     def tell(error: OSError) -> None:
         log.warning("the folder %s cannot be read (%s), and its images are left out", error.filename, error.strerror)
@@ -173,10 +185,12 @@ def _files(folder: Path, output: Path) -> Iterator[Path]:
         here = Path(place)
         kept = []
         for name in sorted(folders):
-            real = (here / name).resolve()
-            if not name.startswith(".") and real not in seen and real != output.resolve():
-                seen.add(real)  # links can lead round in circles
-                kept.append(name)
+            real, linked = (here / name).resolve(), (here / name).is_symlink()
+            known = any(real.is_relative_to(other) or other.is_relative_to(real) for other in walked)
+            if name.startswith(".") or real in outputs or (linked and known):
+                continue
+            kept.append(name)
+            walked.update({real} if linked else ())
         folders[:] = kept
         yield from (here / name for name in sorted(names) if not name.startswith(".") and (here / name).is_file())
 

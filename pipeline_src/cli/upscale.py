@@ -13,18 +13,12 @@ profile are kept where the format of the output can hold them (docs/upscaling.md
 """
 
 import argparse
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from pipeline_src.cli.images import add_image_arguments, jobs
+from pipeline_src.cli.images import Wanted, add_image_arguments, jobs
 from pipeline_src.cli.main import run_command
 from pipeline_src.cli.models import add_model_arguments, running
 from pipeline_src.command import count
 from pipeline_src.library.output_size import OutputSize, factor
-
-if TYPE_CHECKING:
-    from pipeline_src.library.upscaler import Upscaler
-    from pipeline_src.upscaling.batch import Job
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,35 +39,14 @@ def run(args: argparse.Namespace) -> None:
     """Upscale the images that the arguments name."""
     from pipeline_src.library.nets import resolve
     from pipeline_src.library.upscaler import Tiling, Upscaler
+    from pipeline_src.upscaling.batch import Resizing, run_batch
+    from pipeline_src.upscaling.photographs import cropped_to_source
 
     size, tiling = OutputSize(args.scale, args.width, args.height), Tiling(args.tile, args.overlap)
     upscaler = Upscaler(resolve(args.model, running(args)), size, tiling)
     label = upscaler.label if args.output is None else ""
-    upscale_files(jobs(args.inputs, args.output, args.format, args.quality, label), upscaler)
-
-
-def upscale_files(batch: "Sequence[Job]", upscaler: "Upscaler") -> None:
-    """Upscale images.
-
-    Args:
-        batch: The images, of :func:`pipeline_src.cli.images.jobs`.
-        upscaler: The net, the size of the results, and the tiles.
-
-    Raises:
-        UserError: If an image cannot be upscaled; the others are.
-    """
-    from pipeline_src.upscaling.batch import Resizing, run_batch
-    from pipeline_src.upscaling.photographs import cropped_to_source
-
-    resizing = Resizing(
-        resize=lambda colours, progress: upscaler.plan(*colours.shape[:2])(colours, progress),
-        factor=lambda width, height: upscaler.plan(height, width).factor,
-        steps=lambda width, height: upscaler.plan(height, width).tiles,
-        finish=lambda result, frame, metadata, source: cropped_to_source(
-            result, frame, metadata, source, upscaler.plan(frame.height, frame.width).factor
-        ),
-    )
-    run_batch(batch, resizing, "upscale")
+    batch = jobs(args.inputs, args.output, label, Wanted(args.format, args.quality))
+    run_batch(batch, Resizing(upscaler.plan, crop=cropped_to_source), "upscale")
 
 
 if __name__ == "__main__":

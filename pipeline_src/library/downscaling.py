@@ -10,8 +10,7 @@ from pipeline_src.errors import UserError
 from pipeline_src.library.entries import BICUBIC, Entry
 from pipeline_src.library.finding import find
 
-# From uint8 H×W×3 to uint8 ⌈H/scale⌉×⌈W/scale⌉×3; bicubic takes uint16 too.
-Downscale = Callable[[np.ndarray], np.ndarray]
+Downscale = Callable[[np.ndarray], np.ndarray]  # from uint8 H×W×3 or H×W to uint8 ⌈H/scale⌉×⌈W/scale⌉, same channels
 
 
 def of_entry(entry: Entry) -> Downscale:
@@ -45,12 +44,12 @@ def resolve(model: str, scale: Fraction | None, threads: int) -> tuple[Downscale
     """
     import torch
 
-    from pipeline_src.upscaling.wide import bicubic
+    from pipeline_src.imaging.imresize import imresize
 
     if model == BICUBIC:
         if scale is None:
             raise UserError("bicubic makes images smaller by any factor; choose one with --scale")
-        return partial(bicubic, scale=1 / scale, threads=threads), scale, False
+        return partial(imresize, scale=1 / scale, threads=threads), scale, False
     entry = find(model)
     downscale = of_entry(entry)
     torch.set_num_threads(threads)

@@ -62,25 +62,25 @@ class Plan:
     overlap: int
     tiles: int
 
-    def __call__(self, lr: np.ndarray, progress: Callable[[], object] = lambda: None) -> np.ndarray:
+    def __call__(self, image: np.ndarray, progress: Callable[[], object] = lambda: None) -> np.ndarray:
         """Upscale an image of the size that the plan was made for.
 
         Args:
-            lr: uint8 or uint16 H×W×3.
+            image: uint8 H×W×3.
             progress: called after each tile.
 
         Returns:
-            ⌈H·factor⌉×⌈W·factor⌉×3 of the same dtype.
+            uint8 ⌈H·factor⌉×⌈W·factor⌉×3.
         """
+        from pipeline_src.imaging.imresize import imresize
         from pipeline_src.upscaling.tiling import upscale_tiled
-        from pipeline_src.upscaling.wide import bicubic, keeping_depth
 
         if self.runner is None:
             progress()
-            return bicubic(lr, self.factor)
+            return imresize(image, self.factor)
         scale = self.runner.scale
-        sr = upscale_tiled(keeping_depth(self.runner, scale), lr, scale, self.tile, self.overlap, progress)
-        return sr if self.factor == scale else bicubic(sr, self.factor / scale)
+        sr = upscale_tiled(self.runner, image, scale, self.tile, self.overlap, progress)
+        return sr if self.factor == scale else imresize(sr, self.factor / scale)
 
 
 @dataclass

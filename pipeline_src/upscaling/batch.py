@@ -1,12 +1,13 @@
 """A batch of photographs: what is checked before any computing, and that one bad file does not stop the others."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, partial
-from math import ceil
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -51,26 +52,57 @@ class Job:
         return self.header.frames if able else 1
 
 
+class Plan(Protocol):
+    """How an image of one size is resized."""
+
+    @property
+    def factor(self) -> float | Fraction:
+        """By which both sides grow."""
+
+    @property
+    def tiles(self) -> int:
+        """Into how many tiles the image is divided."""
+
+    def __call__(self, image: np.ndarray, progress: Callable[[], object]) -> np.ndarray:
+        """Resize uint8 H×W×3 to uint8 ⌈H·factor⌉×⌈W·factor⌉×3, and call ``progress`` after each tile."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A plan that resizes an image of any size in one call.
+
+    Attributes:
+        factor: by which both sides grow; below 1 they shrink.
+        resize: maps uint8 H×W×3 to uint8 ⌈H·factor⌉×⌈W·factor⌉×3.
+        tiles: how often ``progress`` is called.
+    """
+
+    factor: float | Fraction
+    resize: Callable[[np.ndarray], np.ndarray]
+    tiles: int = 1
+
+    def __call__(self, image: np.ndarray, progress: Callable[[], object]) -> np.ndarray:
+        """Resize uint8 H×W×3, and call ``progress``."""
+        result = self.resize(image)
+        progress()
+        return result
+
+
 @dataclass(frozen=True)
 class Resizing:
     """How the frames of a batch are resized.
 
     Attributes:
-        resize: maps a frame's colours, H×W×3, to ⌈H·factor⌉×⌈W·factor⌉×3 of the same dtype; its second argument is to
-            be called after each step.
-        factor: maps width and height of an image to the factor of ``resize``; above 1 enlarges.
-        steps: maps width and height of an image to the number of steps of ``resize``.
-        finish: makes of a resized frame, the frame, the metadata of its file and the file the frame to write.
-        wide: whether ``resize`` takes 16 bits a sample.
+        plan: returns how an image of a height and a width is resized; UserError if it cannot be.
+        crop: makes the frame to write of a resized frame, the frame itself, its metadata, its file, and the factor.
         texts: what the result's file says of a frame, if it is a PNG.
+        wide: whether images of 16 bits stay so.
     """
 
-    resize: Callable[[np.ndarray, Callable[[], object]], np.ndarray]
-    factor: Callable[[int, int], Fraction]
-    steps: Callable[[int, int], int]
-    finish: Callable[[Frame, Frame, Metadata, Path], Frame] = lambda result, frame, metadata, source: result
-    wide: bool = True
+    plan: Callable[[int, int], Plan]
+    crop: Callable[[Frame, Frame, Metadata, Path, float | Fraction], Frame] = lambda result, *_: result
     texts: Callable[[Frame], dict[str, str]] = lambda frame: {}
+    wide: bool = True
 
 
 def run_batch(jobs: Sequence[Job], resizing: Resizing, verb: str) -> None:
@@ -91,13 +123,13 @@ def run_batch(jobs: Sequence[Job], resizing: Resizing, verb: str) -> None:
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     failures = _Failures(len(jobs))
-    ready = [job for job in jobs if failures.none_in(job, partial(_check, job, resizing))]
-    steps = sum(job.frames * resizing.steps(job.header.width, job.header.height) for job in ready)
+    ready = [job for job in jobs if failures.went_well(job, partial(_check, job, resizing))]
+    steps = sum(job.frames * resizing.plan(job.header.height, job.header.width).tiles for job in ready)
     # With disable=None there is no bar where stderr is no terminal.
     with logging_redirect_tqdm(), tqdm(total=steps, desc=verb, unit="tile", disable=None) as bar:
         for job in ready:
             bar.set_postfix_str(printable(job.source.name))
-            failures.none_in(job, partial(resize_file, job, resizing, bar.update))
+            failures.went_well(job, partial(resize_file, job, resizing, bar.update))
     failures.report()
 
 
@@ -117,9 +149,9 @@ def resize_file(job: Job, resizing: Resizing, progress: Callable[[], object] = l
     wide = resizing.wide and job.output_format.sixteen_bits
     for stored, said in read_frames(job.source, first_only=job.frames == 1, wide=wide):
         frame = _fitting(stored, job)
-        factor = resizing.factor(frame.width, frame.height)
-        result = resized(lambda colours: resizing.resize(colours, progress), frame, factor)
-        result = resizing.finish(result, frame, said, job.source)
+        plan = resizing.plan(frame.height, frame.width)
+        result = resized(partial(plan, progress=progress), frame, plan.factor)
+        result = resizing.crop(result, frame, said, job.source, plan.factor)
         if not frames:
             said = replace(said, texts=said.texts | resizing.texts(frame))
             metadata = scaled(said, result.width / frame.width, result.width, result.height)
@@ -134,20 +166,14 @@ class _Failures:
         self.images = images
         self.failed: list[Path] = []
 
-    def none_in(self, job: Job, work: Callable[[], object]) -> bool:
+    def went_well(self, job: Job, work: Callable[[], object]) -> bool:
         """Run a part of a job and return whether it went well."""
         try:
-            work()
+            _in_memory(job, work)
         except UserError as error:
             if self.images == 1:
                 raise
             log.warning("%s", error)
-            self.failed.append(job.source)
-            return False
-        except MemoryError:
-            if self.images == 1:
-                raise UserError(f"{job.source} needs more memory than there is; crop it or make it smaller") from None
-            log.warning("%s needs more memory than there is; crop it or make it smaller", job.source)
             self.failed.append(job.source)
             return False
         return True
@@ -159,11 +185,18 @@ class _Failures:
             raise UserError(f"{len(self.failed)} of {self.images} images could not be done: {names}")
 
 
+def _in_memory(job: Job, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except MemoryError:
+        raise UserError(f"{job.source} needs more memory than there is; crop it or make it smaller") from None
+
+
 def _check(job: Job, resizing: Resizing) -> None:
     """Check that the format of a result can hold it; warn if it holds the first frame only."""
     header = job.header
-    factor = resizing.factor(header.width, header.height)
-    width, height = (ceil(side * factor) for side in (header.width, header.height))
+    factor = resizing.plan(header.height, header.width).factor
+    width, height = math.ceil(header.width * factor), math.ceil(header.height * factor)
     check_size(job.output_format, width, height, job.source)
     if job.frames > 1 and job.frames * width * height > ANIMATION_LIMIT:
         raise UserError(

@@ -12,7 +12,7 @@ from pipeline_src.errors import UserError
 from pipeline_src.imaging.colour import as_rgb, to_grey
 from pipeline_src.upscaling.metadata import Metadata
 from pipeline_src.upscaling.transparency import fill_transparent
-from pipeline_src.upscaling.wide import bicubic
+from pipeline_src.upscaling.wide import bicubic, keeping_depth
 
 # Text of a downscaled PNG: size of the photograph, scale and system, as in "640x480 by 4 for car_x4".
 SOURCE_KEY = "super_resolution"
@@ -56,12 +56,12 @@ def resized(resize: Callable[[np.ndarray], np.ndarray], frame: Frame, scale: flo
     """Resize a frame. Grey stays grey; transparency is resized with bicubic.
 
     Args:
-        resize: maps H×W×3 to ⌈H·scale⌉×⌈W·scale⌉×3, of the dtype of the frame.
+        resize: maps uint8 H×W×3 to uint8 ⌈H·scale⌉×⌈W·scale⌉×3.
         frame: the frame.
         scale: factor of ``resize``; above 1 enlarges.
     """
     colours = frame.colours if frame.alpha is None else fill_transparent(frame.colours, frame.alpha)
-    rgb = resize(np.ascontiguousarray(as_rgb(colours)))
+    rgb = keeping_depth(resize, np.ascontiguousarray(as_rgb(colours)), scale)
     return Frame(
         rgb if frame.colours.ndim == 3 else to_grey(rgb),
         None if frame.alpha is None else bicubic(frame.alpha, scale),
@@ -74,7 +74,7 @@ def source_note(photograph: Frame, scale: int, system: str) -> dict[str, str]:
     return {SOURCE_KEY: f"{photograph.width}x{photograph.height} by {scale} for {system}"}
 
 
-def cropped_to_source(result: Frame, small: Frame, metadata: Metadata, source: Path, scale: int | Fraction) -> Frame:
+def cropped_to_source(result: Frame, small: Frame, metadata: Metadata, source: Path, scale: float | Fraction) -> Frame:
     """Crop an upscaled image to the size of the photograph, if the PNG of the small image records it.
 
     The upscaled image can be larger than the photograph because the size of the small image was rounded up.

@@ -31,13 +31,18 @@ class Header:
         width: of the upright image.
         height: of the upright image.
         frames: how many.
-        pages: whether they are pages, each of its own size, and no animation.
+        file_format: Pillow's name of the format.
     """
 
     width: int
     height: int
     frames: int
-    pages: bool
+    file_format: str
+
+    @property
+    def pages(self) -> bool:
+        """Whether the frames are pages, each of its own size, and no animation."""
+        return self.file_format == "TIFF"
 
 
 def read_header(path: Path) -> Header:
@@ -49,7 +54,7 @@ def read_header(path: Path) -> Header:
     with opened(path) as image:
         # Pillow turns a TIFF itself.
         sides = image.size if image.format == "TIFF" or orientation(image) < 5 else image.size[::-1]
-        return Header(*sides, len(_indices(image)), image.format == "TIFF")
+        return Header(*sides, len(_indices(image)), str(image.format))
 
 
 def read_frames(path: Path, first_only: bool, wide: bool) -> Iterator[tuple[Frame, Metadata]]:

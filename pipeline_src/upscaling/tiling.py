@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline_src.imaging.tiles import spans
 
-Upscale = Callable[[np.ndarray], np.ndarray]  # from H×W×3 to sH×sW×3
+Upscale = Callable[[np.ndarray], np.ndarray]  # from uint8 H×W×3 to uint8 sH×sW×3
 
 
 def upscale_tiled(
@@ -16,7 +16,7 @@ def upscale_tiled(
     tile: int | tuple[int, int],
     overlap: int,
     progress: Callable[[], object] = lambda: None,
-    dtype: type | None = None,
+    dtype: type = np.uint8,
 ) -> np.ndarray:
     """Upscale an image tile by tile.
 
@@ -25,19 +25,19 @@ def upscale_tiled(
     result equals that of the image in one piece.
 
     Args:
-        upscale: maps a tile, H×W×3, to sH×sW×3 of ``dtype``.
-        lr: the LR image, uint8 or uint16 H×W×3.
+        upscale: maps a tile, uint8 H×W×3, to sH×sW×3 of ``dtype``.
+        lr: the LR image, uint8 H×W×3.
         scale: upscaling factor s.
         tile: height and width of a tile in LR pixels, one number if they are the same; where the image is smaller, it
             is that of the image.
         overlap: LR pixels that neighbouring tiles share, fewer than ``tile``.
         progress: called after each tile.
-        dtype: of what ``upscale`` returns; None for that of ``lr``.
+        dtype: of what ``upscale`` returns.
 
     Returns:
         The SR image, sH×sW×3 of this dtype.
     """
-    sr = np.empty((lr.shape[0] * scale, lr.shape[1] * scale, 3), dtype or lr.dtype)
+    sr = np.empty((lr.shape[0] * scale, lr.shape[1] * scale, 3), dtype)
     height, width = _sides(tile)
     for top, keep_rows in spans(lr.shape[0], height, overlap):
         for left, keep_columns in spans(lr.shape[1], width, overlap):

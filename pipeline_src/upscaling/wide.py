@@ -1,9 +1,10 @@
 """Samples of 16 bits: reading those that Pillow cuts down to 8 bits, and upscaling by a net of 8 bits."""
 
 import logging
+import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from pipeline_src.imaging.images import opened
-from pipeline_src.imaging.imresize import imresize, imresize_float
+from pipeline_src.imaging.imresize import SUPPORT, imresize, imresize_float
 
 log = logging.getLogger(__name__)
 
-Resize = Callable[[np.ndarray], np.ndarray]  # from H×W×3 to H'×W'×3, of the same dtype
+Resize = Callable[[np.ndarray], np.ndarray]  # from uint8 H×W×3 to uint8 H'×W'×3
+ROWS = 128  # of the input that a band of the bicubic image is made of
 LEVEL = 257  # 65535 / 255: a level of 8 bits in 16
 RAW_MODE = re.compile(r"(RGB|RGBA|RGBX|RGBa|LA);16([BLN])")  # Pillow's names of samples as they are stored
 
@@ -57,8 +59,8 @@ def wide_samples(path: Path, index: int = 0) -> np.ndarray | None:
     return samples if names == stored else _unpremultiplied(samples)
 
 
-def keeping_depth(resize: Resize, scale: float) -> Resize:
-    """Return a function that resizes images of 8 and of 16 bits with one that resizes those of 8 bits.
+def keeping_depth(resize: Resize, image: np.ndarray, scale: float | Fraction) -> np.ndarray:
+    """Resize an image of 8 or 16 bits with a function that resizes those of 8 bits.
 
     A net has 8 bits at both ends. The 16-bit result is the value nearest to the bicubic one of the 16-bit samples that
     is within one level of 8 bits of what the net made: half a level was rounded away from the net's input, and half
@@ -66,24 +68,40 @@ def keeping_depth(resize: Resize, scale: float) -> Resize:
 
     Args:
         resize: maps uint8 H×W×3 to uint8 ⌈H·scale⌉×⌈W·scale⌉×3.
-        scale: its factor.
+        image: uint8 or uint16 H×W×3.
+        scale: factor of ``resize``, 1 or more for 16 bits.
+
+    Returns:
+        The resized image, of the same dtype.
     """
-
-    def wide(image: np.ndarray) -> np.ndarray:
-        if image.dtype == np.uint8:
-            return resize(image)
-        made = resize(to_8_bits(image)).astype(np.float64) * LEVEL
-        smooth = imresize_float(image, scale)
-        return _to_16_bits(np.clip(smooth, made - LEVEL, made + LEVEL))
-
+    if image.dtype == np.uint8:
+        return resize(image)
+    made = resize(to_8_bits(image))
+    wide = np.empty(made.shape, np.uint16)
+    for rows, smooth in _bicubic_bands(image, Fraction(scale)):
+        levels = made[rows].astype(np.float64) * LEVEL
+        wide[rows] = _to_16_bits(np.clip(smooth, levels - LEVEL, levels + LEVEL))
     return wide
 
 
-def bicubic(image: np.ndarray, scale: float | Fraction, threads: int = 1) -> np.ndarray:
+def _bicubic_bands(image: np.ndarray, scale: Fraction) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield the bicubic image in bands of rows, as floats, which would take much memory for the whole of it."""
+    unit = scale.denominator  # a band begins where an input row and an output row begin together
+    band, margin = -(-ROWS // unit) * unit, -(-SUPPORT // unit) * unit
+    for first in range(0, len(image), band):
+        last, top = first + band, max(first - margin, 0)
+        smooth = imresize_float(image[top : last + margin], scale)
+        skip = int((first - top) * scale)
+        length = math.ceil((min(last, len(image)) - first) * scale)
+        begin = int(first * scale)
+        yield slice(begin, begin + length), smooth[skip : skip + length]
+
+
+def bicubic(image: np.ndarray, scale: float | Fraction) -> np.ndarray:
     """Resize an image of 8 or 16 bits, H×W or H×W×C, with MATLAB's bicubic, to the same dtype."""
     if image.dtype == np.uint8:
-        return imresize(image, scale, threads=threads)
-    return _to_16_bits(imresize_float(image, scale, threads))
+        return imresize(image, scale)
+    return _to_16_bits(imresize_float(image, scale))
 
 
 def to_8_bits(image: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipeline_src.cli import images
-from pipeline_src.cli.images import jobs
+from pipeline_src.cli.images import Wanted, jobs
 from pipeline_src.errors import UserError
 from pipeline_src.upscaling.formats import OUTPUT_FORMATS, format_name
 
@@ -25,8 +25,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def pairs(*inputs: str, output: str, **options: object) -> dict[str, str]:
-    return {str(job.source): str(job.target) for job in jobs([*map(Path, inputs)], output, **options)}
+def pairs(*inputs: str, output: str | None, **wanted: object) -> dict[str, str]:
+    made = jobs([*map(Path, inputs)], output, "x4", Wanted(**wanted))
+    return {str(job.source): str(job.target) for job in made}
 
 
 def test_subfolders_are_walked_and_mirrored() -> None:
@@ -38,11 +39,20 @@ def test_folders_that_are_links_are_followed_but_not_in_circles(folder: Path) ->
     (folder / "linked").mkdir()
     (folder / "linked/in").symlink_to(folder / "in")
     (folder / "in/x/up").symlink_to(folder / "in")
+    (folder / "in/again").symlink_to(folder / "in/x")
     assert pairs("linked", output="out") == {
         "linked/in/a.png": "out/in/a.png",
         "linked/in/x/b.jpg": "out/in/x/b.png",
         "linked/in/x/y/c.PNG": "out/in/x/y/c.png",
     }
+
+
+def test_an_empty_folder_among_others_is_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "empty").mkdir()
+    assert len(pairs("in/x", "empty", output="out")) == 2
+    assert caplog.messages[0].startswith("empty holds no images (.png")
+    with pytest.raises(UserError, match=r"^empty holds no images"):
+        pairs("empty", output="out")
 
 
 def test_results_inside_the_folder_are_not_upscaled_again(folder: Path) -> None:
@@ -57,11 +67,27 @@ def test_one_image_goes_into_a_folder_that_exists_or_is_named_as_one(output: str
     assert pairs("single.png", output=output, file_format="png") == {"single.png": target}
 
 
+def test_without_an_output_results_lie_beside_the_inputs(folder: Path) -> None:
+    assert pairs("single.png", "in/x", output=None) == {
+        "single.png": "single_x4.png",
+        "in/x/b.jpg": "in/x_x4/b.png",
+        "in/x/y/c.PNG": "in/x_x4/y/c.png",
+    }
+    assert pairs("in/x/b.jpg", output=None, file_format="webp") == {"in/x/b.jpg": "in/x/b_x4.webp"}
+    PICTURE.save(folder / "wrong.jpg", "GIF", save_all=True, append_images=[Image.new("RGB", (4, 3), "red")])
+    assert pairs("wrong.jpg", output=None) == {"wrong.jpg": "wrong_x4.gif"}
+
+
+def test_the_folder_one_stands_in_has_a_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder / "in/x/y")
+    assert pairs(".", output=None) == {"c.PNG": str(folder / "in/x/y_x4/c.png")}
+
+
 def test_a_format_can_be_chosen() -> None:
     assert [format_name(text) for text in ("jpg", ".TIF", "PNG", "jp2")] == ["jpeg", "tiff", "png", "jpeg2000"]
     assert {format_name(name) for name in OUTPUT_FORMATS} == set(OUTPUT_FORMATS)
     assert pairs("in/x/b.jpg", output="new/", file_format="webp") == {"in/x/b.jpg": "new/b.webp"}
-    (job,) = jobs([Path("single.png")], "name without suffix", "jpeg", 80)
+    (job,) = jobs([Path("single.png")], "name without suffix", wanted=Wanted("jpeg", 80))
     assert (job.output_format.name, job.quality) == ("JPEG", 80)
 
 
@@ -97,7 +123,7 @@ def test_skipped_images_are_named(
         (["in", "in/x/b.jpg", "single.png", "in/x/../a.png"], "out", {}, r"2 images would all be written to out/a.png"),
         (["in/.hidden/none"], "out", {}, "no image format that can be written"),
         (["in/x"], "out", {"quality": 80}, "--quality is for jpeg, webp and avif"),
-        (["single.png"], "a.png", {"file_format": "jpeg"}, "a.png is no name of a file in jpeg"),
+        (["single.png"], "a.png", {"file_format": "jpeg"}, "a.png is no name of a jpeg file"),
     ],
 )
 def test_a_mistake_is_one_sentence(inputs: list[str], output: str, options: dict[str, object], sentence: str) -> None:

@@ -230,7 +230,7 @@ def test_a_bad_folder_is_a_user_error(out: Path, tmp_path: Path) -> None:
         obtain("holiday", own, out)
     broken.unlink()
     Image.fromarray(PIXELS["bird"][..., 0].astype(np.float32)).save(tmp_path / "photos/b.tif")
-    with pytest.raises(UserError, match=r"photos/b\.tif has samples of 32 bits"):
+    with pytest.raises(UserError, match=r"photos/b\.tif has samples that 16 bits do not hold"):
         obtain("holiday", own, out)
     assert list(out.iterdir()) == []
 

@@ -10,7 +10,7 @@ from shared import photograph
 
 from pipeline_src.errors import UserError
 from pipeline_src.imaging.imresize import imresize
-from pipeline_src.upscaling.batch import Job, Resizing, run_batch
+from pipeline_src.upscaling.batch import Job, Resizing, Whole, run_batch
 from pipeline_src.upscaling.formats import format_of
 
 PHOTOGRAPH = Image.fromarray(photograph("chelsea.png")[100:110, 80:92])
@@ -22,9 +22,8 @@ class Bicubic:
     def __init__(self) -> None:
         self.images = 0
 
-    def __call__(self, colours: np.ndarray, progress: Callable[[], object]) -> np.ndarray:
+    def __call__(self, colours: np.ndarray) -> np.ndarray:
         self.images += 1
-        progress()
         return imresize(colours, 2)
 
 
@@ -39,10 +38,7 @@ def run(tmp_path: Path, bicubic: Bicubic) -> Callable[..., None]:
 
     def double(*names: tuple[str, str]) -> None:
         made = [Job(tmp_path / source, tmp_path / target, format_of(Path(target))) for source, target in names]
-        resizing = Resizing(
-            bicubic, 2, size=lambda width, height: (2 * width, 2 * height), steps=lambda *_: 1, wide=False
-        )
-        run_batch(made, resizing, "double")
+        run_batch(made, Resizing(lambda height, width: Whole(2, bicubic)), "double")
 
     return double
 
@@ -119,6 +115,22 @@ def test_an_animation_that_memory_would_not_hold_is_refused(
     with pytest.raises(UserError, match=r"a\.gif has 2 frames, .*; split it"):
         run(("a.gif", "b.gif"))
     assert bicubic.images == 0
+
+
+def test_an_image_that_has_no_plan_stops_no_other(tmp_path: Path, bicubic: Bicubic) -> None:
+    """One that is as large as the size that was asked for, for example."""
+
+    def plan(height: int, width: int) -> Whole:
+        if width > 12:
+            raise UserError("it is large enough")
+        return Whole(2, bicubic)
+
+    PHOTOGRAPH.save(tmp_path / "a.png")
+    PHOTOGRAPH.resize((13, 9)).save(tmp_path / "b.png")
+    made = [Job(tmp_path / name, tmp_path / "out" / name, format_of(Path(name))) for name in ("a.png", "b.png")]
+    with pytest.raises(UserError, match=r"^1 of 2 images could not be done: .*b\.png$"):
+        run_batch(made, Resizing(plan), "double")
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["a.png"]
 
 
 def test_without_a_terminal_there_is_no_progress_bar(

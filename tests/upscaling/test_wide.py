@@ -1,5 +1,6 @@
 """Images of 16 bits: every sample that Pillow halves is read, and upscaling by a net of 8 bits makes no bands."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import tifffile
 from PIL import Image
 from shared import photograph
 
-from pipeline_src.imaging.imresize import imresize
+from pipeline_src.imaging.imresize import imresize, imresize_float
 from pipeline_src.upscaling.wide import keeping_depth, to_8_bits, wide_samples
 
 SAMPLES = np.random.default_rng(0).integers(0, 65536, (9, 7, 4), dtype=np.uint16)
@@ -77,7 +78,7 @@ def test_images_of_8_bits_have_no_samples_of_16(tmp_path: Path, name: str) -> No
 def test_a_smooth_gradient_has_no_bands() -> None:
     ramp = np.linspace(20000, 24000, 96)
     image = np.round(np.broadcast_to(ramp[None, :, None], (12, 96, 3))).astype(np.uint16)
-    upscaled = keeping_depth(net, 3)(image)
+    upscaled = keeping_depth(net, image, 3)
     truth = np.interp((np.arange(288) + 0.5) / 3 - 0.5, np.arange(96), ramp)
     inside = slice(12, -12)
     assert np.abs(upscaled[18, inside, 0] - truth[inside]).max() <= 1  # of 65535
@@ -86,10 +87,22 @@ def test_a_smooth_gradient_has_no_bands() -> None:
 
 def test_16_bits_are_within_a_level_of_what_the_net_makes() -> None:
     eight = photograph("chelsea.png")[100:130, 100:140]
-    made = keeping_depth(lambda image: 255 - net(image), 3)(eight.astype(np.uint16) * 257 + 100)
+    made = keeping_depth(lambda image: 255 - net(image), eight.astype(np.uint16) * 257 + 100, 3)
     assert made.dtype == np.uint16
     assert np.abs(made / 257 - (255.0 - net(eight))).max() <= 1
-    assert np.array_equal(keeping_depth(net, 3)(eight), net(eight))
+    assert np.array_equal(keeping_depth(net, eight, 3), net(eight))
+
+
+@pytest.mark.parametrize("scale", [2, Fraction(5, 2), Fraction(40, 13)])
+def test_bands_of_rows_leave_no_seam(monkeypatch: pytest.MonkeyPatch, scale: Fraction) -> None:
+    eight = np.random.default_rng(0).integers(0, 256, (51, 13, 3), dtype=np.uint8)
+
+    def bicubic(image: np.ndarray) -> np.ndarray:
+        return np.clip(np.floor(imresize_float(image, scale) + 0.5), 0, np.iinfo(image.dtype).max).astype(image.dtype)
+
+    image = eight.astype(np.uint16) * 257
+    monkeypatch.setattr("pipeline_src.upscaling.wide.ROWS", 8)
+    np.testing.assert_array_equal(keeping_depth(bicubic, image, scale), bicubic(image))
 
 
 def test_8_bits_are_rounded() -> None:
