@@ -9,7 +9,9 @@ RUN := PYTHONPATH="$(CURDIR)/workflow$${PYTHONPATH:+:$$PYTHONPATH}" snakemake re
 # pip leaves the compiling to the first import of each module, which must then be able to keep what it compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: report test coverage lint docs bench paper reference ui
+.PHONY: setup report test coverage lint docs bench paper reference ui
+
+setup: $(READY) ## .venv alone, in which `superres upscale photo.png` works at once
 
 report: $(READY) ## the pipeline, to results/report/index.html
 	@python -m pipeline_src preset check

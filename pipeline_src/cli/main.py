@@ -7,6 +7,7 @@ is imported only when it is called, so that ``superres --help`` answers at once.
 import argparse
 import importlib
 import keyword
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -86,4 +87,10 @@ def run_command(
         prog=f"superres {name}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
-    sys.exit(exit_status(run, parser.parse_args(arguments)))
+    try:
+        status = exit_status(run, parser.parse_args(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:  # as in `superres models | head`: nobody reads on, which is no mistake
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's flush at its end
+        status = 0
+    sys.exit(status)

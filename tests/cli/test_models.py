@@ -1,9 +1,13 @@
 """The command ``superres models``."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from shared import ROOT
 
 from pipeline_src.cli.main import main
 
@@ -36,6 +40,16 @@ def test_one_net_is_described(a_run: Path, capsys: pytest.CaptureFixture[str]) -
     assert facts["files"] == "fp32_x3.onnx"
     assert "learned_downscaler.safetensors" in models(capsys, "learned")
     assert models(capsys, "nothing", status=1).startswith("error: there is no net of the name nothing")
+
+
+def test_a_reader_may_stop_reading() -> None:
+    """As in ``superres models | head -1``: the pipe is closed before anything is written to it."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "pipeline_src", "models"]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_programs_get_json(a_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
