@@ -5,6 +5,7 @@ Whatever weights lie in that folder are bundled. ``cards.json`` there holds what
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def entries(folder: Path | None = None) -> list[Entry]:
     ]
 
 
-def best(scale: int, bundled: list[Entry]) -> Entry:
+def best(scale: int, bundled: Sequence[Entry]) -> Entry:
     """Return the net of a scale that is farthest above bicubic on the held-out photographs of scikit-image.
 
     Raises:
@@ -68,7 +69,7 @@ def best(scale: int, bundled: list[Entry]) -> Entry:
     return max(measured, key=lambda pair: pair[0])[1]
 
 
-def scales(bundled: list[Entry]) -> tuple[int, ...]:
+def scales(bundled: Sequence[Entry]) -> tuple[int, ...]:
     """Return the scales that :func:`best` has a net for."""
     usable = (entry for entry in bundled if entry.lr == BICUBIC)
     return tuple(sorted({m.scale for entry in usable for m in entry.measurements if m.set_name == HELD_OUT}))

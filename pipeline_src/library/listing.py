@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pipeline_src.library import bundled
 from pipeline_src.library.entries import HELD_OUT, Entry, Measurement
 
 SOURCES = {"bundled": "bundled with superres", "run": "made by the run in this folder (results/)"}
@@ -19,7 +20,8 @@ def table(entries: Sequence[Entry]) -> str:
         chosen = [entry for entry in entries if entry.source == source]
         if chosen:
             rows = [row for entry in chosen for row in _rows(entry)]
-            parts.append("\n".join([f"{title}:", *_aligned([HEAD, *rows]), *_notes(chosen)]))
+            default = _default(chosen) if source == "bundled" else []
+            parts.append("\n".join([f"{title}:", *_aligned([HEAD, *rows]), "", *default, *_licences(chosen)]))
     return "\n\n".join(parts)
 
 
@@ -89,11 +91,17 @@ def _latency(measurement: Measurement) -> tuple[str, str]:
     return f"{measurement.p50_ms:.1f} ms ({measurement.runtime})", f"{width}×{height}"
 
 
-def _notes(entries: Sequence[Entry]) -> list[str]:
+def _default(entries: Sequence[Entry]) -> list[str]:
+    """Return the line that says which nets are used where none is named."""
+    names = [f"{bundled.best(scale, entries).name} (×{scale})" for scale in bundled.scales(entries)]
+    return [f"without --model: {', '.join(names)}"] if names else []
+
+
+def _licences(entries: Sequence[Entry]) -> list[str]:
     licences: dict[str, list[str]] = {}
     for entry in entries:
         licences.setdefault(entry.licence, []).append(entry.name)
-    return ["", *(f"licence of {', '.join(names)}: {licence}" for licence, names in licences.items())]
+    return [f"licence of {', '.join(names)}: {licence}" for licence, names in licences.items()]
 
 
 def _aligned(rows: Sequence[tuple[str, ...]], left: Sequence[int] = LEFT) -> list[str]:

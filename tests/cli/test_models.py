@@ -28,6 +28,7 @@ def test_bundled_nets_and_those_of_the_run_are_listed(a_run: Path, capsys: pytes
     assert rows["good", "×3"][:4] == ["fp32", "30.00", "+1.00", "samples_heldout"]
     assert rows["new", "×3"][:4] == ["fp32", "–", "–", "–"]
     assert {("super", "×2"), ("super", "×4")} <= {*rows}
+    assert "\nwithout --model: super (×2), good (×3), super (×4)\n" in bundled
     assert "licence of bad, good, learned, new, super: MIT" in bundled
     (row,) = (line for line in of_run.splitlines() if line.startswith("good "))
     assert row.split()[1:6] == ["×3", "fp32", "29.50", "-0.50", "Set5"]
