@@ -64,23 +64,32 @@ def test_elsewhere_than_on_a_terminal_lines_are_plain(
 ) -> None:
     handler, stderr = plain
     own = "warning: net has stalled\n"
-    begin(handler, 12, train=log("train", f"{own}lib.py:3: FutureWarning: old\n{own}"), fetch=log("fetch", "\n"))
+    begin(handler, 12, train=log("train", f"{own}lib.py:3: FutureWarning: old\n{own}"), report=log("report", "\n"))
     event(handler, LogEvent.JOB_FINISHED, job_id=1, at=BEGAN + 3)
     event(handler, LogEvent.JOB_FINISHED, job_id=0, at=BEGAN + 185)
-    handler.run.done = 12
     handler.close()
     handler.close()  # as Python does at its exit
     lines = [" ".join(line.split()) for line in stderr.getvalue().splitlines()]
     assert lines[:5] == [
         "started train",
-        "started fetch",
-        "done 1/12 fetch 3 s",
+        "started report",
+        "done 1/12 report 3 s",
         "done 2/12 train 3 min 05 s",
         "warning: net has stalled",
     ]
     assert lines[5].startswith("finished in ")
     assert lines[6:] == SUMMARY
     assert stderr.getvalue().isprintable() or not {"\x1b", "\r", "\b"} & {*stderr.getvalue()}
+
+
+def test_another_target_than_the_report_has_no_summary(
+    plain: tuple[Handler, io.StringIO], log: Callable[[str, str], Path]
+) -> None:
+    handler, stderr = plain
+    begin(handler, 1, train=log("train", ""))
+    event(handler, LogEvent.JOB_FINISHED, job_id=0)
+    handler.close()
+    assert stderr.getvalue().splitlines()[-1].startswith("finished in ")
 
 
 def test_what_dvc_had_already_is_said(plain: tuple[Handler, io.StringIO], log: Callable[[str, str], Path]) -> None:
@@ -166,13 +175,13 @@ def test_a_terminal_has_a_line_for_each_running_stage(
     terminal, inside = os.openpty()
     termios.tcsetwinsize(inside, (24, 100))
     monkeypatch.setenv("TERM", "xterm")
-    train, fetch = log("train", ""), log("fetch", "")
+    train, report = log("train", ""), log("report", "")
     stale = train.with_suffix(".progress")
     stale.write_text("train: 99 % (of a run that was killed)")
     with os.fdopen(inside, "w") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
         handler = Handler(None, None)
-        begin(handler, 7, train=train, fetch=fetch)
+        begin(handler, 7, train=train, report=report)
         assert not stale.exists()
         stale.write_text("train: 37 % (222/600 step, 00:26 left), psnr_y=30.1")
         handler.display.live.refresh()

@@ -63,7 +63,7 @@ class LogHandler(LogHandlerBase):
             self.display.started(stage)
         elif event == LogEvent.JOB_FINISHED and record.job_id in run.running:
             stage = run.running.pop(record.job_id)
-            run.done += 1
+            run.done.append(stage.name)
             self.display.finished(stage, record.created)
         elif event == LogEvent.JOB_ERROR and record.jobid in run.running and not run.interrupted:
             stage = run.running.pop(record.jobid)

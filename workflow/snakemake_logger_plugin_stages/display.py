@@ -14,6 +14,7 @@ from pipeline_src.errors import UserError
 from pipeline_src.reporting.summary import summary
 from snakemake_logger_plugin_stages.run import LAST_LINES, Run, Stage
 
+REPORT = "report"  # the stage that makes the page
 FRAMES = 4  # per second
 TIME = len("59 min 59 s")
 
@@ -40,7 +41,7 @@ class Display:
         """Print how long a stage took, and what the pipeline warned of in it."""
         name = f"{stage.name}, as it was in DVC's cache" if stage.from_cache() else stage.name
         total = str(self.run.total)
-        self._with_time("done", "green", f"{self.run.done:>{len(total)}}/{total}  {name}", now - stage.began)
+        self._with_time("done", "green", f"{len(self.run.done):>{len(total)}}/{total}  {name}", now - stage.began)
         for warning in stage.warnings():
             self.message(f"          {warning}", "yellow")
 
@@ -59,7 +60,7 @@ class Display:
         self.live.stop()
         run = self.run
         if run.interrupted:
-            self.message(f"stopped after {run.done} of {run.total} stages; the same command goes on from there")
+            self.message(f"stopped after {len(run.done)} of {run.total} stages; the same command goes on from there")
         elif run.failed:
             self._failures()
         elif run.errors:
@@ -67,11 +68,12 @@ class Display:
         else:
             took = f"finished in {duration(now - self.began)}"
             self.message(took if run.total else "nothing to do: all results are up to date")
-            self._summary()
+            if not run.total or REPORT in run.done:
+                self._summary()
 
     def _failures(self) -> None:
-        left = self.run.total - self.run.done - len(self.run.failed)
-        counts = f"stages: {self.run.done} done, {len(self.run.failed)} failed, {left} not run"
+        left = self.run.total - len(self.run.done) - len(self.run.failed)
+        counts = f"stages: {len(self.run.done)} done, {len(self.run.failed)} failed, {left} not run"
         self.message(f"{counts}; the same command goes on from there", "red")
         if any(not stage.error() for stage in self.run.failed):
             self.message("\n".join(self.run.errors), "red")
@@ -81,8 +83,8 @@ class Display:
 
     def _summary(self) -> None:
         try:
-            lines = summary(paths.results("report"), config.load())
-        except (FileNotFoundError, UserError):  # another target than the report
+            lines = summary(paths.results(REPORT), config.load())
+        except (FileNotFoundError, UserError):  # nothing to do for another target, and no report yet
             return
         for line in lines:
             self.message(line, "bold")
@@ -100,7 +102,7 @@ class Display:
             table.add_column(min_width=width, no_wrap=True, overflow="ellipsis")
         for stage in running:
             table.add_row(self.spinner, Text(stage.name), Text(duration(now - stage.began)), Text(stage.progress()))
-        counts = f"{self.run.done} of {self.run.total} stages done"
+        counts = f"{len(self.run.done)} of {self.run.total} stages done"
         table.add_row("", Text(counts, "dim"), Text(duration(now - self.began), "dim"), "")
         return table
 

@@ -72,7 +72,7 @@ class Run:
 
     Attributes:
         total: number of its stages; 0 if there is nothing to do.
-        done: number of stages that have finished.
+        done: names of the stages that have finished.
         running: stages that run, by the number of Snakemake's job.
         failed: stages that have failed.
         errors: Snakemake's own error messages.
@@ -81,7 +81,7 @@ class Run:
     """
 
     total: int = 0
-    done: int = 0
+    done: list[str] = field(default_factory=list)
     running: dict[int, Stage] = field(default_factory=dict)
     failed: list[Stage] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
