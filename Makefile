@@ -3,7 +3,8 @@ PYTHON := $(or $(shell command -v python3),python3)
 READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
-PIP := .venv/bin/python -m pip --quiet --log .venv/pip.log install --disable-pip-version-check --no-compile
+PIP := .venv/bin/python -m pip --quiet --log .venv/pip.log install --disable-pip-version-check --no-compile \
+  --progress-bar $(if $(MAKE_TERMOUT),on,off)
 # Snakemake with the terminal output of workflow/snakemake_logger_plugin_stages
 RUN := PYTHONPATH="$(CURDIR)/workflow$${PYTHONPATH:+:$$PYTHONPATH}" snakemake report --logger stages
 # pip leaves the compiling to the first import of each module, which must then be able to keep what it compiled.
