@@ -4,6 +4,7 @@ import argparse
 import errno
 import logging
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ def exit_status(run: Callable[..., object], *args: Any) -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(OneLine("%(levelname)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    _silence_torch()
     try:
         run(*args)
     except KeyboardInterrupt:
@@ -54,6 +56,12 @@ def interrupted() -> int:
     """Say that Ctrl-C has ended the command, and return its exit status, 130."""
     print("interrupted; files that were finished are whole", file=sys.stderr)
     return 130
+
+
+def _silence_torch() -> None:
+    """Hide what this version of torch says to the authors of torchao, once or more in every stage that quantises."""
+    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
 
 
 def count(text: str) -> int:

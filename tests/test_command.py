@@ -1,6 +1,7 @@
 """Exit statuses, and messages that are one line whatever a file is called."""
 
 import logging
+import warnings
 
 import pytest
 
@@ -29,3 +30,14 @@ def test_a_warning_is_one_line_too() -> None:
 
 def test_letters_of_every_language_are_printed_as_they_are() -> None:
     assert printable("日本語 фото 🐱.png ×4") == "日本語 фото 🐱.png ×4"
+
+
+TORCHAO = "`isinstance(treespec, LeafSpec)` is deprecated, use `isinstance(treespec, TreeSpec)` instead."
+
+
+@pytest.mark.parametrize(("text", "count"), [(TORCHAO, 0), ("the results of this function will change", 1)])
+def test_what_torch_says_to_the_authors_of_torchao_is_hidden_and_nothing_else(text: str, count: int) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert exit_status(warnings.warn, text, FutureWarning) == 0
+    assert len(said) == count
