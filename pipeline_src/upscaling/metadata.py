@@ -11,7 +11,9 @@ from pipeline_src.imaging.images import ORIENTATION
 
 log = logging.getLogger(__name__)
 
-X_RESOLUTION, Y_RESOLUTION, EXIF_IFD, PIXEL_WIDTH, PIXEL_HEIGHT = 0x011A, 0x011B, 0x8769, 0xA002, 0xA003
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, UNIT_CENTIMETRE = 0x011A, 0x011B, 0x0128, 3
+EXIF_IFD, PIXEL_WIDTH, PIXEL_HEIGHT = 0x8769, 0xA002, 0xA003
+CENTIMETRES = 2.54  # of an inch
 # Tags of a TIFF, or of the EXIF of one, that describe how its own pixels are stored, and its XMP, IPTC and ICC blocks.
 STRUCTURE = (
     *range(0x00FE, 0x0108),
@@ -48,14 +50,12 @@ def read_metadata(image: ImageFile.ImageFile, path: Path) -> Metadata:
         image: the open file.
         path: its path, for a warning about EXIF that cannot be read, which is left out.
     """
-    dpi = image.info.get("dpi")
-    if image.format == "TIFF" and X_RESOLUTION not in image.tag_v2:  # type: ignore[attr-defined]
-        dpi = None  # Pillow says 1
+    exif = _exif(image, path)
     texts = {key: str(text) for key, text in getattr(image, "text", {}).items() if not key.startswith(LEFT_OUT)}
     return Metadata(
-        exif=_exif(image, path),
+        exif=exif,
         icc=_profile(image),
-        dpi=(float(dpi[0]), float(dpi[1])) if dpi and min(dpi) > 0 else None,
+        dpi=_dpi(image, exif),
         texts=texts,
         loop=image.info.get("loop", 0 if image.format == "AVIF" else None),  # Pillow does not read that of AVIF
     )
@@ -110,6 +110,23 @@ def _exif(image: ImageFile.ImageFile, path: Path) -> bytes | None:
             log.warning("the EXIF of %s is malformed and is left out (%s)", path, " ".join(str(error).split()))
             return None
     return block
+
+
+def _dpi(image: ImageFile.ImageFile, exif: bytes | None) -> tuple[float, float] | None:
+    """Return the resolution that a file has, and not the one that Pillow takes where it has none: 1 or 72."""
+    dpi = image.info.get("dpi")
+    if not dpi or min(dpi) <= 0:
+        return None
+    if image.format == "TIFF" and X_RESOLUTION not in image.tag_v2:  # type: ignore[attr-defined]
+        return None
+    if image.format in ("JPEG", "MPO") and image.info.get("jfif_unit", 0) == 0:
+        said = Image.Exif()
+        said.load(exif or b"")
+        if X_RESOLUTION not in said or Y_RESOLUTION not in said:
+            return None
+        inch = CENTIMETRES if said.get(RESOLUTION_UNIT) == UNIT_CENTIMETRE else 1
+        dpi = said[X_RESOLUTION] * inch, said[Y_RESOLUTION] * inch
+    return float(dpi[0]), float(dpi[1])
 
 
 def _profile(image: Image.Image) -> bytes | None:

@@ -55,6 +55,16 @@ def test_the_resolution_is_scaled_so_that_a_print_keeps_its_size(tmp_path: Path,
     assert scaled(read(tmp_path / name), 3, 48, 36).dpi == pytest.approx((900, 900), abs=0.1)
 
 
+def test_a_resolution_that_no_file_has_is_not_made_up(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[MAKE] = "ACME"
+    for name, kind in (("a.jpg", "JPEG"), ("a.tif", "TIFF"), ("b.jpg", "MPO")):
+        PICTURE.save(tmp_path / name, kind, exif=exif.tobytes())
+        assert read(tmp_path / name).dpi is None
+    PICTURE.save(tmp_path / "a.jpg", exif=exif_block())
+    assert read(tmp_path / "a.jpg").dpi == (300, 300)
+
+
 def test_a_file_that_says_nothing_says_nothing_afterwards(tmp_path: Path) -> None:
     for name in ("a.png", "a.tif", "a.jpg"):
         PICTURE.save(tmp_path / name)
