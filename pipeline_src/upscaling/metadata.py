@@ -115,7 +115,7 @@ def _exif(image: ImageFile.ImageFile, path: Path) -> bytes | None:
 def _dpi(image: ImageFile.ImageFile, exif: bytes | None) -> tuple[float, float] | None:
     """Return the resolution that a file has, and not the one that Pillow takes where it has none: 1 or 72."""
     dpi = image.info.get("dpi")
-    if not dpi or min(dpi) <= 0:
+    if not dpi or not all(side > 0 for side in dpi):  # 0 in many a BMP, or no number
         return None
     if image.format == "TIFF" and X_RESOLUTION not in image.tag_v2:  # type: ignore[attr-defined]
         return None

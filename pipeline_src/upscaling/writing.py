@@ -19,6 +19,7 @@ from pipeline_src.upscaling.wide import to_8_bits
 log = logging.getLogger(__name__)
 
 JPEG_EXIF = 65_527  # most bytes of EXIF that a JPEG holds
+LARGEST_DPI = 65535  # that a JPEG holds
 CLASSIC_TIFF = 2**32 - 2**20  # bytes above which a TIFF has offsets of 64 bits
 
 
@@ -175,7 +176,10 @@ def _metadata(metadata: Metadata, target: Path, output_format: OutputFormat) -> 
     elif metadata.icc:
         log.warning("%s cannot hold the colour profile, so its colours can look different; .png can", target)
     if metadata.dpi and "dpi" in keeps:
-        options["dpi"] = metadata.dpi
+        if all(0 < side <= LARGEST_DPI for side in metadata.dpi):
+            options["dpi"] = metadata.dpi
+        else:
+            log.warning("the resolution is left out of %s, because %g×%g dpi is none", target, *metadata.dpi)
     if metadata.texts and "texts" in keeps:
         texts = PngInfo()
         for key, text in metadata.texts.items():

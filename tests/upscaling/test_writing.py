@@ -133,6 +133,16 @@ def test_a_jpeg_without_room_for_the_exif_is_written_without_it(
         assert not image.getexif()
 
 
+@pytest.mark.parametrize("dpi", [(float("nan"), 300), (0, 0), (1e9, 1e9)])
+def test_a_resolution_that_is_none_is_left_out(
+    tmp_path: Path, dpi: tuple[float, float], caplog: pytest.LogCaptureFixture
+) -> None:
+    for suffix in (".png", ".jpg", ".tif", ".bmp"):
+        caplog.clear()
+        written(tmp_path / f"a{suffix}", Frame(RGB), metadata=Metadata(dpi=dpi))
+        assert "the resolution is left out" in caplog.text
+
+
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder.png").mkdir()
