@@ -74,7 +74,7 @@ SHORT = {
         "crops": 1,
         "crop_size": 16,
     },
-    "operators": {"size": [8, 12], "channels": 8, "warmup": 1, "runs": 1},
+    "operators": {"size": [8, 12], "channels": 8, "warmup": 1, "runs": 1, "interval": 9.0},
 }
 SHORT_SEARCH = {
     **{"images": 1, "crop": 16, "samples": 16, "candidates": 60, "promising": 4, "seeds": [1]},
@@ -143,9 +143,9 @@ def shortened(params: dict[str, Any]) -> dict[str, Any]:
     for name in kept:
         system = params["systems"][name]
         train, qat = system["train"], short_recipe(system["qat"])
-        changes: dict[str, Any] = {"benchmark_size": [24, 32], "qat": qat, "train": {}}
+        changes: dict[str, Any] = {"benchmark_size": [24, 32], "qat": qat, "train": short_recipe(train)}
         if train["steps"]:
-            changes["train"] = short_recipe(train) | {"start": None}
+            changes["train"]["start"] = None
             if system["model"] != "once_for_all":
                 changes["scales"] = system["scales"][-1:]
             if train.get("shrink"):
@@ -189,7 +189,7 @@ def all_but_one(nets: dict[str, Any], key: str) -> dict[str, None]:
 
 
 def short_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
-    return STEPS | {"patch": 32 if recipe.get("patch_of") == "hr" else 8}
+    return STEPS | {"steps": min(recipe["steps"], STEPS["steps"]), "patch": 32 if recipe.get("patch_of") == "hr" else 8}
 
 
 @pytest.fixture(scope="module")

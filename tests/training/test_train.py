@@ -160,9 +160,8 @@ def test_processes_at_different_steps_are_refused(ready: Make, tmp_path: Path) -
     folder = ready(steps=12, batch=4)
     away = folder / "away.py"
     away.write_text(
-        "import os, sys\nfrom pathlib import Path\nfrom pipeline_src import paths\n"
-        "paths.SCRATCH = Path(f'.cache{os.environ[\"RANK\"]}')\n"
-        "from pipeline_src.training import loop\n"
+        "import os, sys\nfrom pathlib import Path\nfrom pipeline_src.training import loop, session\n"
+        "session.SCRATCH = Path(f'.cache{os.environ[\"RANK\"]}')\n"
         "if len(sys.argv) > 1:\n"
         "    save = loop._Loop._save\n"
         "    def stop(*a):\n        save(*a)\n        raise SystemExit(3)\n"
