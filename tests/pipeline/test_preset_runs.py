@@ -155,6 +155,9 @@ def shortened(params: dict[str, Any]) -> dict[str, Any]:
             changes["downscaler"] = {"net": {"entry": 4, "features": 8, "head": 8, "blocks": 1}}
         short["systems"][name] = changes
     for name, prune in params["prune"].items():
+        if name not in kept:
+            short["prune"][name] = None
+            continue
         others = all_but_one(prune["nets"], "pruner")
         short["prune"][name] = {"finetune": short_recipe(prune["finetune"]), "nets": others}
     for name, search in params["search"].items():
@@ -168,15 +171,15 @@ def shortened(params: dict[str, Any]) -> dict[str, Any]:
 def one_for_each_net(params: dict[str, Any]) -> list[str]:
     """Return the systems to keep, with their baselines: one for each net, residual and kind of downscaler.
 
-    Of those with the same net it is the last, or the one that is also pruned or searched. Other nets of several scales
-    that the preset does not train are left out.
+    Of those with the same net it is the last, or the one that is also pruned or searched. Nets of several scales that
+    the preset does not train are left out, unless they are searched.
     """
     kept: dict[tuple[str, ...], str] = {}
     smaller = {*params["prune"], *params["search"]}
     for name, system in params["systems"].items():
         net = system["model"], system["net"].get("residual", ""), system["downscaler"]["model"]
-        made_elsewhere = len(system["scales"]) > 1 and not system["train"]["steps"]
-        if name in smaller or (kept.get(net) not in smaller and not made_elsewhere):
+        left_out = len(system["scales"]) > 1 and not system["train"]["steps"] and name not in params["search"]
+        if not left_out and (name in smaller or kept.get(net) not in smaller):
             kept[net] = name
     baselines = [params["systems"][name].get("baseline") for name in kept.values()]
     return [*dict.fromkeys([*kept.values(), *filter(None, baselines)])]
