@@ -54,17 +54,14 @@ def test_a_new_section_is_one_function_and_one_entry(repository: Path, monkeypat
         assert Path(f"results/report/figures/energy_Set5_{theme}.png").stat().st_size > 1000
 
 
-def test_a_section_with_nothing_to_show_is_left_out(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_id_is_there_once_and_a_section_with_nothing_to_show_is_left_out(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sections, "SECTIONS", [*sections.SECTIONS, lambda data: None])
     report()
     page = Path("results/report/index.html").read_text()
     for absent in ("pruning", "downscaled", "search", "threads"):
         assert f'href="#{absent}"' not in page
         assert f'id="{absent}"' not in page
-
-
-def test_every_id_is_there_once(repository: Path) -> None:
-    report()
-    page = Path("results/report/index.html").read_text()
     for name in ("verdict", "table", "published", "pareto", "waterfall", "operators", "crops", "provenance"):
         assert page.count(f'id="{name}"') == page.count(f'<a href="#{name}">') == 1

@@ -71,7 +71,7 @@ if __name__ == "__main__":
 def extended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """Copy the package, add a format to it, and return its folder and an environment in which Python imports it."""
     folder = tmp_path_factory.mktemp("extended")
-    shutil.copytree(ROOT / "pipeline_src", folder / "pipeline_src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "pipeline_src", folder / "pipeline_src")  # with what is compiled
     formats = folder / "pipeline_src/deployment/formats"
     shutil.copy(Path(__file__).with_name("numpy_runtime.py"), formats)
     text = (formats / "__init__.py").read_text()
