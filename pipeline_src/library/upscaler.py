@@ -132,6 +132,5 @@ class Upscaler:
         if larger:
             return min(larger)
         known = ", ".join(f"×{scale}" for scale in self.net.scales)
-        raise UserError(
-            f"{self.net.name} upscales {known}, not ×{float(factor):g}; choose a smaller size or another --model"
-        )
+        remedy = "choose another --scale" if self.size.factor else "choose a smaller size or another --model"
+        raise UserError(f"{self.net.name} upscales {known}, not ×{float(factor):g}; {remedy}")

@@ -50,8 +50,10 @@ def test_bicubic_has_every_factor_itself() -> None:
 
 
 def test_a_size_that_no_net_reaches_or_that_is_no_larger_is_refused(shelf: Path) -> None:
-    with pytest.raises(UserError, match=r"good upscales ×3, not ×3\.1; choose a smaller size or another --model"):
+    with pytest.raises(UserError, match=r"good upscales ×3, not ×3\.1; choose another --scale"):
         upscaled("good", OutputSize(Fraction(31, 10)))
+    with pytest.raises(UserError, match="good upscales ×3, not ×4; choose a smaller size or another --model"):
+        upscaled("good", OutputSize(width=404))
     with pytest.raises(UserError, match="the image is 101 pixels wide, and 101 is no more; choose a larger size"):
         upscaled("good", OutputSize(width=101))
 
