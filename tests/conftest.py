@@ -45,7 +45,7 @@ def workspace(tmp_path: Path) -> Callable[..., Path]:
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
         params |= {"systems": {"abpn_x3": params["systems"]["abpn_x3"]}, "search": {}}
         params = merged(params, {"train": {"checkpoint_every": 4, "validate_every": 6, "validation_crop": 32}})
-        params = merged(params, {"systems": {"abpn_x3": {"train": TINY, "qat": TINY}}})
+        params = merged(params, {"systems": {"abpn_x3": {"train": TINY | {"start": None}, "qat": TINY}}})
         params = merged(params, {"prune": {"abpn_x3": {"finetune": TINY}}})
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(merged(params, changes or {}), sort_keys=False))
         return tmp_path

@@ -69,10 +69,12 @@ def test_variants_run_in_turns_after_their_warm_up() -> None:
         {name: lambda name=name: call(name) for name in "ab"},  # type: ignore[misc]
         warmup=2, runs=4, interval=9, min_seconds=0, max_seconds=9,
     )  # fmt: skip
-    assert order == [*"aabb", *"aaaabbbb" * 2]
-    assert times["a"]["total"].p50_ms == np.median([6, 7, 8, 14, 15, 16])
-    assert times["b"]["total"].p50_ms == np.median([10, 11, 12, 18, 19, 20])
-    assert times["a"]["part"].runs == 6
+    turn = 1 + TURN
+    assert order == [*"aabb", *("a" * turn + "b" * turn) * 2]
+    of_a, of_b = ([*range(first, first + TURN), *range(first + 2 * turn, first + 2 * turn + TURN)] for first in (6, 12))
+    assert times["a"]["total"].p50_ms == np.median(of_a)
+    assert times["b"]["total"].p50_ms == np.median(of_b)
+    assert times["a"]["part"].runs == 2 * TURN
 
 
 def test_runs_continue_for_the_minimum_duration() -> None:
@@ -95,8 +97,8 @@ def test_a_slow_variant_stops_early_and_the_fast_one_continues() -> None:
     variants = {"slow": partial(call, "slow", 0.03), "fast": partial(call, "fast", 0)}
     times = in_turns(variants, warmup=2, runs=4, interval=9, min_seconds=0, max_seconds=0.02)
     assert times["slow"]["total"].runs == 1
-    assert times["fast"]["total"].runs == 6
-    assert calls == {"slow": 1 + 2, "fast": 2 + 8}
+    assert times["fast"]["total"].runs == 2 * TURN
+    assert calls == {"slow": 1 + 2, "fast": 2 + 2 * (1 + TURN)}
     assert not times["slow"]["total"].settled
 
 
@@ -126,8 +128,9 @@ def test_a_steady_variant_leaves_the_turns_and_an_unsteady_one_goes_on_until_its
         assert latency.p50_high_ms <= 1.03 * latency.p50_ms
         assert latency.p50_low_ms >= 0.97 * latency.p50_ms
     turn = 1 + TURN
-    beside = 2 + 2 * 10 * turn
-    assert order[:beside] == [*"ab", *("a" * turn + "b" * turn) * 10], "the first 30 calls are made side by side"
+    turns = LIMITS["runs"] // TURN
+    beside = 2 + 2 * turns * turn
+    assert order[:beside] == [*"ab", *("a" * turn + "b" * turn) * turns], "the first 30 calls are made side by side"
     assert set(order[beside:]) == {"b"}
 
 

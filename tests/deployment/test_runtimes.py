@@ -11,13 +11,14 @@ from PIL import Image
 from shared import photograph
 from small_net import trained_net
 
-from pipeline_src.cli.upscale import upscale_files
+from pipeline_src.cli.images import jobs
 from pipeline_src.deployment import cards, runtimes
 from pipeline_src.deployment.formats import format_of, onnx
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256
 from pipeline_src.library.nets import Running, resolve
 from pipeline_src.library.upscaler import Tiling, Upscaler
+from pipeline_src.upscaling.batch import Resizing, run_batch
 
 SUFFIXES = [".onnx", ".xml", ".tflite"]
 
@@ -93,7 +94,7 @@ def test_the_upscale_command_runs_every_file_at_every_size(
     Image.fromarray(lr).save(tmp_path / "lr.png")
     file = folder / f"{variant}_x3{suffix}"
     upscaler = Upscaler(resolve(str(file), Running(threads=2)), tiling=Tiling(tile=48, overlap=24))
-    upscale_files([tmp_path / "lr.png"], tmp_path / "sr.png", upscaler)
+    run_batch(jobs([tmp_path / "lr.png"], tmp_path / "sr.png"), Resizing(upscaler.plan), "upscale")
     untiled = runtimes.load(file, 2)(np.ascontiguousarray(lr))
     sr = np.asarray(Image.open(tmp_path / "sr.png")).astype(int)
     assert sr.shape == (size[0] * 3, size[1] * 3, 3)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 def made_by_make(target: str) -> list[str]:
     """The commands of a target of the Makefile, once set up."""
-    commands = ["make", "--dry-run", "--assume-old=.venv/.ready", target]
+    commands = ["make", "--dry-run", "--no-print-directory", "--assume-old=.venv/.ready", target]
     return subprocess.run(commands, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
 
 

@@ -46,6 +46,7 @@ ARCHIVES = {  # address: the images in it
     DIV2K.format("train"): [f"DIV2K_train_HR/000{n}.png" for n in (1, 2)],
     DIV2K.format("valid"): ["DIV2K_valid_HR/0801.png"],
 }
+IN_THE_MIRROR = {"General100": 2, "SunHays80": 2}  # sets without an address: their images
 PHOTOGRAPHS = ("coffee.png", "chelsea.png", "motorcycle_left.png", "rocket.jpg")
 SMALL_SETS = """
 
@@ -197,19 +198,22 @@ def short_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    """A copy of the repository whose known sets are those in the archives, and General100 in the folder ``mirror``."""
+    """A copy of the repository whose known sets are those in the archives, and in the folder ``mirror``."""
     copy = copied(tmp_path_factory.mktemp("repository"), tiny=False)
-    known = {name: images_in_archives(name) for name in SETS if images_in_archives(name)} | {"General100": 2}
+    known = {name: images_in_archives(name) for name in SETS if images_in_archives(name)} | IN_THE_MIRROR
     with (copy.folder / "pipeline_src/datasets/known_sets.py").open("a") as file:
         file.write(SMALL_SETS.format(images=known))
     catalogue = copy.folder / "pipeline_src/datasets/catalogue.csv"
     rows = catalogue.read_text().splitlines(keepends=True)
     catalogue.write_text("".join(row for row in rows if row.partition(",")[0] not in known))
     assert (copy.folder / "pipeline_src/pretrained/abpn_x4.safetensors").is_file()
-    mirror = copy.folder / "mirror" / "General100" / "HR"
-    mirror.mkdir(parents=True)
-    for number in (1, 2):
-        (mirror / f"im_{number}.png").write_bytes(image_file(".png", 40 + number))
+    number = 40
+    for name, images in IN_THE_MIRROR.items():
+        folder = copy.folder / "mirror" / name / "HR"
+        folder.mkdir(parents=True)
+        for _ in range(images):
+            number += 1
+            (folder / f"im_{number}.png").write_bytes(image_file(".png", number))
     return copy
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shared import ROOT
+from shared import ROOT, link_starts
 
 from pipeline_src import config
 from pipeline_src.config import ImageSet
@@ -220,5 +220,6 @@ def test_a_scale_without_lr_images_is_said_before_anything_runs(server: Server, 
         picture(Path(f"small/X{scale}/a.png"), 30 // scale, 20 // scale)
     pairs = ImageSet.model_validate({"role": role, "folder": "photos", "lr_folder": "small"})
     params = config.load(ROOT / "params.yaml").model_copy(update={"sets": {"pairs": pairs}})
+    link_starts(Path.cwd())
     with pytest.raises(UserError, match=rf"the image set pairs has LR images of its own at .* and none at ×{missing};"):
         check(params)
