@@ -91,6 +91,9 @@ def test_each_figure_of_the_table_is_that_of_table_csv(printed: Row, measured: p
             if cell != "–":
                 runtime, p50 = cell.rsplit(" ", 1)
                 assert f"{row_of(printed, measured, runtime)['p50_ms']:.1f}" == p50
+        elif column.name == "provenance":
+            origin = re.sub(r"pipeline_src/pretrained/|\.safetensors", "", str(row["weights"]))
+            assert cell == ("–" if pd.isna(row["weights"]) else f"{origin}, {row['dtype']}")
         elif column.name == "lr_size":
             assert cell == ("–" if pd.isna(row["p50_ms"]) else f"{row['lr_width']:.0f}×{row['lr_height']:.0f}")
         elif not column.number_format or cell == "–":
