@@ -40,13 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the figures of every image and their means."""
-    from tqdm import tqdm
-
     from pipeline_src.deployment.runtimes import chosen_scale
     from pipeline_src.files import write_table
     from pipeline_src.library import evaluation
     from pipeline_src.library.nets import resolve
     from pipeline_src.library.upscaler import Tiling
+    from pipeline_src.progress import progress_bar
 
     net = resolve(args.model, running(args))
     scale = chosen_scale(net.name, net.scales, args.scale or net.default_scale())
@@ -55,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     values_of = evaluation.in_tiles(runner, Tiling(args.tile, min(32, args.tile - 1)))
     own_lr = None if args.lr else net.downscaler()
     rows = evaluation.evaluate(images, values_of, scale, args.threads, args.save, own_lr)
-    measured = list(tqdm(rows, "evaluate", total=len(images), unit="image", leave=False, disable=None))
+    measured = list(progress_bar(rows, "evaluate", "image", total=len(images), leave=False))
     print(
         _report(measured, f"{net.name} ×{scale}", "learned LR" if own_lr else "given LR" if args.lr else "bicubic LR")
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline_src.command import printable
 from pipeline_src.errors import UserError
+from pipeline_src.progress import progress_bar
 from pipeline_src.upscaling.formats import OutputFormat, check_size, formats_with, refuse_alpha
 from pipeline_src.upscaling.metadata import Metadata, scaled
 from pipeline_src.upscaling.photographs import Frame, Photograph, resized
@@ -119,14 +120,12 @@ def run_batch(jobs: Sequence[Job], resizing: Resizing, verb: str) -> None:
     Raises:
         UserError: after all others were done, if an image could not be; it names them.
     """
-    from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     failures = _Failures(len(jobs))
     ready = [job for job in jobs if failures.went_well(job, partial(_check, job, resizing))]
     steps = sum(job.frames * resizing.plan(job.header.height, job.header.width).tiles for job in ready)
-    # With disable=None there is no bar where stderr is no terminal.
-    with logging_redirect_tqdm(), tqdm(total=steps, desc=verb, unit="tile", disable=None) as bar:
+    with logging_redirect_tqdm(), progress_bar(None, verb, "tile", total=steps) as bar:
         for job in ready:
             bar.set_postfix_str(printable(job.source.name))
             failures.went_well(job, partial(resize_file, job, resizing, bar.update))
