@@ -109,6 +109,26 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} does not exist; run the stage that makes it first") from None
 
 
+def check_pinned(path: Path, digest: str, key: str) -> None:
+    """Check that a file that params.yaml names is here, with the content that it names.
+
+    Args:
+        path: the file.
+        digest: how its SHA-256 begins, hexadecimal.
+        key: the key of params.yaml that names it, for the message.
+
+    Raises:
+        UserError: if it is missing or another one.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"{path}, which {key} names, does not exist; correct the path, or make the file of a published "
+            "checkpoint with `superres import`"
+        )
+    if not (actual := sha256(path)).startswith(digest):
+        raise UserError(f"{path} has the SHA-256 {actual[:12]}…, not {key}.sha256, {digest}; correct one of them")
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal."""
     with path.open("rb") as file:

@@ -11,10 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from pipeline_src import downscaling, models, paths
-from pipeline_src.config import Downscaler, PinnedFile, Training
+from pipeline_src.config import Downscaler, Training
 from pipeline_src.downscaling import LearnedDownscaler
 from pipeline_src.errors import UserError
-from pipeline_src.files import sha256, whole_file
+from pipeline_src.files import whole_file
 from pipeline_src.models import SuperResolutionNet, TorchModule
 
 CORRUPT = "delete it and run the command again"
@@ -110,10 +110,11 @@ def refuse_checkpoint(path: Path) -> None:
 
 
 def origin(recipe: Training) -> str:
-    """Return where weights that a recipe trains come from, as tables print it: ``trained here``, or the start file."""
-    if recipe.start is None:
-        return "trained here"
-    return recipe.start.file if recipe.steps == 0 else f"{recipe.start.file}, then trained here"
+    """Return where weights that a recipe trains come from, as tables print it: ``trained here``, or the start files."""
+    begun = recipe.start.file if recipe.start else " + ".join(parent.file for parent in recipe.grow)
+    if recipe.steps and begun:
+        return f"{begun}, then trained here"
+    return begun or "trained here"
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -145,7 +146,7 @@ def load_net(path: Path, scales: Sequence[int] | None = None) -> tuple[SuperReso
     net = build(metadata["model"], metadata["scales"], metadata["net"], str(path))
     if metadata.get("pruned"):
         resize_layers(net, tensors)
-    _load(net, tensors, f"{path} does not fit the net {metadata['model']} that it names")
+    load_state(net, tensors, f"{path} does not fit the net {metadata['model']} that it names")
     return net.eval(), metadata
 
 
@@ -181,7 +182,7 @@ def load_downscaler(path: Path) -> tuple[LearnedDownscaler, str]:
     if not isinstance(metadata.get("downscaler"), str):  # weights of an upscaler have all of what made its LR images
         raise UserError(f"{path} holds no learned downscaler; give downscaler/weights.safetensors of the stage train")
     net = build_downscaler(metadata["downscaler"], metadata["scales"], metadata["net"], str(path))
-    _load(net, tensors, f"{path} does not fit the downscaler {metadata['downscaler']} that it names")
+    load_state(net, tensors, f"{path} does not fit the downscaler {metadata['downscaler']} that it names")
     return net.eval(), metadata["downscaler"]
 
 
@@ -202,46 +203,8 @@ def resize_layers(net: TorchModule, state: dict[str, torch.Tensor]) -> None:
                 layer.out_channels, layer.in_channels = len(new), new.shape[1] * layer.groups
 
 
-def load_into(net: TorchModule, start: PinnedFile) -> None:
-    """Load weights to start from into ``net``; of a file of more scales, what belongs to those of the net.
-
-    Raises:
-        UserError: if the file is missing or another one, or its weights are of another architecture or lack a scale.
-    """
-    path, digest = Path(start.file), start.sha256
-    if not path.is_file():
-        raise UserError(
-            f"{path}, the weights to start from, does not exist; correct start.file, or make it of a published "
-            "checkpoint with `superres import`"
-        )
-    tensors, metadata = load_tensors(path, "correct start.file")
-    if not (actual := sha256(path)).startswith(digest):
-        raise UserError(f"{path} has the SHA-256 {actual[:12]}…, not start.sha256, {digest}; correct one of the two")
-    if all(name.startswith("module.") for name in tensors):
-        raise UserError(
-            f"all names in {path} begin with module., because the net was in a DataParallel when it was saved; make "
-            f"weights of it with `{IMPORT.format(path)}`, and give that file as start.file"
-        )
-    scales = " ".join(f"×{scale}" for scale in metadata.get("scales", []))
-    origin = " ".join(str(part) for part in (metadata.get("model", "another net"), scales) if part)
-    fitting = _without_other_scales(tensors, metadata, net, str(path))
-    _load(net, fitting, f"{path} holds weights of {origin}, which do not fit this system")
-
-
-def _without_other_scales(
-    tensors: dict[str, torch.Tensor], metadata: dict[str, Any], net: TorchModule, where: str
-) -> dict[str, torch.Tensor]:
-    """Return the tensors without those that the net of the file has only for scales that ``net`` lacks."""
-    if not isinstance(net, SuperResolutionNet) or not {"model", "net", "scales"} <= metadata.keys():
-        return tensors
-    if not set(net.description.scales) < set(metadata["scales"]):
-        return tensors
-    of_all_scales = build(metadata["model"], metadata["scales"], metadata["net"], where).state_dict()
-    surplus = of_all_scales.keys() - net.state_dict().keys()
-    return {name: tensor for name, tensor in tensors.items() if name not in surplus}
-
-
-def _load(net: TorchModule, tensors: dict[str, torch.Tensor], problem: str) -> None:
+def load_state(net: TorchModule, tensors: dict[str, torch.Tensor], problem: str) -> None:
+    """Load all tensors of a net; if they do not fit, raise UserError that begins with ``problem``."""
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:

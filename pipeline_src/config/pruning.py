@@ -57,6 +57,6 @@ class Prune(Section):
 
     @model_validator(mode="after")
     def _check_finetune(self) -> "Prune":
-        if self.finetune.start:
-            raise ValueError("finetune.start must go: each net starts from what is left of the one that was pruned")
+        if self.finetune.start or self.finetune.grow:
+            raise ValueError("finetune.start and finetune.grow must go: each net starts from what pruning left")
         return self

@@ -46,6 +46,6 @@ class Qat(Recipe):
     def _check_start(self) -> "Qat":
         if self.ema:
             raise ValueError("ema must be 0: the int8 ranges of the weights are not those of their running average")
-        if self.start:
-            raise ValueError("start must go: QAT starts from the net that was quantised after training")
+        if self.start or self.grow:
+            raise ValueError("start and grow must go: QAT starts from the net that was quantised after training")
         return self

@@ -88,6 +88,6 @@ class Search(Section):
                 raise ValueError(
                     f"nets.{name} is of {budget.precision}, which latency.precisions does not list; add it"
                 )
-        if self.finetune and self.finetune.start:
-            raise ValueError("finetune.start must go: each net starts from its part of the supernet")
+        if self.finetune and (self.finetune.start or self.finetune.grow):
+            raise ValueError("finetune.start and finetune.grow must go: each net starts from its part of the supernet")
         return self

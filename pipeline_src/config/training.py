@@ -83,13 +83,20 @@ class Recipe(Section):
     start: PinnedFile | None = Field(
         default=None, description="Weights (safetensors) of the same net to start from; without it, random ones."
     )
+    grow: list[PinnedFile] = Field(
+        default=[],
+        description="Weights of plain nets (abpn, or the plain space of once_for_all) that a net of carn, ecdn or edsr "
+        "begins with, in place of random ones: at each scale it first gives the same images as one of these.",
+    )
 
     @model_validator(mode="after")
     def _check_combinations(self) -> "Recipe":
         if (self.decay == "cosine") == (self.decay_every is not None):
             raise ValueError("decay_every goes with a decay that is a number, and only with that")
-        if not self.steps and not self.start:
+        if not self.steps and not self.start and not self.grow:
             raise ValueError("steps is 0, so there must be a start: weights to take as they are")
+        if self.start and self.grow:
+            raise ValueError("start and grow are both given; give one of them")
         if self.batch % self.accumulate:
             raise ValueError(f"accumulate is {self.accumulate}, which does not divide the batch, {self.batch}")
         if self.clip_by == "element" and self.clip is None:

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline_src.config import Params, PinnedFile
-from pipeline_src.errors import UserError
-from pipeline_src.files import sha256
+from pipeline_src.files import check_pinned
 
 
 def check_starts(params: Params) -> None:
@@ -16,19 +15,11 @@ def check_starts(params: Params) -> None:
     """
     for key, start in _starts(params):
         path = Path(start.file)
-        if not path.is_file():
-            raise UserError(
-                f"{path}, which {key} names, does not exist; correct the path, or make the file of a published "
-                "checkpoint with `superres import`"
-            )
-        if path.suffix != ".safetensors":
+        if path.is_file() and path.suffix != ".safetensors":
             from pipeline_src.weights import refuse_checkpoint  # imports torch, which takes seconds
 
             refuse_checkpoint(path)
-        if not (actual := sha256(path)).startswith(start.sha256):
-            raise UserError(
-                f"{path} has the SHA-256 {actual[:12]}…, not {key}.sha256, {start.sha256}; correct one of them"
-            )
+        check_pinned(path, start.sha256, key)
 
 
 def _starts(params: Params) -> Iterator[tuple[str, PinnedFile]]:
@@ -36,3 +27,5 @@ def _starts(params: Params) -> Iterator[tuple[str, PinnedFile]]:
         for part, start in (("train", system.train.start), ("downscaler", system.downscaler.start)):
             if start:
                 yield f"systems.{name}.{part}.start", start
+        for i, parent in enumerate(system.train.grow):
+            yield f"systems.{name}.train.grow[{i}]", parent

@@ -40,11 +40,11 @@ def _gain(rows: list[dict[str, str]]) -> float:
 
 def _sentence(rows: list[dict[str, str]]) -> str:
     row = rows[0]
-    height, width = (int(row[side]) * int(row["scale"]) for side in ("lr_height", "lr_width"))
+    height, width, scale = int(row["lr_height"]), int(row["lr_width"]), int(row["scale"])
     unsettled = "" if row["settled"] == "True" else " (not settled)"
     figures = [
         f"{_gain(rows):+.2f} dB over bicubic on {', '.join(row['set'] for row in rows)}",
-        f"{float(row['p50_ms']):.1f} ms{unsettled} for {width}×{height} pixels",
+        f"{float(row['p50_ms']):.1f} ms{unsettled} from {width}×{height} to {width * scale}×{height * scale} pixels",
         f"{float(row['size_kib']):.0f} KiB",
     ]
     return f"best int8 file: {row['system']} ×{row['scale']}, {INT8[row['variant']]}: {'; '.join(figures)}"

@@ -16,17 +16,17 @@ def train(system: str) -> None:
     """
     params = config.load()
     from pipeline_src.models import SuperResolutionNet
+    from pipeline_src.starts import begin
     from pipeline_src.training import joint, shrinking
     from pipeline_src.training.session import Options, TrainingSession
-    from pipeline_src.weights import build, dtype_name, load_into, origin, save_net
+    from pipeline_src.weights import build, dtype_name, origin, save_net
 
     spec, out, weights = params.system(system), paths.results("train", system), paths.weights(system)
     recipe, where = spec.train, f"params.yaml: systems.{system}"
     session = TrainingSession(params.train, params.seed, params.threads)
     upscaler = build(spec.model, spec.scales, spec.net, where)
     shrinking.check(upscaler, recipe)
-    if recipe.start:
-        load_into(upscaler, recipe.start)
+    begin(upscaler, spec.model, recipe, session.training)
     downscaler = joint.untrained_downscaler(spec.downscaler, spec.scales, where)
     made_from = session.made_from | {
         **{"model": spec.model, "scales": spec.scales, "net": spec.net},

@@ -28,8 +28,9 @@ def tune(name: str) -> None:
     from pipeline_src.compression import pruning
     from pipeline_src.models import SuperResolutionNet
     from pipeline_src.searching.tuning import best_values, run_trials
+    from pipeline_src.starts import begin
     from pipeline_src.training.session import TrainingSession
-    from pipeline_src.weights import build, learned_lr, load_into, load_net
+    from pipeline_src.weights import build, learned_lr, load_net
 
     session = TrainingSession(params.train, params.seed, params.threads, learned_lr(spec.system))
     recipe = pruned.finetune if pruned else system.train
@@ -45,8 +46,7 @@ def tune(name: str) -> None:
             pruning.prune(net, pruned.nets[spec.net], examples)
             return net
         net = build(system.model, system.scales, system.net, f"params.yaml: systems.{spec.system}")
-        if recipe.start:
-            load_into(net, recipe.start)
+        begin(net, system.model, recipe, session.training)
         return net
 
     with tracking.stage_run("tune", name, spec.model_dump()) as run:

@@ -16,8 +16,9 @@ from pipeline_src.imaging.images import through_jpeg
 from pipeline_src.imaging.imresize import modcrop
 from pipeline_src.models import SuperResolutionNet
 from pipeline_src.progress import progress_bar
+from pipeline_src.starts import load_into
 from pipeline_src.training.shrinking import Shrinkable
-from pipeline_src.weights import build_downscaler, load_into, save_net
+from pipeline_src.weights import build_downscaler, save_net
 
 
 class Joint(nn.Module):

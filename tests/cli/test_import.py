@@ -16,7 +16,8 @@ from pipeline_src.config.reading import parse
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256
 from pipeline_src.models import build
-from pipeline_src.weights import load_into, load_net
+from pipeline_src.starts import load_into
+from pipeline_src.weights import load_net
 
 Run = Callable[..., str]
 

@@ -60,7 +60,7 @@ def test_the_params_of_the_repository_are_valid() -> None:
         (
             "systems.abpn_x3.qat.start",
             {"file": "w.safetensors", "sha256": "0123456789ab"},
-            "systems.abpn_x3.qat: start must go",
+            "systems.abpn_x3.qat: start and grow must go",
         ),
         ("systems.abpn_x3.train.clip_by", "element", "systems.abpn_x3.train: clip_by is element, so there must be"),
         ("systems.carn_m.scales", [3, 3], "systems.carn_m: scales is [3, 3]; name each once"),
@@ -150,7 +150,7 @@ def test_the_params_of_the_repository_are_valid() -> None:
         (
             "search.ofa_sr.finetune.start",
             {"file": "w.safetensors", "sha256": "0123456789ab"},
-            "search.ofa_sr: finetune.start must go: each net starts from its part of the supernet",
+            "search.ofa_sr: finetune.start and finetune.grow must go: each net starts from its part of the supernet",
         ),
         (
             "systems.ofa_sr.train.shrink",
@@ -178,7 +178,7 @@ def test_the_params_of_the_repository_are_valid() -> None:
         (
             "prune.abpn_x3.finetune.start",
             {"file": "w.safetensors", "sha256": "0123456789ab"},
-            "prune.abpn_x3: finetune.start must go: each net starts from what is left of the one that was pruned",
+            "prune.abpn_x3: finetune.start and finetune.grow must go: each net starts from what pruning left",
         ),
         (
             "systems.ofa_sr.net.expansions",

@@ -28,12 +28,12 @@ def test_the_best_int8_file_is_named_with_its_three_figures(table: pd.DataFrame,
     assert sentence == (
         f"best int8 file: {system} ×3, int8 {variant.upper()}: "
         f"{gains.max():+.2f} dB over bicubic on {', '.join(SETS)}; "
-        f"{row['p50_ms']:.1f} ms for 1920×1080 pixels; {row['size_kib']:.0f} KiB"
+        f"{row['p50_ms']:.1f} ms from 640×360 to 1920×1080 pixels; {row['size_kib']:.0f} KiB"
     )
 
 
 def test_a_latency_that_has_not_settled_is_said(table: pd.DataFrame, tmp_path: Path) -> None:
-    assert " ms (not settled) for " in lines(table.assign(settled=False), tmp_path)[1]
+    assert " ms (not settled) from " in lines(table.assign(settled=False), tmp_path)[1]
 
 
 @pytest.mark.parametrize("kept", ["fp32", "bicubic"])

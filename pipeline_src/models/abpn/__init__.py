@@ -9,6 +9,7 @@ from torch.nn import functional
 from pipeline_src.models import Description, SuperResolutionNet
 from pipeline_src.models.layers import ClampPixels, in_full_precision, one_scale
 from pipeline_src.models.layers.operators import DepthToSpace
+from pipeline_src.models.layers.plain import PlainStack
 
 RESIDUALS = ("anchor", "nearest", "bilinear", "feature", "none")
 
@@ -65,6 +66,17 @@ class ABPN(nn.Module):
             difference = self.upscale(last(features))
             sr = self.clamp(difference + functional.interpolate(x, scale_factor=self.scale, mode=self.residual))
         return sr
+
+    def plain(self) -> PlainStack:
+        """Return the convolutions, as which a larger net can begin (:mod:`pipeline_src.models.growing`).
+
+        Raises:
+            ValueError: for another residual than the anchor.
+        """
+        if self.residual != "anchor":
+            raise ValueError(f"ABPN with the residual {self.residual} is no stack of 3×3 convolutions and an anchor")
+        *hidden, last = [layer for layer in self.body if isinstance(layer, nn.Conv2d)]
+        return PlainStack(hidden, {self.scale: last})
 
     def at_scale(self, scale: int) -> nn.Module:
         """Return the net itself.

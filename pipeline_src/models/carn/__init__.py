@@ -1,5 +1,8 @@
 """CARN and CARN-M, cascading residual nets (Ahn et al., ECCV 2018, arXiv 1803.08664)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +17,7 @@ from pipeline_src.models.layers import (
     subtract_mean,
     upsampler,
 )
+from pipeline_src.models.layers.plain import Layout, PlainStack, take, write, write_head, write_upsampler
 
 CHANNELS = 64
 STEPS = 3  # of each cascade: blocks in the net, residual units in a block
@@ -87,3 +91,37 @@ def build(scales: list[int], mobile: bool = False, groups: int = 1) -> SuperReso
         groups: of the upsamplers' convolutions, and in CARN-M of the residual units'.
     """
     return CARN(scales, mobile, groups)
+
+
+def grow(net: Any, plains: Sequence[PlainStack], images: Tensor) -> None:
+    """Write plain nets into an untrained CARN; a residual unit computes a layer (:mod:`pipeline_src.models.growing`).
+
+    Args:
+        net: changed in place.
+        plains: the plain nets.
+        images: not needed.
+
+    Raises:
+        ValueError: for CARN-M, or if the plain nets are too wide or too deep.
+    """
+    units = [unit for block in net.body.blocks for unit in block.blocks]
+    if len(units) < STEPS**2:
+        raise ValueError("CARN-M cannot hold plain nets, because its convolutions are grouped and its units shared")
+    layout = Layout(plains, CHANNELS)
+    layout.check_depth(len(units))
+    write_head(net.head, layout)
+    for layer, (first, _, second) in enumerate(unit.body for unit in units):
+        if layer < layout.depth:
+            unchanged = torch.zeros_like(first.weight)
+            take(unchanged, layout.used, layout.used)
+            write(first, layout.used, unchanged)
+            weight, bias = layout.hidden(layer)
+            write(second, layout.used, weight - unchanged, bias)  # the unit's skip adds its input again
+        else:
+            write(second, layout.used, torch.zeros_like(second.weight))
+    for fusion in [fusion for cascade in (net.body, *net.body.blocks) for fusion in cascade.fusions]:
+        weight = torch.zeros_like(fusion.weight)
+        take(weight, range(CHANNELS), range(fusion.in_channels - CHANNELS, fusion.in_channels))
+        write(fusion, range(CHANNELS), weight)
+    for scale in net.description.scales:
+        write_upsampler(net.upscale[str(scale)], net.tail, layout.last(scale), scale)

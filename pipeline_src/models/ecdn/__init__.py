@@ -5,6 +5,7 @@ not with those of the evaluated images. Of the up-and-down steps of ECDN-M only 
 no unused parameters.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -23,7 +24,8 @@ from pipeline_src.models.layers import (
     subtract_mean,
     upsampler,
 )
-from pipeline_src.models.layers.batch_norm import ScaleBatchNorm
+from pipeline_src.models.layers.batch_norm import ScaleBatchNorm, keep_features
+from pipeline_src.models.layers.plain import Layout, PlainStack, take, write, write_head, write_upsampler
 
 CHANNELS = 64
 BLOCKS = 3
@@ -143,3 +145,52 @@ def build(scales: list[int], mobile: bool = False, groups: int = 4) -> SuperReso
         groups: of the upsamplers' convolutions, and in ECDN-M of the blocks' last convolutions.
     """
     return ECDN(scales, mobile, groups)
+
+
+def grow(net: Any, plains: Sequence[PlainStack], images: Tensor) -> None:
+    """Write plain nets into an untrained ECDN (:mod:`pipeline_src.models.growing`).
+
+    A few layers of a dense block, as many as have the features, compute a layer of the plain nets.
+
+    Args:
+        net: changed in place.
+        plains: the plain nets.
+        images: N×3×H×W RGB in 0..255, on whose features batch norm takes its statistics.
+
+    Raises:
+        ValueError: for ECDN-M, or if the plain nets are too wide or too deep.
+    """
+    if net.mobile:
+        raise ValueError("ECDN-M cannot hold plain nets, because it upscales its features with grouped convolutions")
+    layout = Layout(plains, CHANNELS)
+    features = range(len(layout.used) - len(layout.image))
+    depth = len(net.body.blocks[0].layers)
+    share = -(-len(features) // GROWTH)  # layers of a block that compute a layer of the plain nets
+    layout.check_depth(BLOCKS * (depth // share))
+    write_head(net.head, layout)
+    layers = iter(range(BLOCKS * depth))
+    for block, fusion in zip(net.body.blocks, net.body.fusions, strict=True):
+        _write_block(block, layout, {first: next(layers) for first in range(0, depth - share + 1, share)})
+        mix, end = torch.zeros_like(fusion.weight), fusion.in_channels - CHANNELS
+        take(mix, features, range(end, end + len(features)))
+        take(mix, layout.image, layout.image)  # of the head, where no batch norm has changed it
+        write(fusion, layout.used, mix)
+    for scale in net.description.scales:
+        write_upsampler(net.upscale[str(scale)], net.tail, layout.last(scale), scale)
+    keep_features(net, net.at_scale(net.description.scales[0]), images)
+
+
+def _write_block(block: Any, layout: Layout, layers: dict[int, int]) -> None:
+    """Write layers of the plain nets into a dense block; ``layers``: by the first of its layers that compute one."""
+    places = {channel: channel for channel in layout.used}  # where a channel is among the inputs of the next layers
+    for first, layer in layers.items():
+        computed = layout.features(layer)
+        weight, bias = layout.hidden(layer)
+        for i, channel in enumerate(computed):
+            conv, output = block.layers[first + i // GROWTH].conv, i % GROWTH
+            conv.weight.data[output], conv.bias.data[output] = 0, bias[channel]
+            conv.weight.data[output, [*places.values()]] = weight[channel, [*places]]
+        places |= {channel: CHANNELS + first * GROWTH + i for i, channel in enumerate(computed)}
+    end = torch.zeros_like(block.transition.conv.weight)
+    take(end, [*places], [*places.values()])
+    write(block.transition.conv, layout.used, end)

@@ -1,9 +1,14 @@
 """EDSR, a residual net without batch norm (Lim et al., CVPR Workshops 2017, arXiv 1707.02921)."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 from pipeline_src.models import Description, SuperResolutionNet
 from pipeline_src.models.layers import ClampPixels, FullPrecision, add_mean, one_scale, subtract_mean, upsampler
+from pipeline_src.models.layers.plain import Layout, PlainStack, take, write, write_head, write_upsampler
 
 
 class ResidualBlock(nn.Module):
@@ -82,3 +87,57 @@ def build(scales: list[int], channels: int = 64, blocks: int = 16, residual_scal
     if len(scales) != 1:
         raise ValueError(f"EDSR has one scale, not {scales}")
     return EDSR(scales[0], channels, blocks, residual_scale)
+
+
+def grow(net: Any, plains: Sequence[PlainStack], images: Tensor) -> None:
+    """Write plain nets into an untrained EDSR (:mod:`pipeline_src.models.growing`).
+
+    A residual block computes the next layer in its inner channels, adds it, and takes the layer before away. If there
+    are too few inner channels for that, the block before it adds those features that have channels of their own.
+
+    Args:
+        net: changed in place.
+        plains: the plain nets.
+        images: not needed.
+
+    Raises:
+        ValueError: if the plain nets are too wide or too deep.
+    """
+    *blocks, end = net.body
+    layout = Layout(plains, net.head.out_channels)
+    write_head(net.head, layout)
+    unused = iter(blocks)
+    for layer in range(layout.depth):
+        old, new = layout.features(layer - 1), layout.features(layer)
+        if len(old) + len(new) > layout.channels:
+            _replace(next(unused, None), layout, layer, [channel for channel in new if channel not in old], [])
+            new = [channel for channel in new if channel in old]
+        _replace(next(unused, None), layout, layer, new, old)
+    for block in unused:
+        write(block.body[2], layout.used, torch.zeros_like(block.body[2].weight))
+    scale = net.description.scales[0]
+    weight, bias = layout.last(scale)
+    pixels = range(len(weight))
+    write(end, layout.used, torch.zeros_like(end.weight))
+    write(end, pixels, weight, bias)
+    in_place = torch.zeros(len(pixels), layout.channels, 3, 3)
+    take(in_place, pixels, pixels)
+    write_upsampler(net.upscale, net.tail, (in_place, torch.zeros(len(pixels))), scale)
+
+
+def _replace(block: Any, layout: Layout, layer: int, new: list[int], old: list[int]) -> None:
+    """Let a residual block add the channels ``new`` of a hidden layer, and take the channels ``old`` away."""
+    if block is None or len(new) + len(old) > layout.channels:
+        raise ValueError("the plain nets are too deep or too wide for this EDSR")
+    first, _, second = block.body
+    weight, bias = layout.hidden(layer)
+    into, onto = torch.zeros_like(first.weight), torch.zeros_like(second.weight)
+    into[: len(new)] = weight[new]
+    added, removed = range(len(new)), range(len(new), len(new) + len(old))
+    take(into, removed, old)
+    biases = torch.zeros(layout.channels)
+    biases[: len(new)] = bias[new]
+    write(first, range(len(new) + len(old)), into, biases)
+    take(onto, new, added, 1 / block.residual_scale)
+    take(onto, old, removed, -1 / block.residual_scale)
+    write(second, layout.used, onto)

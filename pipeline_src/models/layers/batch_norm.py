@@ -75,3 +75,28 @@ def fold_batch_norm(net: nn.Module) -> nn.Module:
     folded = copy.copy(net)
     folded._modules = {name: child and fold_batch_norm(child) for name, child in net._modules.items()}
     return folded
+
+
+@torch.no_grad()
+def keep_features(net: nn.Module, part: nn.Module, images: Tensor) -> None:
+    """Set each batch norm so that it leaves the features of some images as they are.
+
+    Args:
+        net: of several scales; changed in place, its statistics at all scales.
+        part: the part of ``net`` that one scale needs.
+        images: N×3×H×W RGB in 0..255.
+    """
+
+    def set_norm(norm: ScaleBatchNorm, features: Tensor) -> None:
+        mean, var = features.mean((0, 2, 3)), features.var((0, 2, 3), correction=0)
+        norm.weight.copy_((var + norm.EPS).sqrt())
+        norm.bias.copy_(mean)
+        for statistics in norm.statistics.values():
+            statistics.mean.copy_(mean)
+            statistics.var.copy_(var)
+
+    norms = [module for module in net.modules() if isinstance(module, ScaleBatchNorm)]
+    hooks = [norm.register_forward_pre_hook(lambda _, inputs, norm=norm: set_norm(norm, inputs[0])) for norm in norms]
+    part.eval()(images)
+    for hook in hooks:
+        hook.remove()

@@ -11,6 +11,7 @@ from torch.nn import functional
 from pipeline_src.models import Description, SuperResolutionNet
 from pipeline_src.models.layers import ClampPixels, one_scale
 from pipeline_src.models.layers.operators import DepthToSpace
+from pipeline_src.models.layers.plain import PlainStack
 from pipeline_src.models.once_for_all.blocks import Block
 from pipeline_src.models.once_for_all.supernet import Subnet, Supernet, channel_importance, importance_order
 
@@ -77,6 +78,11 @@ class Plain(Supernet):
         self.genes |= {f"width{i + 1}": tuple(sorted(widths)) for i in range(self.layers)}
         self.convs = PlainNet(max(scales), [widest] * self.layers).convs
         self.tails = nn.ModuleDict({str(scale): PlainNet(scale, [widest]).last for scale in scales})
+
+    def plain(self) -> PlainStack:
+        """Return the convolutions of the largest net, as which a larger one can begin (:mod:`models.growing`)."""
+        convs: Any = self.convs
+        return PlainStack([*convs], {int(scale): tail for scale, tail in self.tails.items()})
 
     def _widths(self, subnet: Subnet) -> list[int]:
         return [subnet[f"width{i + 1}"] for i in range(subnet["depth"] + 2)]
