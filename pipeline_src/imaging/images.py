@@ -7,7 +7,7 @@ import hashlib
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -38,6 +38,7 @@ SUFFIXES = (
     *(".apng", ".avif", ".dib", ".j2k", ".jfif", ".jpe", ".jpf", ".jpx", ".mpo", ".pbm", ".pnm"),
 )
 ORIENTATION = 0x0112  # tag of EXIF
+BITS_PER_SAMPLE = 258  # tag of TIFF
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def read_image(path: Path) -> np.ndarray:
     from PIL import Image
 
     with opened(path) as file:
+        correct_planes(file)
         file.load()
         way = orientation(file, path)
     image: Image.Image = file
@@ -88,13 +90,35 @@ def integers(image: "Image", path: Path) -> np.ndarray:
         raise _needs_fewer_bits(path)
     samples = np.asarray(image)
     tags = getattr(image, "tag_v2", {})  # of a TIFF
-    bits = tags.get(258, (16,))[0]
+    bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
     if samples.size and (samples.min() < 0 or samples.max() > 65535):
         raise _needs_fewer_bits(path)
     if bits == 32 and samples.max(initial=0) <= 255:
         return samples.astype(np.uint8)
     samples = (samples << 4 if bits == 12 else samples).astype(np.uint16)
     return 65535 - samples if bits == 16 and tags.get(262) == 0 else samples  # white may be 0, which Pillow leaves so
+
+
+def correct_planes(image: Any) -> None:
+    """Let Pillow decode the planes of 16 bits of an uncompressed TIFF, which it takes for planes of 8 bits.
+
+    Args:
+        image: opened, and not yet loaded; a TIFF is at the page that is to be decoded.
+    """
+    if image.format != "TIFF" or set(image.tag_v2.get(BITS_PER_SAMPLE, ())) != {16}:
+        return
+    order = ";16B" if image.tag_v2.prefix == b"MM" else ";16L"
+    modes = [tile.args if isinstance(tile.args, str) else tile.args[0] for tile in image.tile]
+    if all(mode in [*"RGBAa"] for mode in modes):
+        image.tile = with_raw_modes(image, [mode + order for mode in modes])
+
+
+def with_raw_modes(image: Any, modes: Sequence[str]) -> list[Any]:
+    """Return the tiles of an opened image, each with the name by which Pillow knows how its samples are stored."""
+    return [
+        tile._replace(args=(mode, *tile.args[1:]) if isinstance(tile.args, tuple) else mode)
+        for tile, mode in zip(image.tile, modes, strict=True)
+    ]
 
 
 def describe(path: Path) -> Description:
@@ -104,6 +128,7 @@ def describe(path: Path) -> Description:
         UserError: as :func:`read_image`, except for samples of 32 bits.
     """
     with opened(path) as image:
+        correct_planes(image)
         image.load()
     return Description(image.width, image.height, image.mode, hashlib.sha256(np.asarray(image).tobytes()).hexdigest())
 

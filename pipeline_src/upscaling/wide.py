@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_src.imaging.images import opened
+from pipeline_src.imaging.images import correct_planes, opened, with_raw_modes
 from pipeline_src.imaging.imresize import SUPPORT, imresize, imresize_float
 
 log = logging.getLogger(__name__)
@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 Resize = Callable[[np.ndarray], np.ndarray]  # from uint8 H×W×3 to uint8 H'×W'×3
 ROWS = 128  # of the input that a band of the bicubic image is made of
 LEVEL = 257  # 65535 / 255: a level of 8 bits in 16
-RAW_MODE = re.compile(r"(RGB|RGBA|RGBX|RGBa|LA);16([BLN])")  # Pillow's names of samples as they are stored
+RAW_MODE = re.compile(r"(RGB|RGBA|RGBX|RGBa|LA|[RGBAa]);16([BLN])")  # Pillow's names of samples as they are stored
 
-BITS_PER_SAMPLE, PLANES = 258, 284  # tags of TIFF
+PLANES = 284  # tag of TIFF
 
 
 def wide_samples(path: Path, index: int = 0) -> np.ndarray | None:
@@ -119,14 +119,12 @@ def _raw_modes(image: Any, path: Path) -> list[str]:
     """Return the raw mode of each tile of an opened image if they are of 16 bits and can be decoded so, else []."""
     if image.format not in ("PNG", "TIFF"):
         return []
+    correct_planes(image)
     modes = [tile.args if isinstance(tile.args, str) else tile.args[0] for tile in image.tile]
     tags: Any = image.tag_v2 if image.format == "TIFF" else {}
-    if set(tags.get(BITS_PER_SAMPLE, ())) == {16} and all(mode in "RGBAa" for mode in modes):
-        # Planes that are not compressed, which Pillow takes for those of 8 bits.
-        return [mode + (";16B" if tags.prefix == b"MM" else ";16L") for mode in modes]
     if not modes or not all(map(RAW_MODE.fullmatch, modes)) or (image.format == "PNG" and image.is_animated):
         return []
-    if tags.get(PLANES) == 2:
+    if tags.get(PLANES) == 2 and "RGB" in modes[0]:
         log.warning("%s has compressed planes of 16 bits, and is read as 8-bit; save it without planes", path)
         return []
     return modes
@@ -135,10 +133,7 @@ def _raw_modes(image: Any, path: Path) -> list[str]:
 def _decoded(path: Path, index: int, modes: Sequence[str]) -> np.ndarray:
     with opened(path) as image:
         image.seek(index)
-        image.tile = [
-            tile._replace(args=(mode, *tile.args[1:]) if isinstance(tile.args, tuple) else mode)
-            for tile, mode in zip(image.tile, modes, strict=True)
-        ]
+        image.tile = with_raw_modes(image, modes)
         image.load()
         return np.asarray(image)
 

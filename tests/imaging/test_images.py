@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageOps, features
 
 from pipeline_src.errors import UserError
@@ -217,3 +218,14 @@ def test_list_images_is_sorted_and_contains_only_images(tmp_path: Path) -> None:
     assert [path.name for path in list_images(tmp_path)] == ["a.jpeg", "b.PNG", "c.tiff"]
     with pytest.raises(UserError, match=r"the folder .*nowhere does not exist"):
         list_images(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_uncompressed_planes_of_16_bits_keep_their_high_bytes(tmp_path: Path, byteorder: str, channels: int) -> None:
+    samples = np.random.default_rng(0).integers(0, 65536, (channels, 9, 7), dtype=np.uint16)
+    samples[3:] = 65535  # opaque
+    extra = ["unassalpha"] if channels == 4 else None
+    options = {"photometric": "rgb", "planarconfig": "separate", "extrasamples": extra}
+    tifffile.imwrite(tmp_path / "a.tif", samples, byteorder=byteorder, **options)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), np.moveaxis(samples[:3] >> 8, 0, -1))
