@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from library_nets import save
+from library_nets import measured, save
 
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256
@@ -53,6 +53,16 @@ def test_the_best_net_is_farthest_above_bicubic_on_bicubics_images(shelf: Path) 
     assert bundled.scales(entries) == (2, 3, 4)
     with pytest.raises(UserError, match="no bundled net upscales ×5; choose one of `superres models`"):
         bundled.best(5, entries)
+
+
+@pytest.mark.parametrize(("larger", "best"), [(1.05, "good"), (1.2, "larger")])
+def test_of_nets_that_are_alike_the_smallest_is_the_best(shelf: Path, larger: float, best: str) -> None:
+    weights = shelf / "larger.safetensors"
+    save(weights, [3], note="x" * 4096)
+    cards = json.loads((shelf / "cards.json").read_text())
+    cards["larger"] = {"sha256": sha256(weights), "measurements": [measured("samples_heldout", 3, larger)]}
+    (shelf / "cards.json").write_text(json.dumps(cards))
+    assert bundled.best(3, bundled.entries()).name == best
 
 
 def test_without_a_card_the_header_says_what_the_net_is_worth(shelf: Path) -> None:
