@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     from pipeline_src.upscaling.batch import Resizing, Whole, run_batch
     from pipeline_src.upscaling.photographs import source_note
 
-    model = args.model or BICUBIC
+    model = BICUBIC if args.model is None else args.model
     downscale, by, learned = resolve(model, args.scale, args.threads)
     batch = jobs(args.inputs, args.output, f"d{factor_label(by)[1:]}", Wanted(args.format, args.quality))
     plan, texts = Whole(1 / by, downscale), partial(source_note, scale=int(by), system=model)

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import mimetypes
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -10,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline_src.cli.main import filled, filled_path
 from pipeline_src.command import count
 from pipeline_src.errors import UserError
+from pipeline_src.library.places import SLASHES, check_folder_name, check_place, is_image
 from pipeline_src.upscaling.formats import OUTPUT_FORMATS, OutputFormat, format_name, format_of
 
 if TYPE_CHECKING:
@@ -19,26 +20,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SLASHES = tuple(filter(None, (os.sep, os.altsep)))
-
-# Raw files of cameras and other images that `mimetypes` does not know.
-OTHER_IMAGES = (
-    *(".3fr", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srw"),
-    *(".exr", ".hdr", ".hif", ".jxl", ".psd", ".tga", ".xcf"),
-)
-
 
 def add_image_arguments(parser: argparse.ArgumentParser, model_help: str) -> None:
     """Add the arguments for the images, the output, the model, and the threads."""
-    parser.add_argument("inputs", nargs="+", type=Path, help="images, or folders of images, with their subfolders")
+    parser.add_argument(
+        "inputs", nargs="+", type=filled_path, help="images, or folders of images, with their subfolders"
+    )
     parser.add_argument(
         "-o",
         "--output",
+        type=filled,
         help="a file for one image, or a folder: one that exists, or a name that ends in /; default: beside the input",
     )
     parser.add_argument("--format", type=format_name, choices=OUTPUT_FORMATS, help="of images in a folder; default png")
     parser.add_argument("--quality", type=quality, help="1 to 100, of jpeg, webp and avif; default 95, of avif 90")
-    parser.add_argument("--model", help=model_help)
+    parser.add_argument("--model", type=filled, help=model_help)
     parser.add_argument("--threads", type=count, default=2, help="default 2")
 
 
@@ -104,12 +100,14 @@ def _targets(inputs: list[Path], output: str | Path | None, label: str) -> Itera
     if output is None:
         for source, inside, root in _images(inputs, {beside(path, label) for path in inputs if path.is_dir()}):
             place = beside(root, label)
-            _refuse_place(place, root.is_dir())
+            check_place(place, root.is_dir())
             yield source, place / inside if root.is_dir() else place.with_name(f"{place.name}.png"), False
         return
     place = Path(output)
     into_folder = len(inputs) > 1 or inputs[0].is_dir() or place.is_dir() or str(output).endswith(SLASHES)
-    _refuse_place(place, into_folder)
+    if into_folder:
+        check_folder_name(output)
+    check_place(place, into_folder)
     for source, inside, _ in _images(inputs, {place}):
         yield source, place / inside if into_folder else place, not into_folder
 
@@ -156,7 +154,7 @@ def _images(inputs: list[Path], outputs: set[Path]) -> Iterator[tuple[Path, Path
         files = [*_files(path, {output.resolve() for output in outputs})] if path.is_dir() else [path]
         images = [file for file in files if file.suffix.lower() in suffixes] if path.is_dir() else files
         if path.is_dir():
-            skipped += [file for file in files if file.suffix.lower() not in suffixes and _is_image(file)]
+            skipped += [file for file in files if file.suffix.lower() not in suffixes and is_image(file)]
         if not images:
             without.append(path)
         for file in images:
@@ -195,11 +193,6 @@ def _files(folder: Path, outputs: set[Path]) -> Iterator[Path]:
         yield from (here / name for name in sorted(names) if not name.startswith(".") and (here / name).is_file())
 
 
-def _is_image(file: Path) -> bool:
-    kind = mimetypes.guess_type(file.name)[0] or ""
-    return kind.startswith("image/") or file.suffix.lower() in OTHER_IMAGES
-
-
 def _refuse_collisions(made: "list[Job]") -> None:
     target, times = Counter(job.target for job in made).most_common(1)[0]
     if times > 1:
@@ -209,16 +202,3 @@ def _refuse_collisions(made: "list[Job]") -> None:
     for job in made:
         if job.target.resolve() in sources:
             raise UserError(f"{job.target} is the input itself; choose another --output")
-
-
-def _refuse_place(output: Path, into_folder: bool) -> None:
-    """Check that the output can be made where it is to be, as far as can be known before."""
-    if into_folder and output.exists() and not output.is_dir():
-        raise UserError(f"{output} is a file, and a folder is needed for what you name; choose another --output")
-    nearest = output if into_folder else output.parent
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        raise UserError(f"{nearest} is a file, so {output} cannot be in it; choose another --output")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UserError(f"you cannot write to {nearest}; choose an --output in a folder of yours")

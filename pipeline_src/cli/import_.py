@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline_src.cli.main import run_command
+from pipeline_src.cli.main import filled, filled_path, run_command
 from pipeline_src.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,11 +28,13 @@ DIGITS = 12  # of the SHA-256 that start.sha256 gets
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``superres import``."""
-    parser.add_argument("file", type=Path, help="the checkpoint")
-    parser.add_argument("--as", dest="name", required=True, metavar="NET", help="a system, or a published net")
+    parser.add_argument("file", type=filled_path, help="the checkpoint")
+    parser.add_argument(
+        "--as", dest="name", type=filled, required=True, metavar="NET", help="a system, or a published net"
+    )
     parser.add_argument("--scales", type=int, nargs="+", help="those to keep of a net of several; default: all it has")
     parser.add_argument(
-        "-o", "--output", help="the weights, or a folder for them; default: NET.safetensors in this folder"
+        "-o", "--output", type=filled, help="the weights, or a folder for them; default: NET.safetensors in this folder"
     )
 
 

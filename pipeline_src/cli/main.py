@@ -10,6 +10,7 @@ import keyword
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from pipeline_src.command import exit_status, interrupted
@@ -73,6 +74,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         commands.add_parser(name)
     parser.parse_args(arguments)
     raise AssertionError("argparse accepted an unknown command")
+
+
+def filled(value: str) -> str:
+    """Return a text that is not empty, as the type of an argument: an unset variable of the shell is no name."""
+    if not value:
+        raise argparse.ArgumentTypeError("the name is empty; give one (a variable of the shell may be unset)")
+    return value
+
+
+def filled_path(value: str) -> Path:
+    """Return a path that is not empty, as the type of an argument: an empty one would mean the current folder."""
+    return Path(filled(value))
 
 
 def run_command(

@@ -17,7 +17,7 @@ you make them before or after. What the file was without presets is kept in para
 
 import argparse
 
-from pipeline_src.cli.main import run_command
+from pipeline_src.cli.main import filled, run_command
 from pipeline_src.errors import UserError
 
 
@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("check", help="check params.yaml, and that a run can finish on this machine")
     actions.add_parser("list", help="show the presets there are, and those that are layered")
     add = actions.add_parser("add", help="layer presets over params.yaml, in this order")
-    add.add_argument("presets", nargs="+", help="names of presets, or YAML files")
+    add.add_argument("presets", nargs="+", type=filled, help="names of presets, or YAML files")
     remove = actions.add_parser("remove", help="take presets off again")
-    remove.add_argument("presets", nargs="*", help="names or files, as they were added")
+    remove.add_argument("presets", nargs="*", type=filled, help="names or files, as they were added")
     remove.add_argument("--all", action="store_true", help="all presets")
 
 

@@ -18,6 +18,8 @@ def find(name: str) -> Entry:
         UserError: if there is no such net.
     """
     plain = name.removeprefix(BUNDLED)
+    if not plain:
+        raise UserError("the name of the net is empty; give one of `superres models`")
     own = [] if name.startswith(BUNDLED) else run.entries()
     shipped = bundled.entries()
     for entry in (*own, *shipped):

@@ -67,6 +67,13 @@ def test_one_image_goes_into_a_folder_that_exists_or_is_named_as_one(output: str
     assert pairs("single.png", output=output, file_format="png") == {"single.png": target}
 
 
+def test_a_folder_may_have_the_name_of_an_image_if_that_is_meant(folder: Path) -> None:
+    expected = {"single.png": "x.png/single.png", "in/a.png": "x.png/a.png"}
+    assert pairs("single.png", "in/a.png", output="x.png/") == expected
+    (folder / "x.png").mkdir()
+    assert pairs("single.png", "in/a.png", output="x.png") == expected
+
+
 def test_without_an_output_results_lie_beside_the_inputs(folder: Path) -> None:
     assert pairs("single.png", "in/x", output=None) == {
         "single.png": "single_x4.png",
@@ -121,6 +128,8 @@ def test_skipped_images_are_named(
         (["single.png"], "single.png", {}, "single.png is the input itself"),
         (["in/x"], "in/notes.txt/", {}, "in/notes.txt/ is a file|in/notes.txt is a file"),
         (["in", "in/x/b.jpg", "single.png", "in/x/../a.png"], "out", {}, r"2 images would all be written to out/a.png"),
+        (["single.png", "in/a.png"], "x.png", {}, "x.png has the name of an image, but --output must be a folder here"),
+        (["in"], "new/x.JPG", {}, "x.JPG has the name of an image, but --output must be a folder here"),
         (["in/.hidden/none"], "out", {}, "no image format that can be written"),
         (["in/x"], "out", {"quality": 80}, "--quality is for jpeg, webp and avif"),
         (["single.png"], "a.png", {"file_format": "jpeg"}, "a.png is no name of a jpeg file"),

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from shared import ROOT
@@ -52,6 +53,40 @@ def test_a_wrong_call_shows_the_usage(arguments: list[str], capsys: pytest.Captu
         main(arguments)
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith("usage: superres")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["upscale", ""],
+        ["upscale", "photo.png", ""],
+        ["upscale", "photo.png", "-o", ""],
+        ["upscale", "photo.png", "--model", ""],
+        ["downscale", ""],
+        ["downscale", "photo.png", "--scale", "2", "--model", ""],
+        ["evaluate", "--hr", ""],
+        ["evaluate", "--hr", "hr", "--lr", ""],
+        ["evaluate", "--hr", "hr", "--save", ""],
+        ["evaluate", "--hr", "hr", "--csv", ""],
+        ["evaluate", "--hr", "hr", "--model", ""],
+        ["export", "--model", "", "--format", "onnx"],
+        ["export", "--model", "abpn_x3", "--format", "onnx", "-o", ""],
+        ["export", "--model", "abpn_x3", "--format", "onnx", "--variant", "ptq", "--calibrate", ""],
+        ["models", ""],
+        ["import", "", "--as", "carn"],
+        ["preset", "add", ""],
+    ],
+    ids=lambda arguments: " ".join(arguments),
+)
+def test_an_empty_name_is_refused(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As that of a variable of the shell that is not set; a path that is empty would mean the current folder."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert "the name is empty" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", COMMANDS)
