@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline_src.cli.main import run_command
+from pipeline_src.cli.main import filled, filled_path, run_command
 from pipeline_src.cli.models import add_model_arguments, running
 from pipeline_src.command import count
 
@@ -26,13 +26,13 @@ WHOLE = 2**20  # pixels a side of a tile that no image exceeds
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``superres evaluate``."""
     parser.add_argument(
-        "--model", help="a name of `superres models`, a model file, or bicubic; default: the best bundled"
+        "--model", type=filled, help="a name of `superres models`, a model file, or bicubic; default: the best bundled"
     )
     parser.add_argument("--scale", type=count, help="default: that of the model, or 4")
-    parser.add_argument("--hr", required=True, type=Path, metavar="FOLDER", help="the HR images")
-    parser.add_argument("--lr", type=Path, metavar="FOLDER", help="LR images; default: made of HR")
-    parser.add_argument("--save", type=Path, metavar="FOLDER", help="where to write the SR images")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="where to write all figures of every image")
+    parser.add_argument("--hr", required=True, type=filled_path, metavar="FOLDER", help="the HR images")
+    parser.add_argument("--lr", type=filled_path, metavar="FOLDER", help="LR images; default: made of HR")
+    parser.add_argument("--save", type=filled, metavar="FOLDER", help="where to write the SR images")
+    parser.add_argument("--csv", type=filled_path, metavar="FILE", help="where to write all figures of every image")
     add_model_arguments(parser)
     parser.add_argument("--threads", type=count, default=2, help="default 2")
     parser.add_argument("--tile", type=count, default=WHOLE, help="LR pixels a side of a tile; default: one piece")
@@ -42,24 +42,29 @@ def run(args: argparse.Namespace) -> None:
     """Print the figures of every image and their means."""
     from pipeline_src.deployment.runtimes import chosen_scale
     from pipeline_src.files import write_table
-    from pipeline_src.library import evaluation
+    from pipeline_src.library import evaluation, places
     from pipeline_src.library.nets import resolve
     from pipeline_src.library.upscaler import Tiling
     from pipeline_src.progress import progress_bar
 
     net = resolve(args.model, running(args))
     scale = chosen_scale(net.name, net.scales, args.scale or net.default_scale())
-    images = evaluation.pairs(args.hr, args.lr, scale)
+    if args.save:
+        places.check_folder_name(args.save, "--save")
+    save = Path(args.save) if args.save else None
+    images = evaluation.pairs(args.hr, args.lr, scale, save)
+    evaluation.check_outputs(images, save, args.csv)
     runner = net.open(scale)
     values_of = evaluation.in_tiles(runner, Tiling(args.tile, min(32, args.tile - 1)))
     own_lr = None if args.lr else net.downscaler()
-    rows = evaluation.evaluate(images, values_of, scale, args.threads, args.save, own_lr)
+    rows = evaluation.evaluate(images, values_of, scale, args.threads, save, own_lr)
     measured = list(progress_bar(rows, "evaluate", "image", total=len(images), leave=False))
     print(
         _report(measured, f"{net.name} ×{scale}", "learned LR" if own_lr else "given LR" if args.lr else "bicubic LR")
     )
     if args.csv:
-        write_table(args.csv, [*measured, evaluation.mean(measured)])
+        with places.writing(args.csv, "--csv"):
+            write_table(args.csv, [*measured, evaluation.mean(measured)])
 
 
 def _report(rows: "list[Row]", net: str, lr: str) -> str:

@@ -25,15 +25,14 @@ def calibration_images(folder: Path | None, scale: int) -> list[np.ndarray]:
         UserError: if the folder holds no image, or scikit-image is not installed.
     """
     from pipeline_src.imaging.colour import as_rgb
-    from pipeline_src.imaging.images import list_images, read_image
+    from pipeline_src.imaging.images import read_image
     from pipeline_src.imaging.imresize import imresize
+    from pipeline_src.library.places import images_in
 
     if folder is None:
         photographs = (read_image(file) for file in sample_files(PHOTOGRAPHS))
         return [_middle(imresize(as_rgb(photograph), Fraction(1, scale))) for photograph in photographs]
-    files = list_images(folder)
-    if not files:
-        raise UserError(f"the folder {folder} has no images; name one with images to calibrate with")
+    files = images_in(folder)
     chosen = [files[i * len(files) // MOST] for i in range(MOST)] if len(files) > MOST else files
     return [_middle(as_rgb(read_image(file))) for file in chosen]
 

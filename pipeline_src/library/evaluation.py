@@ -9,8 +9,9 @@ import numpy as np
 from pipeline_src.deployment.interface import Runner
 from pipeline_src.errors import UserError
 from pipeline_src.imaging.colour import as_rgb
-from pipeline_src.imaging.images import list_images, read_image, write_png
+from pipeline_src.imaging.images import read_image, write_png
 from pipeline_src.imaging.imresize import imresize
+from pipeline_src.library.places import check_place, images_in, writing
 from pipeline_src.library.upscaler import Tiling
 from pipeline_src.metrics.protocol import EvaluationImage, evaluation_image, match_channels
 from pipeline_src.metrics.psnr_ssim import WINDOW, psnr
@@ -56,7 +57,7 @@ class ImagePair:
         return EvaluationImage(self.hr_file.stem, np.ascontiguousarray(hr), lr, scale)
 
 
-def pairs(hr: Path, lr: Path | None, scale: int) -> list[ImagePair]:
+def pairs(hr: Path, lr: Path | None, scale: int, save: Path | None = None) -> list[ImagePair]:
     """Return the images of a folder, each with its LR image.
 
     Args:
@@ -64,17 +65,59 @@ def pairs(hr: Path, lr: Path | None, scale: int) -> list[ImagePair]:
         lr: folder of LR images of the same names, or of names that end in ``x<scale>`` besides, as DIV2K's do; None for
             those of the protocol.
         scale: upscaling factor.
+        save: folder for SR images, whose images are not missed if it is in one of the others.
 
     Raises:
-        UserError: if a folder has no images, or one of them has no LR image.
+        UserError: if a folder has no images, or one of them has no LR image, or several.
     """
-    files = list_images(hr)
-    if not files:
-        raise UserError(f"the folder {hr} has no images; name the folder with the HR images")
+    besides = [folder for folder in (lr, save) if folder]
+    files = images_in(hr, besides)
     if lr is None:
         return [ImagePair(file) for file in files]
-    by_stem = {file.stem: file for file in list_images(lr)}
+    by_stem: dict[str, Path] = {}
+    for file in images_in(lr, [hr, *besides]):
+        if file.stem in by_stem:
+            raise UserError(f"{by_stem[file.stem]} and {file} are both LR images of one name; remove one of them")
+        by_stem[file.stem] = file
     return [ImagePair(file, _lr_of(file, by_stem, scale, lr)) for file in files]
+
+
+def check_outputs(images: list[ImagePair], save: Path | None, csv: Path | None) -> None:
+    """Check that the results of an evaluation can be written, and that they overwrite no image and one another.
+
+    Args:
+        images: from :func:`pairs`.
+        save: folder for the SR images; None to keep none.
+        csv: file for the figures; None for none.
+
+    Raises:
+        UserError: if not.
+    """
+    inputs = {file.resolve(): file for pair in images for file in (pair.hr_file, pair.lr_file) if file}
+    folders = {file.parent.resolve() for file in inputs.values()}
+    written: dict[Path, Path] = {}
+    if save:
+        check_place(save, into_folder=True, option="--save")
+        if save.resolve() in folders:
+            raise UserError(f"{save} is a folder of the images themselves; choose another --save")
+        for pair in images:
+            target = saved_file(save, pair)
+            if target.resolve() in inputs:
+                raise UserError(f"{target} is {inputs[target.resolve()]} itself; choose another --save")
+            if target in written:
+                raise UserError(
+                    f"{written[target]} and {pair.hr_file} would both be written to {target}; rename one of them"
+                )
+            written[target] = pair.hr_file
+    if csv:
+        check_place(csv, into_folder=False, option="--csv")
+        if csv.resolve() in {*inputs, *(target.resolve() for target in written)}:
+            raise UserError(f"{csv} is one of the images; choose another --csv")
+
+
+def saved_file(folder: Path, pair: ImagePair) -> Path:
+    """Return the file in a folder that the SR image of a pair is written to."""
+    return folder / f"{pair.hr_file.stem}.png"
 
 
 def _lr_of(file: Path, by_stem: dict[str, Path], scale: int, folder: Path) -> Path:
@@ -114,7 +157,9 @@ def evaluate(
         row[BICUBIC_COLUMN] = psnr(_luma(image.hr), baseline, scale, threads)
         if save:
             rounded = np.rint(values.clip(0, 255)).astype(np.uint8)
-            write_png(save / f"{image.name}.png", match_channels(rounded, image.hr))
+            target = saved_file(save, pair)
+            with writing(target, "--save"):
+                write_png(target, match_channels(rounded, image.hr))
         yield row
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 from shared import photograph
 
 from pipeline_src.cli.main import main
+from pipeline_src.library import evaluation
 from pipeline_src.metrics.variants import PROTOCOL, VARIANTS
 
 
@@ -55,3 +56,78 @@ def test_a_model_file_is_the_net_that_it_holds(a_run: Path, images: Path, capsys
 def test_a_scale_that_the_net_lacks_is_a_sentence(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = evaluate(capsys, "--model", "good", "--scale", "2", "--hr", "hr", status=1)
     assert message == "error: good upscales ×3, not ×2; choose another --scale\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--save", "hr"), "hr is a folder of the images themselves; choose another --save"),
+        (("--save", "sr/../hr/"), "is a folder of the images themselves; choose another --save"),
+        (("--lr", "lr", "--save", "lr"), "lr is a folder of the images themselves; choose another --save"),
+        (("--save", "links"), "links/one.png is hr/one.png itself; choose another --save"),
+        (("--save", "sr.png"), "sr.png has the name of an image, but --save must be a folder here"),
+        (
+            ("--save", "hr/one.png"),
+            "hr/one.png is a file, and a folder is needed for what you name; choose another --save",
+        ),
+        (("--csv", "hr/one.png"), "hr/one.png is one of the images; choose another --csv"),
+        (("--csv", "sr/one.png", "--save", "sr"), "sr/one.png is one of the images; choose another --csv"),
+        (("--csv", "hr"), "hr is a folder, and a file is needed; choose another --csv"),
+        (
+            ("--csv", "hr/one.png/x.csv"),
+            "hr/one.png is a file, so hr/one.png/x.csv cannot be in it; choose another --csv",
+        ),
+        (("--csv", "x" * 300), "cannot be written (File name too long); choose another --csv"),
+    ],
+)
+def test_results_overwrite_no_image_and_can_be_written(
+    images: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    sentence: str,
+) -> None:
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: pytest.fail("it was computed before the check"))
+    Path("lr").mkdir()
+    Path("links").mkdir()
+    for name in ("one", "two"):
+        Image.new("RGB", (22, 20)).save(f"lr/{name}.png")
+        Path(f"links/{name}.png").symlink_to(Path(f"hr/{name}.png").resolve())
+    Path("sr").mkdir()
+    before = {file: file.read_bytes() for file in Path().rglob("*.png")}
+    message = evaluate(capsys, "--model", "good", "--hr", "hr", *arguments, status=1)
+    assert message.startswith("error: ")
+    assert sentence in message
+    assert {file: file.read_bytes() for file in Path().rglob("*.png")} == before
+
+
+def test_a_table_that_cannot_be_written_is_a_sentence(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = evaluate(capsys, "--model", "bicubic", "--scale", "3", "--hr", "hr", "--csv", "/proc/x.csv", status=1)
+    assert message.startswith("error: ")
+    assert message.count("\n") == 1
+
+
+def test_two_images_of_one_name_are_refused(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.open("hr/one.png").save("hr/one.jpg")
+    message = evaluate(capsys, "--model", "good", "--hr", "hr", "--save", "sr", status=1)
+    assert message == "error: hr/one.jpg and hr/one.png would both be written to sr/one.png; rename one of them\n"
+    message = evaluate(capsys, "--model", "good", "--hr", "hr", "--lr", "hr", status=1)
+    assert message == "error: hr/one.jpg and hr/one.png are both LR images of one name; remove one of them\n"
+
+
+def test_images_that_are_left_out_are_named(
+    images: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("hr/more/deep", "hr/none", "hr/sr"):
+        Path(name).mkdir(parents=True)
+    for name in ("hr/more/deep/a.png", "hr/sr/one.png"):
+        Image.open("hr/one.png").save(name)
+    Path("hr/raw.NEF").touch()
+    evaluate(capsys, "--model", "good", "--hr", "hr", "--save", "hr/sr")
+    assert caplog.messages == [
+        "only images directly in hr, of formats that are read, are used; left out: hr/more/, hr/raw.NEF"
+    ]
+    message = evaluate(capsys, "--model", "good", "--hr", "hr/more", status=1)
+    assert message.startswith("error: the folder hr/more has no images itself, only hr/more/deep/; name the folder")
+    message = evaluate(capsys, "--model", "good", "--hr", "hr/one.png", status=1)
+    assert message.startswith("error: hr/one.png is a file, and a folder of images is needed")

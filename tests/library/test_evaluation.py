@@ -69,7 +69,7 @@ def test_lr_of_either_rounding_fits(folder: Path, size: tuple[int, int]) -> None
     [
         ("no LR", "lr has no image grey or greyx3 for .*grey.png; add it, or remove grey.png"),
         ("another size", "colourx3.png is 30×20 pixels and .*colour.png is 76×61, which is not ×3"),
-        ("no images", "hr has no images; name the folder with the HR images"),
+        ("no images", "hr has no images; name the folder that the images are directly in"),
         ("no folder", "the folder .*hr does not exist"),
         ("small", "colour.png is too small for SSIM at ×3"),
     ],
