@@ -17,7 +17,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline_src.cli.main import run_command
+from pipeline_src.cli.main import filled, filled_path, run_command
+from pipeline_src.command import count
 from pipeline_src.deployment.formats import FORMATS
 from pipeline_src.deployment.interface import SMALLEST, VARIANTS, Size
 
@@ -37,16 +38,16 @@ def size(text: str) -> Size:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``superres export``."""
-    parser.add_argument("--model", required=True, help="a name of `superres models`")
+    parser.add_argument("--model", required=True, type=filled, help="a name of `superres models`")
     parser.add_argument("--format", required=True, choices=(*FORMATS, TENSORRT))
     parser.add_argument("--variant", choices=VARIANTS, default="fp32", help="default: fp32")
-    parser.add_argument("--scale", type=int, help="needed where the model has several")
+    parser.add_argument("--scale", type=count, help="needed where the model has several")
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--size", type=size, metavar="HxW", help="the one size of LR images that the file accepts")
     shape.add_argument("--dynamic", action="store_true", help="LR images of any size (default)")
-    parser.add_argument("--calibrate", type=Path, metavar="FOLDER", help="images for the ptq of a bundled net")
+    parser.add_argument("--calibrate", type=filled_path, metavar="FOLDER", help="images for the ptq of a bundled net")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="default: named by the arguments, in this folder"
+        "-o", "--output", type=filled_path, metavar="FILE", help="default: named by the arguments, in this folder"
     )
 
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
     from pipeline_src.deployment import cards
     from pipeline_src.deployment.runtimes import chosen_scale
     from pipeline_src.errors import UserError
-    from pipeline_src.library import files
+    from pipeline_src.library import files, places
     from pipeline_src.library.finding import find
 
     entry = find(args.model)
@@ -65,9 +66,13 @@ def run(args: argparse.Namespace) -> None:
     wanted = files.Wanted(args.variant, args.format, scale, args.size, args.calibrate)
     suffix = FORMATS["onnx" if args.format == TENSORRT else args.format].SUFFIX
     file = args.output or Path(f"{_stem(entry.name, wanted)}{suffix}")
+    if file.is_dir():
+        raise UserError(f"{file} is a folder; name a file that ends in {suffix} by --output")
     if not file.name.endswith(suffix):
-        raise UserError(f"{file} does not end in {suffix}, by which {args.format} is known; correct --output")
-    files.export(entry, wanted, file)
+        raise UserError(f"{file} must end in {suffix}, as files of the format {args.format} do; correct --output")
+    places.check_place(file, into_folder=False)
+    with places.writing(file):
+        files.export(entry, wanted, file)
     print(f"{file}, and its card {cards.path_of(file)}")
 
 

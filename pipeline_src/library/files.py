@@ -58,6 +58,7 @@ def export(entry: Entry, wanted: Wanted, file: Path) -> Path:
     check(entry, wanted)
     with _without_advice_to_developers():
         graph, facts = _graph(entry, wanted)
+        file.parent.mkdir(parents=True, exist_ok=True)
         exporting.export_file(graph, wanted.format_name, file, facts, wanted.size)
     return file
 

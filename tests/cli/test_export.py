@@ -69,7 +69,9 @@ def test_a_net_of_a_run_is_exported_from_its_weights(a_run: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--format", "onnx", "-o", "net.tflite"), "net.tflite does not end in .onnx, by which onnx is known"),
+        (("--format", "onnx", "-o", "net.tflite"), "net.tflite must end in .onnx, as files of the format onnx do"),
+        (("--format", "onnx", "-o", "."), ". is a folder; name a file that ends in .onnx by --output"),
+        (("--format", "onnx", "-o", "/dev/null/a.onnx"), "/dev/null is a file, so /dev/null/a.onnx cannot be in it"),
         (("--format", "tensorrt"), "tensorrt is made of ptq and qat alone, not of fp32"),
         (("--format", "openvino_fp16", "--variant", "ptq"), "openvino_fp16 is made of fp32 alone, not of ptq"),
         (("--format", "onnx", "--variant", "qat"), "good is bundled in fp32, from which ptq is made; qat needs"),
@@ -83,6 +85,14 @@ def test_a_mistake_is_one_sentence(
     message = export(capsys, "--model", "good", *arguments, status=1)
     assert message.startswith(f"error: {sentence}")
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("onnx", ".onnx"), ("tflite", ".tflite"), ("openvino", ".xml")])
+def test_the_folder_of_the_file_is_made(
+    shelf: Path, capsys: pytest.CaptureFixture[str], name: str, suffix: str
+) -> None:
+    export(capsys, "--model", "good", "--format", name, "-o", f"new/deep/net{suffix}")
+    assert cards.read(Path(f"new/deep/net{suffix}")).format == name
 
 
 @pytest.mark.parametrize("size", ["270", "7x9", "0x0", "270x480x3", "a x b"])
