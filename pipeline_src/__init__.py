@@ -22,7 +22,7 @@ def load_model(
     *,
     scale: "int | float | Fraction | None" = None,
     runtime: str | None = None,
-    variant: str = "fp32",
+    variant: str | None = None,
     device: str = "cpu",
     threads: int = 2,
 ) -> "LoadedModel":
@@ -31,11 +31,11 @@ def load_model(
     Args:
         model: a name of ``superres models``, the path of a model file, or ``bicubic``; None for the bundled net that is
             farthest above bicubic at the scale.
-        scale: by how much both sides grow, such as 3 or 2.5; None for the scale of the net. One between two scales is
-            that of the next larger net, made smaller by bicubic.
+        scale: by how much both sides grow, such as 3 or 2.5; None for ×4, or the largest scale of a net without it. One
+            between two scales is that of the next larger net, made smaller by bicubic.
         runtime: ``torch``, ``onnx``, ``openvino``, ``openvino_fp16`` or ``tflite``; None for torch where the net is
             bundled, and for its exported ONNX file where a run in this folder has made one.
-        variant: ``fp32``, ``ptq`` or ``qat``.
+        variant: ``fp32``, ``ptq`` or ``qat``; None for that of a model file, and for fp32 of a net with a name.
         device: ``cpu``; ``cuda`` or ``mps`` in torch, an execution provider in ONNX Runtime.
         threads: of the runtime on the CPU.
 

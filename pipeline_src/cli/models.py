@@ -11,7 +11,7 @@ the fastest file that a run has measured, for the LR image beside it.
 import argparse
 from typing import TYPE_CHECKING
 
-from pipeline_src.cli.main import run_command
+from pipeline_src.cli.main import filled, run_command
 from pipeline_src.deployment.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -25,9 +25,10 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("torch", *FORMATS),
         help="default: torch for a bundled net (tflite for its ptq), onnx for an exported net of a run",
     )
-    parser.add_argument("--variant", choices=("fp32", "ptq", "qat"), default="fp32", help="default: fp32")
+    parser.add_argument("--variant", choices=("fp32", "ptq", "qat"), help="default: fp32, or that of the model file")
     parser.add_argument(
         "--device",
+        type=str.lower,
         default="cpu",
         help="cpu (default); cuda or mps in torch; an execution provider of ONNX Runtime, such as cuda or coreml",
     )
@@ -42,7 +43,7 @@ def running(args: argparse.Namespace) -> "Running":
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``superres models``."""
-    parser.add_argument("model", nargs="?", help="the net to describe")
+    parser.add_argument("model", nargs="?", type=filled, help="the net to describe")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

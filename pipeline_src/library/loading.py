@@ -1,7 +1,9 @@
 """Nets as functions on NumPy arrays, for programs: ``pipeline_src.load_model``."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from numbers import Integral, Real
 from os import PathLike, fspath
 
 import numpy as np
@@ -36,12 +38,19 @@ class LoadedModel:
             uint8 ⌈H·factor⌉×⌈W·factor⌉×3, or without the 3 for a grey image.
 
         Raises:
-            ValueError: if the image is of another type or shape.
+            UserError: if the image is of another type or shape.
         """
         from pipeline_src.imaging.colour import as_rgb, to_grey
 
+        if not isinstance(image, np.ndarray):
+            raise UserError(
+                f"an image is a NumPy array, uint8 H×W×3 or H×W, not {_kind(image)}; make one, as by "
+                'np.asarray(PIL.Image.open("photo.png").convert("RGB"))'
+            )
         if image.dtype != np.uint8 or not image.size or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
-            raise ValueError(f"an image is uint8 H×W×3 or H×W, and not empty, not {image.dtype} {image.shape}")
+            raise UserError(
+                f"an image is uint8 H×W×3 or H×W, and not empty, not {image.dtype} {image.shape}; convert it first"
+            )
         sr = self._upscaler.plan(*image.shape[:2])(np.ascontiguousarray(as_rgb(image)))
         return to_grey(sr) if image.ndim == 2 else sr
 
@@ -52,12 +61,58 @@ def load(model: str | PathLike[str] | None, scale: int | float | Fraction | None
     Raises:
         UserError: if there is no such net, or it cannot run so.
     """
-    for value, known in ((running.runtime, (None, *RUNTIMES)), (running.variant, VARIANTS)):
-        if value not in known:
-            raise UserError(f"{value} is none of {', '.join(str(each) for each in known if each)}; choose one of these")
-    factor = None if scale is None else Fraction(scale).limit_denominator(10_000)
-    if factor is not None and not 1 < factor <= LARGEST_FACTOR:
-        raise UserError(f"the scale {scale} is not above 1 and at most {LARGEST_FACTOR}; choose another")
+    _check_types(model, scale, running)
+    for value, known in ((running.runtime, RUNTIMES), (running.variant, VARIANTS)):
+        if value is not None and value not in known:
+            raise UserError(f"{value} is none of {', '.join(known)}; choose one of these")
+    factor = None if scale is None else _factor(scale)
+    running = replace(running, device=running.device.lower())
     upscaler = Upscaler(resolve(None if model is None else fspath(model), running), OutputSize(factor))
     factor = upscaler.plan(1, 1).factor
     return LoadedModel(upscaler.net.name, factor, upscaler)
+
+
+def _factor(scale: int | float | Fraction) -> Fraction:
+    """Return a scale as a fraction.
+
+    Raises:
+        UserError: if it is not above 1 and at most the largest there is.
+    """
+    if math.isfinite(scale):
+        factor = Fraction(scale if isinstance(scale, Fraction) else float(scale)).limit_denominator(10_000)
+        if 1 < factor <= LARGEST_FACTOR:
+            return factor
+    raise UserError(f"scale must be above 1 and at most {LARGEST_FACTOR}, not {scale}; choose another")
+
+
+def _check_types(model: object, scale: object, running: Running) -> None:
+    """Check what a program gives as arguments, which need not be what their types say.
+
+    Raises:
+        UserError: if one of them is of another type.
+    """
+    for name, value, right, what in (
+        (
+            "model",
+            model,
+            model is None or (isinstance(model, str | PathLike) and isinstance(fspath(model), str)),
+            "a name or a path",
+        ),
+        ("scale", scale, scale is None or (isinstance(scale, Real) and not isinstance(scale, bool)), "a number"),
+        ("runtime", running.runtime, isinstance(running.runtime, str | None), "a text"),
+        ("variant", running.variant, isinstance(running.variant, str | None), "a text"),
+        ("device", running.device, isinstance(running.device, str), "a text"),
+        ("threads", running.threads, _is_count(running.threads), "a whole number of 1 or more"),
+    ):
+        if not right:
+            raise UserError(f"{name} must be {what}, not {_kind(value)}; correct it")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
+
+
+def _kind(value: object) -> str:
+    """Return a value and its type as a message names them, such as ``'3' (str)``."""
+    text = " ".join(repr(value).split())
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"

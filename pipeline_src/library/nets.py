@@ -32,13 +32,13 @@ class Running:
 
     Attributes:
         runtime: one of :data:`RUNTIMES`; None for that of the kind of net.
-        variant: fp32, ptq or qat.
+        variant: fp32, ptq or qat; None for that of a model file, and for fp32 of a net with a name.
         device: as the runtime names it.
         threads: of the runtime on the CPU.
     """
 
     runtime: str | None = None
-    variant: str = "fp32"
+    variant: str | None = None
     device: str = CPU
     threads: int = 2
 
@@ -60,11 +60,7 @@ class Net(Protocol):
         """The upscaling factors."""
 
     def default_scale(self) -> int:
-        """Return the scale where none is asked for.
-
-        Raises:
-            UserError: if there are several to choose from.
-        """
+        """Return the scale where none is asked for: ×4 where the net has it, or else its largest."""
 
     def open(self, scale: int) -> "Runner":
         """Open the net of one scale.
@@ -91,9 +87,13 @@ def resolve(model: str | None, running: Running) -> Net:
     if model is None:
         return BestBundled(bundled.entries(), running)
     if model == BICUBIC:
+        if running.runtime or running.variant or running.device != CPU:
+            raise UserError(f"{BICUBIC} is no net, and has no runtime, variant or device; leave these options out")
         return Bicubic(running.threads)
     if Path(model).suffix:
-        return ModelFile(Path(model), running)
+        file = ModelFile(Path(model), running)
+        file.check()
+        return file
     return NamedNet(find(model), running)
 
 
@@ -121,9 +121,14 @@ class NamedNet:
             UserError: for these.
         """
         if self.runtime != TORCH:
-            return files.check(self.entry, files.Wanted(self.running.variant, self.runtime, self.entry.scales[0]))
-        if self.running.variant != "fp32":
+            return files.check(self.entry, files.Wanted(self.variant, self.runtime, self.entry.scales[0]))
+        if self.variant != "fp32":
             raise UserError("torch runs the variant fp32 only; choose another --runtime or --variant fp32")
+
+    @property
+    def variant(self) -> str:
+        """The variant: fp32 where none is asked for."""
+        return self.running.variant or "fp32"
 
     @property
     def runtime(self) -> str:
@@ -131,8 +136,8 @@ class NamedNet:
         if self.running.runtime:
             return self.running.runtime
         if self.entry.source == "run":
-            return "onnx" if self.entry.exported or self.running.variant != "fp32" else TORCH
-        return TORCH if self.running.variant == "fp32" else "tflite"
+            return "onnx" if self.entry.exported or self.variant != "fp32" else TORCH
+        return TORCH if self.variant == "fp32" else "tflite"
 
     @property
     def name(self) -> str:
@@ -145,19 +150,20 @@ class NamedNet:
         return self.entry.scales
 
     def default_scale(self) -> int:
-        """Return the only scale; UserError if there are several."""
-        return _only_scale(self)
+        """Return ×4 where the net has it, or else its largest scale."""
+        return _default_scale(self)
 
     def open(self, scale: int) -> "Runner":
         """Open the net of one scale, after a warning if it is below bicubic."""
         from pipeline_src.deployment import runtimes
 
-        variant, entry = self.running.variant, self.entry
+        variant, entry = self.variant, self.entry
         if self.runtime == TORCH:
             file = entry.weights
         elif entry.source == "run":
             file = run.exported_file(entry, variant, FORMATS[self.runtime].SUFFIX, scale)
         else:
+            _check_device(self.runtime, self.running.device)  # before an export, which takes seconds
             file = files.cached(entry, files.Wanted(variant, self.runtime, scale))
         warn_if_worse(entry.name, scale, entry.over_bicubic(scale, variant))
         return runtimes.load(file, self.running.threads, scale=scale, device=self.running.device)
@@ -188,7 +194,7 @@ class BestBundled:
 
     def default_scale(self) -> int:
         """Return ×4, or the largest scale there is."""
-        return bundled.DEFAULT_SCALE if bundled.DEFAULT_SCALE in self.scales else max(self.scales)
+        return _default_scale(self)
 
     def open(self, scale: int) -> "Runner":
         """Open the best net of one scale."""
@@ -197,6 +203,23 @@ class BestBundled:
     def downscaler(self) -> "Downscale | None":
         """Return None: these nets upscale bicubic's images."""
         return None
+
+
+@dataclass(frozen=True)
+class _FileFacts:
+    """What a model file says of its net.
+
+    Attributes:
+        scales: upscaling factors.
+        over_bicubic: by how many dB it is above bicubic; None if that is not known.
+        runtime: one of :data:`RUNTIMES`.
+        variant: fp32, ptq or qat.
+    """
+
+    scales: list[int]
+    over_bicubic: float | None
+    runtime: str
+    variant: str
 
 
 @dataclass(frozen=True)
@@ -214,25 +237,39 @@ class ModelFile:
     @property
     def scales(self) -> Sequence[int]:
         """The scales that the header or the card names."""
-        return [int(scale) for scale in self._facts()[0]]
+        return [int(scale) for scale in self._facts().scales]
 
     def default_scale(self) -> int:
-        """Return the only scale; UserError if there are several."""
-        return _only_scale(self)
+        """Return ×4 where the net has it, or else its largest scale."""
+        return _default_scale(self)
 
     def open(self, scale: int) -> "Runner":
         """Open the file, after a warning if its net is below bicubic."""
         from pipeline_src.deployment import runtimes
 
-        warn_if_worse(self.name, scale, self._facts()[1])
+        warn_if_worse(self.name, scale, self._facts().over_bicubic)
         return runtimes.load(self.file, self.running.threads, scale=scale, device=self.running.device)
 
     def downscaler(self) -> "Downscale | None":
         """Return None: a file does not hold its downscaler, so its LR images must be given."""
         return None
 
-    def _facts(self) -> tuple[list[int], float | None]:
-        """Return the scales, and by how many dB the net is above bicubic."""
+    def check(self) -> None:
+        """Check that the file is of the runtime and the variant that are asked for.
+
+        Raises:
+            UserError: if it is not, or if it is no model file.
+        """
+        facts = self._facts()
+        for option, wanted, own in (
+            ("--runtime", self.running.runtime, facts.runtime),
+            ("--variant", self.running.variant, facts.variant),
+        ):
+            if wanted not in (None, own):
+                raise UserError(f"{self.file} is a file of {own}, not of {wanted}; leave {option} out, or name another")
+
+    def _facts(self) -> "_FileFacts":
+        """Return what the header or the card says of the net."""
         from pipeline_src.deployment import cards
         from pipeline_src.deployment.formats import format_of
 
@@ -240,10 +277,12 @@ class ModelFile:
             header = read_header(self.file)
             if "scales" not in header or "model" not in header:
                 raise UserError(f"{self.file} does not say which net it holds; give a file that the stage train wrote")
-            return header["scales"], header.get("over_bicubic")
+            return _FileFacts(header["scales"], header.get("over_bicubic"), TORCH, "fp32")
         format_of(self.file)
+        if not self.file.is_file():
+            raise UserError(f"{self.file} does not exist; correct its name")
         card = cards.read(self.file)
-        return [card.scale], card.validation.get("over_bicubic")
+        return _FileFacts([card.scale], card.validation.get("over_bicubic"), card.format, card.variant)
 
 
 @dataclass(frozen=True)
@@ -286,7 +325,21 @@ class Bicubic:
         return None
 
 
-def _only_scale(net: Net) -> int:
-    from pipeline_src.deployment.runtimes import chosen_scale
+def _default_scale(net: Net) -> int:
+    """Return ×4 where a net has it, or else its largest scale."""
+    return bundled.DEFAULT_SCALE if bundled.DEFAULT_SCALE in net.scales else max(net.scales)
 
-    return chosen_scale(net.name, net.scales, None)
+
+def _check_device(runtime: str, device: str) -> None:
+    """Check that a runtime has a device here.
+
+    Raises:
+        UserError: if it has not.
+    """
+    from pipeline_src.deployment.formats import onnx
+    from pipeline_src.deployment.interface import require_cpu
+
+    if runtime == "onnx":
+        onnx.provider_of(device)
+    elif runtime != TORCH:
+        require_cpu(FORMATS[runtime].LABEL, device)

@@ -100,11 +100,7 @@ class Upscaler:
 
     @property
     def label(self) -> str:
-        """The end of the name of an upscaled file, such as ``x4``.
-
-        Raises:
-            UserError: if the net has several scales, and no size was chosen.
-        """
+        """The end of the name of an upscaled file, such as ``x4``."""
         return self.size.label or factor_label(Fraction(self.net.default_scale()))
 
     def plan(self, height: int, width: int) -> Plan:

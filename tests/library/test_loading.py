@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from shared import ROOT, photograph
 
 from pipeline_src import load_model
@@ -41,11 +42,30 @@ def test_grey_stays_grey_and_a_view_is_read_as_it_looks(shelf: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "image", [LR / 255, LR[..., :2], LR[None], LR[:0], LR.astype(np.uint16)], ids=["float", "2", "4d", "empty", "16"]
+    "image",
+    [LR / 255, LR[..., :2], np.dstack([LR, LR[..., 0]]), LR[None], LR[:0], LR.astype(np.uint16), LR > 9],
+    ids=["float", "2", "rgba", "4d", "empty", "16", "bool"],
 )
 def test_other_arrays_are_refused(shelf: Path, image: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="an image is uint8 H×W×3 or H×W, and not empty, not "):
+    with pytest.raises(UserError, match="an image is uint8 H×W×3 or H×W, and not empty, not "):
         load_model("good", threads=1)(image)
+
+
+@pytest.mark.parametrize("image", [Image.fromarray(LR), "photo.png", Path("photo.png"), LR.tolist(), None, 3])
+def test_other_things_than_arrays_are_refused(shelf: Path, image: object) -> None:
+    with pytest.raises(UserError, match=r"an image is a NumPy array, uint8 H×W×3 or H×W, not .*; make one, as by"):
+        load_model("good", threads=1)(image)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("model", [3, b"good", ["good"], True, ""])
+def test_a_model_is_a_name_or_a_path(shelf: Path, model: object) -> None:
+    with pytest.raises(UserError):
+        load_model(model)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [2, 2.0, np.float32(2), np.int64(2), Fraction(2)])
+def test_a_scale_is_any_number(shelf: Path, scale: float) -> None:
+    assert load_model("super", scale=scale, threads=1).factor == 2
 
 
 @pytest.mark.parametrize(
@@ -53,7 +73,17 @@ def test_other_arrays_are_refused(shelf: Path, image: np.ndarray) -> None:
     [
         ({"runtime": "nonsense"}, "nonsense is none of torch, onnx"),
         ({"variant": "int8"}, "int8 is none of fp32, ptq, qat"),
-        ({"scale": 1}, "the scale 1 is not above 1"),
+        ({"scale": 1}, "scale must be above 1 and at most 16, not 1; choose another"),
+        ({"scale": "3"}, r"scale must be a number, not '3' \(str\); correct it"),
+        ({"scale": True}, r"scale must be a number, not True \(bool\)"),
+        ({"scale": [3]}, "scale must be a number"),
+        ({"scale": float("nan")}, "scale must be above 1 and at most 16, not nan"),
+        ({"scale": float("inf")}, "scale must be above 1 and at most 16, not inf"),
+        ({"threads": "2"}, "threads must be a whole number of 1 or more, not '2'"),
+        ({"threads": 0}, "threads must be a whole number of 1 or more, not 0"),
+        ({"device": 3}, "device must be a text, not 3"),
+        ({"runtime": 3}, "runtime must be a text, not 3"),
+        ({"variant": ["ptq"]}, "variant must be a text"),
         ({"scale": 4}, "good upscales ×3, not ×4"),
         ({"device": "cuda:9"}, "torch sees no device cuda:9 here"),
     ],

@@ -91,7 +91,18 @@ def test_a_net_below_bicubic_is_not_used_in_silence(
         ("good", Running("torch", "qat"), "torch runs the variant fp32 only"),
         ("super", Running("onnx"), "super is a supernet, .*--runtime torch for its largest net"),
         ("missing.safetensors", Running(), r"missing\.safetensors does not exist"),
-        ("missing.onnx", Running(), r"missing\.onnx has no card"),
+        ("missing.onnx", Running(), r"missing\.onnx does not exist; correct its name"),
+        ("bicubic", Running("tflite"), "bicubic is no net, and has no runtime, variant or device; leave these"),
+        ("bicubic", Running(variant="fp32"), "bicubic is no net, and has no runtime, variant or device"),
+        ("bicubic", Running(device="cuda"), "bicubic is no net, and has no runtime, variant or device"),
+        (
+            "results/export/good/fp32_x3.onnx",
+            Running("tflite"),
+            r"fp32_x3\.onnx is a file of onnx, not of tflite; leave",
+        ),
+        ("results/export/good/fp32_x3.onnx", Running(variant="ptq"), "is a file of fp32, not of ptq; leave --variant"),
+        ("results/nets/good/weights.safetensors", Running("onnx"), "is a file of torch, not of onnx; leave --runtime"),
+        ("results/nets/good/weights.safetensors", Running(variant="qat"), "is a file of fp32, not of qat"),
         ("photo.png", Running(), r"photo\.png is no model file"),
     ],
 )
@@ -100,9 +111,15 @@ def test_what_is_never_made_is_refused_as_such(a_run: Path, model: str, running:
         resolve(model, running).default_scale()
 
 
-def test_a_net_of_several_scales_asks_which(shelf: Path) -> None:
-    with pytest.raises(UserError, match="super upscales ×2, ×4; choose one of them with --scale"):
-        resolve("super", Running()).default_scale()
+def test_options_that_say_what_a_file_is_are_accepted(a_run: Path) -> None:
+    assert resolve("results/export/good/fp32_x3.onnx", Running("onnx", "fp32")).scales == [3]
+    assert resolve("results/nets/good/weights.safetensors", Running("torch", "fp32")).scales == [3]
+
+
+def test_a_net_of_several_scales_upscales_by_4_where_it_can(shelf: Path) -> None:
+    assert resolve("super", Running()).default_scale() == 4
+    assert resolve(str(shelf / "super.safetensors"), Running()).default_scale() == 4
+    assert resolve("good", Running()).default_scale() == 3
     assert resolve("super", Running(threads=1)).open(2)(LR).shape == (80, 100, 3)
 
 
