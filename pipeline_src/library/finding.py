@@ -1,9 +1,12 @@
 """From the name of a net to the net."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from pipeline_src import paths
 from pipeline_src.errors import UserError
 from pipeline_src.library import bundled, run
-from pipeline_src.library.entries import Entry
+from pipeline_src.library.entries import BICUBIC, Entry
 
 BUNDLED = "bundled:"  # before the name of a bundled net where the run has one of the same name
 
@@ -29,15 +32,35 @@ def find(name: str) -> Entry:
 
 
 def _unknown(name: str, own: list[Entry], shipped: list[Entry]) -> str:
+    names = [entry.name for entry in (*own, *shipped)]
+    if name == BICUBIC:
+        return f"{name} is no net, and has nothing to export or describe; give a name of `superres models`"
+    if Path(name).suffix in (".onnx", ".xml", ".tflite"):
+        return f"{name} is exported already; give a name of `superres models`"
+    if Path(name).suffix == ".safetensors":
+        return f"{name} is a file of weights, and here a net is named; give a name of `superres models`"
     known = f"bundled are {', '.join(entry.name for entry in shipped)}"
     if own:
         known = f"the run in this folder has {', '.join(entry.name for entry in own)}; {known}"
     system = name.partition("/")[0]
-    if paths.PARAMS.is_file() and name != system:
+    systems = _systems() if paths.PARAMS.is_file() else []
+    if system in systems and name != system:
         return f"there is no net {name} here; run `make report` (or `dvc repro export@{system}`) to make it; {known}"
-    if paths.PARAMS.is_file() and system in _systems():
+    if system in systems:
         return f"{name} has not been trained here; run `make report` (or `dvc repro export@{name}`); {known}"
-    return f"there is no net of the name {name}; {known}"
+    nearest = _nearest(name, [*names, *systems, BICUBIC])
+    hint = f"the nearest is {nearest}; " if nearest else ""
+    elsewhere = "" if own or systems else "; nets of other names are made by a run, and are found in its folder alone"
+    return f"there is no net of the name {name}; {hint}{known}{elsewhere}"
+
+
+def _nearest(name: str, names: Sequence[str]) -> str | None:
+    """Return the name that is most like another, in upper or lower case; None if none is."""
+    from difflib import get_close_matches
+
+    by_key = {known.lower(): known for known in names}
+    nearest = get_close_matches(name.lower(), [*by_key], 1)
+    return by_key[nearest[0]] if nearest else None
 
 
 def _systems() -> list[str]:

@@ -23,6 +23,25 @@ def test_an_unknown_name_lists_what_there_is(a_run: Path) -> None:
         find("bundled:nothing")
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("goodd", "no net of the name goodd; the nearest is good; bundled are"),
+        ("GOOD", "no net of the name GOOD; the nearest is good; bundled are"),
+        ("bundled:lerned", "no net of the name lerned; the nearest is learned; bundled are"),
+        ("bicubi", "the nearest is bicubic; bundled are"),
+        ("car_x4", "; nets of other names are made by a run, and are found in its folder alone$"),
+        ("abpn_x3/l1_50", "; nets of other names are made by a run, and are found in its folder alone$"),
+        ("net.tflite", r"^net\.tflite is exported already; give a name of `superres models`$"),
+        ("net.safetensors", r"^net\.safetensors is a file of weights, and here a net is named; give a name"),
+        ("bicubic", "^bicubic is no net, and has nothing to export or describe; give a name of"),
+    ],
+)
+def test_a_name_that_is_near_or_of_another_kind_is_answered(shelf: Path, name: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        find(name)
+
+
 def test_a_system_that_was_not_trained_names_the_stage(shelf: Path) -> None:
     Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
     with pytest.raises(UserError, match="carn has not been trained here; run `make report`"):
