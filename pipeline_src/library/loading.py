@@ -1,6 +1,9 @@
 """Nets as functions on NumPy arrays, for programs: ``pipeline_src.load_model``."""
 
 import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from numbers import Integral, Real
@@ -13,6 +16,9 @@ from pipeline_src.errors import UserError
 from pipeline_src.library.nets import RUNTIMES, Running, resolve
 from pipeline_src.library.output_size import LARGEST_FACTOR, OutputSize
 from pipeline_src.library.upscaler import Upscaler
+
+# Options of the command, and values that messages advise to give them.
+OPTION = re.compile(r"--(model|scale|runtime|variant|device)\b(?: (cpu|fp32|ptq|torch)\b)?")
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,9 @@ class LoadedModel:
             raise UserError(
                 f"an image is uint8 H×W×3 or H×W, and not empty, not {image.dtype} {image.shape}; convert it first"
             )
-        sr = self._upscaler.plan(*image.shape[:2])(np.ascontiguousarray(as_rgb(image)))
+        with _of_python():
+            plan = self._upscaler.plan(*image.shape[:2])
+        sr = plan(np.ascontiguousarray(as_rgb(image)))
         return to_grey(sr) if image.ndim == 2 else sr
 
 
@@ -67,9 +75,20 @@ def load(model: str | PathLike[str] | None, scale: int | float | Fraction | None
             raise UserError(f"{value} is none of {', '.join(known)}; choose one of these")
     factor = None if scale is None else _factor(scale)
     running = replace(running, device=running.device.lower())
-    upscaler = Upscaler(resolve(None if model is None else fspath(model), running), OutputSize(factor))
-    factor = upscaler.plan(1, 1).factor
+    with _of_python():
+        upscaler = Upscaler(resolve(None if model is None else fspath(model), running), OutputSize(factor))
+        factor = upscaler.plan(1, 1).factor
     return LoadedModel(upscaler.net.name, factor, upscaler)
+
+
+@contextmanager
+def _of_python() -> Iterator[None]:
+    """Let messages name arguments of Python, such as ``scale=``, instead of options of the command."""
+    try:
+        yield
+    except UserError as error:
+        message = OPTION.sub(lambda match: f'{match[1]}="{match[2]}"' if match[2] else f"{match[1]}=", str(error))
+        raise UserError(message) from None
 
 
 def _factor(scale: int | float | Fraction) -> Fraction:

@@ -84,8 +84,8 @@ def test_a_scale_is_any_number(shelf: Path, scale: float) -> None:
         ({"device": 3}, "device must be a text, not 3"),
         ({"runtime": 3}, "runtime must be a text, not 3"),
         ({"variant": ["ptq"]}, "variant must be a text"),
-        ({"scale": 4}, "good upscales ×3, not ×4"),
-        ({"device": "cuda:9"}, "torch sees no device cuda:9 here"),
+        ({"scale": 4}, "good upscales ×3, not ×4; choose another scale=$"),
+        ({"device": "cuda:9"}, 'torch sees no device cuda:9 here; choose device="cpu", or'),
     ],
 )
 def test_wrong_options_are_user_errors(shelf: Path, options: dict[str, object], sentence: str) -> None:
