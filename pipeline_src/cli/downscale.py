@@ -15,7 +15,7 @@ is made smaller with bicubic; 16-bit images are read as 8-bit. JPEG spoils what 
 import argparse
 from functools import partial
 
-from pipeline_src.cli.images import Wanted, add_image_arguments, jobs
+from pipeline_src.cli.images import Wanted, add_image_arguments, jobs, summary
 from pipeline_src.cli.main import run_command
 from pipeline_src.library.entries import BICUBIC
 from pipeline_src.library.output_size import factor, factor_label
@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> None:
     batch = jobs(args.inputs, args.output, f"d{factor_label(by)[1:]}", Wanted(args.format, args.quality))
     plan, texts = Whole(1 / by, downscale), partial(source_note, scale=int(by), system=model)
     resizing = Resizing(lambda height, width: plan, texts=texts if learned else lambda frame: {}, wide=False)
-    run_batch(batch, resizing, "downscale")
+    done = run_batch(batch, resizing, "downscale")
+    print(summary(done, f"{model} 1/{float(by):g}"))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", type=filled, help="a name of `superres models`, a model file, or bicubic; default: the best bundled"
     )
-    parser.add_argument("--scale", type=count, help="default: that of the model, or 4")
+    parser.add_argument("--scale", type=count, help="default: 4, or the largest that the model has")
     parser.add_argument("--hr", required=True, type=filled_path, metavar="FOLDER", help="the HR images")
     parser.add_argument("--lr", type=filled_path, metavar="FOLDER", help="LR images; default: made of HR")
     parser.add_argument("--save", type=filled, metavar="FOLDER", help="where to write the SR images")
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     from pipeline_src.deployment.runtimes import chosen_scale
     from pipeline_src.files import write_table
     from pipeline_src.library import evaluation, places
-    from pipeline_src.library.nets import resolve
+    from pipeline_src.library.nets import at_scale, resolve
     from pipeline_src.library.upscaler import Tiling
     from pipeline_src.progress import progress_bar
 
@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> None:
     save = Path(args.save) if args.save else None
     images = evaluation.pairs(args.hr, args.lr, scale, save)
     evaluation.check_outputs(images, save, args.csv)
+    evaluation.check_inputs(images, scale)
+    net = at_scale(net, scale)
     runner = net.open(scale)
     values_of = evaluation.in_tiles(runner, Tiling(args.tile, min(32, args.tile - 1)))
     own_lr = None if args.lr else net.downscaler()
@@ -80,7 +82,8 @@ def _report(rows: "list[Row]", net: str, lr: str) -> str:
     for row in [*rows, means]:
         cells = (f"{row[key]:.{4 if 'ssim' in key else 2}f}".rjust(len(title)) for key, title in columns.items())
         lines.append("  ".join([str(row["image"]).ljust(width), *cells]))
-    lines.append(f"Means over {len(rows)} images by variants of the protocol, each of which differs in one thing:")
+    count_of_images = "1 image" if len(rows) == 1 else f"{len(rows)} images"
+    lines.append(f"Means over {count_of_images} by variants of the protocol, each of which differs in one thing:")
     for key, title in VARIANTS.items():
         lines.append(f"  {means[key]:8.{4 if 'ssim' in key else 2}f}  {title}")
     return "\n".join(lines)

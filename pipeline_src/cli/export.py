@@ -26,13 +26,16 @@ if TYPE_CHECKING:
     from pipeline_src.library.files import Wanted
 
 TENSORRT = "tensorrt"
+LARGEST = 99_999  # pixels a side of --size
 
 
 def size(text: str) -> Size:
     """Return height and width of ``270x480``, as the type of an argument."""
     match = re.fullmatch(r"(\d{1,5})[x×](\d{1,5})", text)
     if not match or min(int(match[1]), int(match[2])) < SMALLEST:
-        raise argparse.ArgumentTypeError(f"{text} is no height and width of {SMALLEST} or more, such as 270x480")
+        raise argparse.ArgumentTypeError(
+            f"{text} is no height and width from {SMALLEST} to {LARGEST} each, such as 270x480"
+        )
     return int(match[1]), int(match[2])
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline_src.cli.main import filled, filled_path
-from pipeline_src.command import count
+from pipeline_src.command import count, printable
 from pipeline_src.errors import UserError
 from pipeline_src.library.places import SLASHES, check_folder_name, check_place, is_image
 from pipeline_src.upscaling.formats import OUTPUT_FORMATS, OutputFormat, format_name, format_of
 
 if TYPE_CHECKING:
-    from pipeline_src.upscaling.batch import Job
+    from pipeline_src.upscaling.batch import Done, Job
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +40,9 @@ def add_image_arguments(parser: argparse.ArgumentParser, model_help: str) -> Non
 
 def quality(text: str) -> int:
     """Return the quality of a lossy format, 1 to 100, as the type of an argument."""
-    number = count(text)
-    if number > 100:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to 100")
-    return number
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to 100")
+    return int(text)
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,22 @@ def jobs(inputs: list[Path], output: str | Path | None, label: str = "", wanted:
             f"--quality is for jpeg, webp and avif, and {made[0].target} is none; leave it out or choose --format"
         )
     return made
+
+
+def summary(done: "list[Done]", how: str) -> str:
+    """Return one line that says which files were made.
+
+    Args:
+        done: the images.
+        how: the net and its scale.
+    """
+    if len(done) == 1:
+        made, source = done[0], done[0].job.header
+        return printable(
+            f"{made.job.target}: {how}, {source.width}×{source.height} → {made.width}×{made.height} pixels"
+        )
+    folder = os.path.commonpath([made.job.target.parent for made in done]) or "."
+    return printable(f"{len(done)} images in {folder}: {how}")
 
 
 def _targets(inputs: list[Path], output: str | Path | None, label: str) -> Iterator[tuple[Path, Path, bool]]:

@@ -1,6 +1,6 @@
 """Check params.yaml, layer presets over it, or take them off again.
 
-    superres preset                          checks params.yaml
+    superres preset                          checks params.yaml, and prints this help
     superres preset check                    checks that a run can finish on this machine, too
     superres preset list                     the presets there are, and those that are layered
     superres preset add reference pretrained
@@ -23,6 +23,7 @@ from pipeline_src.errors import UserError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``superres preset``."""
+    parser.set_defaults(help=parser.format_help)
     actions = parser.add_subparsers(dest="action", metavar="action")
     actions.add_parser("check", help="check params.yaml, and that a run can finish on this machine")
     actions.add_parser("list", help="show the presets there are, and those that are layered")
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> None:
             print(sentence)
     else:
         config.load()
+        print(args.help())
 
 
 def _print_layered(names: list[str]) -> None:

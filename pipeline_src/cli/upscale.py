@@ -14,7 +14,7 @@ profile are kept where the format of the output can hold them (docs/upscaling.md
 
 import argparse
 
-from pipeline_src.cli.images import Wanted, add_image_arguments, jobs
+from pipeline_src.cli.images import Wanted, add_image_arguments, jobs, summary
 from pipeline_src.cli.main import run_command
 from pipeline_src.cli.models import add_model_arguments, running
 from pipeline_src.command import count
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image_arguments(parser, "a name of `superres models`, a model file, or bicubic; default: the best bundled net")
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
-        "--scale", type=factor, metavar="FACTOR", help="such as 3 or 2.5; default: that of the model, or 4"
+        "--scale", type=factor, metavar="FACTOR", help="such as 3 or 2.5; default: 4, or the largest that the model has"
     )
     size.add_argument("--width", type=count, metavar="PIXELS", help="of the upscaled image, instead of --scale")
     size.add_argument("--height", type=count, metavar="PIXELS", help="of the upscaled image, instead of --scale")
@@ -46,7 +46,9 @@ def run(args: argparse.Namespace) -> None:
     upscaler = Upscaler(resolve(args.model, running(args)), size, tiling)
     label = upscaler.label if args.output is None else ""
     batch = jobs(args.inputs, args.output, label, Wanted(args.format, args.quality))
-    run_batch(batch, Resizing(upscaler.plan, crop=cropped_to_source), "upscale")
+    resizing = Resizing(upscaler.plan, crop=cropped_to_source, smaller=f"choose a smaller {size.option}, or crop it")
+    done = run_batch(batch, resizing, "upscale")
+    print(summary(done, upscaler.used()))
 
 
 if __name__ == "__main__":

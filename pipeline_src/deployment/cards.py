@@ -131,7 +131,10 @@ def read(file: Path) -> Card:
         fields = json.loads(path_of(file).read_text())
         card = Card(**fields | {end: TensorSpec(**fields[end]) for end in ("input", "output")})
     except FileNotFoundError:
-        raise UserError(f"{file} has no card {path_of(file).name} beside it; give a file of the stage export") from None
+        name = path_of(file).name
+        raise UserError(
+            f"{file} has no card {name} beside it; copy {name}, which lies beside the file where it was exported"
+        ) from None
     except (json.JSONDecodeError, TypeError, KeyError) as error:
         raise UserError(f"{path_of(file)} is not a card ({error}); export {file.name} again") from None
     for name in {file.name: None} | card.files:

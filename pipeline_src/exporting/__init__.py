@@ -85,7 +85,8 @@ def require_variant(format_name: str, variant: str) -> None:
     made_of = INT8 if format_name == TENSORRT else FORMATS[format_name].VARIANTS
     if variant not in made_of:
         raise UserError(
-            f"{format_name} is made of {' and '.join(made_of)} alone, not of {variant}; choose another of the two"
+            f"{format_name} is made of {' and '.join(made_of)} alone, not of {variant}; add --variant {made_of[0]}, "
+            "or choose another format"
         )
 
 

@@ -16,6 +16,7 @@ from pipeline_src.library.upscaler import Tiling
 from pipeline_src.metrics.protocol import EvaluationImage, evaluation_image, match_channels
 from pipeline_src.metrics.psnr_ssim import WINDOW, psnr
 from pipeline_src.metrics.variants import figures
+from pipeline_src.upscaling.reading import read_header
 from pipeline_src.upscaling.tiling import upscale_tiled
 
 Row = dict[str, str | float]
@@ -113,6 +114,27 @@ def check_outputs(images: list[ImagePair], save: Path | None, csv: Path | None) 
         check_place(csv, into_folder=False, option="--csv")
         if csv.resolve() in {*inputs, *(target.resolve() for target in written)}:
             raise UserError(f"{csv} is one of the images; choose another --csv")
+
+
+def check_inputs(images: list[ImagePair], scale: int) -> None:
+    """Check before any computing that all images are such and are large enough, as far as their headers say.
+
+    Args:
+        images: from :func:`pairs`.
+        scale: upscaling factor.
+
+    Raises:
+        UserError: if one of them is not; it names it.
+    """
+    for pair in images:
+        header, needed = read_header(pair.hr_file), WINDOW + 2 * scale
+        if pair.lr_file is not None:
+            read_header(pair.lr_file)
+        elif min(header.width // scale, header.height // scale) * scale < needed:
+            raise UserError(
+                f"{pair.hr_file} is {header.width}×{header.height} pixels; SSIM at ×{scale} needs {needed} each way, "
+                "in whole LR pixels: remove it from its folder"
+            )
 
 
 def saved_file(folder: Path, pair: ImagePair) -> Path:

@@ -198,7 +198,11 @@ class BestBundled:
 
     def open(self, scale: int) -> "Runner":
         """Open the best net of one scale."""
-        return NamedNet(bundled.best(scale, self.entries), self.running).open(scale)
+        return self.best(scale).open(scale)
+
+    def best(self, scale: int) -> NamedNet:
+        """Return the best net of one scale."""
+        return NamedNet(bundled.best(scale, self.entries), self.running)
 
     def downscaler(self) -> "Downscale | None":
         """Return None: these nets upscale bicubic's images."""
@@ -323,6 +327,11 @@ class Bicubic:
     def downscaler(self) -> "Downscale | None":
         """Return None: bicubic both ways."""
         return None
+
+
+def at_scale(net: Net, scale: int) -> Net:
+    """Return the net that upscales by one scale: of the best bundled nets the one that it is there, else ``net``."""
+    return net.best(scale) if isinstance(net, BestBundled) else net
 
 
 def _default_scale(net: Net) -> int:

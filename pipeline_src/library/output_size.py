@@ -30,6 +30,11 @@ class OutputSize:
             return factor_label(self.factor)
         return f"{self.width}w" if self.width else f"{self.height}h" if self.height else ""
 
+    @property
+    def option(self) -> str:
+        """The option that says the size."""
+        return "--width" if self.width else "--height" if self.height else "--scale"
+
     def factor_for(self, height: int, width: int) -> Fraction | None:
         """Return the factor for an image of this size; None for the scale of the net.
 
@@ -41,7 +46,7 @@ class OutputSize:
             return self.factor
         if wanted <= present:
             raise UserError(
-                f"the image is {present} pixels {side}, and {wanted} is no more; choose a larger size, or make the "
+                f"the image is {present} pixels {side}, and {wanted} is not larger; choose a larger size, or make the "
                 "image smaller with superres downscale --model bicubic"
             )
         return Fraction(wanted, present)
@@ -59,5 +64,5 @@ def factor(text: str) -> Fraction:
     except (ValueError, ZeroDivisionError):
         raise argparse.ArgumentTypeError(f"{text} is not a number such as 4 or 2.5") from None
     if not 1 < value <= LARGEST_FACTOR:
-        raise argparse.ArgumentTypeError(f"{text} is not above 1 and at most {LARGEST_FACTOR}")
+        raise argparse.ArgumentTypeError(f"a factor must be above 1 and at most {LARGEST_FACTOR}, not {text}")
     return value

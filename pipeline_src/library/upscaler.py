@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline_src.errors import UserError
-from pipeline_src.library.nets import Bicubic, Net
+from pipeline_src.library.nets import Bicubic, Net, at_scale
 from pipeline_src.library.output_size import OutputSize, factor_label
 
 if TYPE_CHECKING:
@@ -112,11 +112,18 @@ class Upscaler:
         from pipeline_src.upscaling.tiling import tile_count
 
         factor = self.size.factor_for(height, width) or Fraction(self.net.default_scale())
+        self._check_reach(factor, width if self.size.width else height)
         if isinstance(self.net, Bicubic):
             return Plan(factor, None, (height, width), 0, 1)
         runner = self._runner(self._scale_for(factor))
         tile, overlap = self.tiling.of(runner)
         return Plan(factor, runner, tile, overlap, tile_count(height, width, tile, overlap))
+
+    def used(self) -> str:
+        """Return the nets that have been opened so far, with their scales."""
+        if isinstance(self.net, Bicubic):
+            return self.net.name
+        return ", ".join(f"{at_scale(self.net, scale).name} ×{scale}" for scale in sorted(self._opened))
 
     def _runner(self, scale: int) -> "Runner":
         if scale not in self._opened:
@@ -124,9 +131,18 @@ class Upscaler:
         return self._opened[scale]
 
     def _scale_for(self, factor: Fraction) -> int:
-        larger = [scale for scale in self.net.scales if scale >= factor]
-        if larger:
-            return min(larger)
-        known = ", ".join(f"×{scale}" for scale in self.net.scales)
-        remedy = "choose another --scale" if self.size.factor else "choose a smaller size or another --model"
-        raise UserError(f"{self.net.name} upscales {known}, not ×{float(factor):g}; {remedy}")
+        return min(scale for scale in self.net.scales if scale >= factor)
+
+    def _check_reach(self, factor: Fraction, side: int) -> None:
+        """Check that a scale of the net is large enough for a factor, of an image that has ``side`` pixels so far."""
+        largest = max(self.net.scales)
+        if factor <= largest:
+            return
+        option = self.size.option
+        if option == "--scale":
+            known = ", ".join(f"×{scale}" for scale in self.net.scales)
+            raise UserError(f"{self.net.name} upscales {known}, not ×{float(factor):g}; choose another {option}")
+        raise UserError(
+            f"{self.net.name} upscales by ×{largest} at most, an image of {side} pixels to {side * largest}; choose "
+            f"{option} {side * largest} or less, or another --model"
+        )

@@ -98,15 +98,32 @@ class Resizing:
         crop: makes the frame to write of a resized frame, the frame itself, its metadata, its file, and the factor.
         texts: what the result's file says of a frame, if it is a PNG.
         wide: whether images of 16 bits stay so.
+        smaller: what a user can do about an image that memory does not hold.
     """
 
     plan: Callable[[int, int], Plan]
     crop: Callable[[Frame, Frame, Metadata, Path, float | Fraction], Frame] = lambda result, *_: result
     texts: Callable[[Frame], dict[str, str]] = lambda frame: {}
     wide: bool = True
+    smaller: str = "crop it or make it smaller"
 
 
-def run_batch(jobs: Sequence[Job], resizing: Resizing, verb: str) -> None:
+@dataclass(frozen=True)
+class Done:
+    """An image that was resized.
+
+    Attributes:
+        job: the file, and what it became.
+        width: of the first frame of the result.
+        height: of the first frame of the result.
+    """
+
+    job: Job
+    width: int
+    height: int
+
+
+def run_batch(jobs: Sequence[Job], resizing: Resizing, verb: str) -> list[Done]:
     """Resize all images of a batch, with a progress bar on a terminal.
 
     Whatever can be known is said before the first image: files that cannot be read, and results that their format
@@ -117,22 +134,31 @@ def run_batch(jobs: Sequence[Job], resizing: Resizing, verb: str) -> None:
         resizing: how.
         verb: what is done, for the progress bar.
 
+    Returns:
+        The images.
+
     Raises:
         UserError: after all others were done, if an image could not be; it names them.
     """
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    failures = _Failures(len(jobs))
+    failures = _Failures(len(jobs), resizing.smaller)
+    done: list[Done] = []
     ready = [job for job in jobs if failures.went_well(job, partial(_check, job, resizing))]
     steps = sum(job.frames * resizing.plan(job.header.height, job.header.width).tiles for job in ready)
     with logging_redirect_tqdm(), progress_bar(None, verb, "tile", total=steps) as bar:
         for job in ready:
             bar.set_postfix_str(printable(job.source.name))
-            failures.went_well(job, partial(resize_file, job, resizing, bar.update))
+            failures.went_well(job, partial(_resize_into, done, job, resizing, bar.update))
     failures.report()
+    return done
 
 
-def resize_file(job: Job, resizing: Resizing, progress: Callable[[], object] = lambda: None) -> None:
+def _resize_into(done: list[Done], job: Job, resizing: Resizing, progress: Callable[[], object]) -> None:
+    done.append(resize_file(job, resizing, progress))
+
+
+def resize_file(job: Job, resizing: Resizing, progress: Callable[[], object] = lambda: None) -> Done:
     """Resize the frames of one image file and write the result.
 
     Args:
@@ -156,23 +182,26 @@ def resize_file(job: Job, resizing: Resizing, progress: Callable[[], object] = l
             metadata = scaled(said, result.width / frame.width, result.width, result.height)
         frames.append(result)
     write_photograph(Photograph(frames, metadata), job.target, job.output_format, job.quality)
+    return Done(job, frames[0].width, frames[0].height)
 
 
 class _Failures:
     """The images of a batch that could not be done. A single image fails at once."""
 
-    def __init__(self, images: int) -> None:
+    def __init__(self, images: int, smaller: str) -> None:
         self.images = images
+        self.smaller = smaller
         self.failed: list[Path] = []
 
     def went_well(self, job: Job, work: Callable[[], object]) -> bool:
         """Run a part of a job and return whether it went well."""
         try:
-            _in_memory(job, work)
+            _in_memory(job, work, self.smaller)
         except UserError as error:
             if self.images == 1:
                 raise
-            log.warning("%s", error)
+            named = str(job.source) in str(error)
+            log.warning("%s", error if named else f"{job.source}: {error}")
             self.failed.append(job.source)
             return False
         return True
@@ -184,11 +213,11 @@ class _Failures:
             raise UserError(f"{len(self.failed)} of {self.images} images could not be done: {names}")
 
 
-def _in_memory(job: Job, work: Callable[[], object]) -> None:
+def _in_memory(job: Job, work: Callable[[], object], smaller: str) -> None:
     try:
         work()
     except MemoryError:
-        raise UserError(f"{job.source} needs more memory than there is; crop it or make it smaller") from None
+        raise UserError(f"{job.source} needs more memory than there is; {smaller}") from None
 
 
 def _check(job: Job, resizing: Resizing) -> None:

@@ -53,6 +53,26 @@ def test_a_model_file_is_the_net_that_it_holds(a_run: Path, images: Path, capsys
     assert by_name[1:] == by_file[1:]
 
 
+def test_the_best_bundled_net_is_named_and_one_image_is_one(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("hr/two.png").unlink()
+    out = evaluate(capsys, "--hr", "hr", "--scale", "3")
+    assert out.startswith("good ×3, bicubic LR,")
+    assert "\nMeans over 1 image by variants" in out
+
+
+@pytest.mark.parametrize("content", [None, (3, 2), (30, 12)])
+def test_an_image_that_cannot_be_measured_is_named_before_any_computing(
+    images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, content: tuple[int, int] | None
+) -> None:
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: pytest.fail("it was computed before the check"))
+    if content:
+        Image.new("RGB", content).save("hr/z.png")
+    else:
+        Path("hr/z.png").write_text("no image")
+    message = evaluate(capsys, "--model", "good", "--hr", "hr", status=1)
+    assert message.startswith("error: hr/z.png is ")
+
+
 def test_a_scale_that_the_net_lacks_is_a_sentence(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = evaluate(capsys, "--model", "good", "--scale", "2", "--hr", "hr", status=1)
     assert message == "error: good upscales ×3, not ×2; choose another --scale\n"

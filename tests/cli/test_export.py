@@ -60,6 +60,12 @@ def test_calibration_on_the_users_images_gives_another_net(shelf: Path, capsys: 
     assert Path("samples.onnx").read_bytes() != Path("own.onnx").read_bytes()
 
 
+def test_a_calibration_says_that_it_takes_a_while(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["export", "--model", "good", "--format", "onnx", "--variant", "ptq"])
+    assert "calibrating good ×3 on 5 images" in capsys.readouterr().err
+
+
 def test_a_net_of_a_run_is_exported_from_its_weights(a_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     export(capsys, "--model", "good", "--format", "tflite", "-o", "net.tflite")
     card = cards.read(Path("net.tflite"))
@@ -72,7 +78,7 @@ def test_a_net_of_a_run_is_exported_from_its_weights(a_run: Path, capsys: pytest
         (("--format", "onnx", "-o", "net.tflite"), "net.tflite must end in .onnx, as files of the format onnx do"),
         (("--format", "onnx", "-o", "."), ". is a folder; name a file that ends in .onnx by --output"),
         (("--format", "onnx", "-o", "/dev/null/a.onnx"), "/dev/null is a file, so /dev/null/a.onnx cannot be in it"),
-        (("--format", "tensorrt"), "tensorrt is made of ptq and qat alone, not of fp32"),
+        (("--format", "tensorrt"), "tensorrt is made of ptq and qat alone, not of fp32; add --variant ptq"),
         (("--format", "openvino_fp16", "--variant", "ptq"), "openvino_fp16 is made of fp32 alone, not of ptq"),
         (("--format", "onnx", "--variant", "qat"), "good is bundled in fp32, from which ptq is made; qat needs"),
         (("--format", "onnx", "--calibrate", "x"), "--calibrate is for the ptq of a bundled net; leave it out"),
@@ -95,7 +101,7 @@ def test_the_folder_of_the_file_is_made(
     assert cards.read(Path(f"new/deep/net{suffix}")).format == name
 
 
-@pytest.mark.parametrize("size", ["270", "7x9", "0x0", "270x480x3", "a x b"])
+@pytest.mark.parametrize("size", ["270", "7x9", "0x0", "270x480x3", "a x b", "100000x100000"])
 def test_a_size_is_height_and_width(capsys: pytest.CaptureFixture[str], size: str) -> None:
     message = export(capsys, "--model", "good", "--format", "onnx", "--size", size, status=2)
-    assert f"{size} is no height and width of 8 or more, such as 270x480" in message
+    assert f"{size} is no height and width from 8 to 99999 each, such as 270x480" in message

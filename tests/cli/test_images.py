@@ -151,5 +151,5 @@ def test_a_folder_without_permission_is_refused_before_any_computing(folder: Pat
 @pytest.mark.parametrize("text", ["0", "101", "-1", "best"])
 def test_a_quality_is_from_1_to_100(text: str) -> None:
     assert images.quality("100") == 100
-    with pytest.raises(Exception, match="is not a"):
+    with pytest.raises(Exception, match="is not a whole number from 1 to 100"):
         images.quality(text)

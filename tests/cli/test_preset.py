@@ -46,7 +46,8 @@ def test_presets_are_added_listed_and_removed(run: Callable[..., tuple[str, str]
 
 @pytest.mark.parametrize("arguments", [(), ("check",)])
 def test_without_an_action_params_are_checked(run: Callable[..., tuple[str, str]], arguments: tuple[str, ...]) -> None:
-    assert run(*arguments) == ("", "")
+    out, err = run(*arguments)
+    assert (out.startswith("usage: superres preset"), err) == (not arguments, "")
     Path("params.yaml").write_text("seed: one\n")
     assert run(*arguments, status=1)[1].startswith(
         "error: params.yaml: seed: Input should be a valid integer, not 'one'"

@@ -160,7 +160,7 @@ def test_the_module_runs_as_a_command(weights: Path, tmp_path: Path, command: li
         (["good.png", "-o", "out.png", "--quality", "50"], "--quality is for jpeg, webp and avif, and out.png is none"),
         (["good.png", "-o", "out.png", "--model", "nothing.onnx"], "nothing.onnx"),
         (["good.png", "-o", "out.png", "--model", "none"], "there is no net of the name none; bundled are abpn_x2, "),
-        (["good.png", "-o", "out.png", "--width", "30"], "the image is 30 pixels wide, and 30 is no more"),
+        (["good.png", "-o", "out.png", "--width", "30"], "the image is 30 pixels wide, and 30 is not larger"),
         (["good.png", "-o", "out.png", "--scale", "3.5"], "upscales ×3, not ×3.5; choose another --scale"),
         (["good.png", "-o", "out.png", "--device", "cuda:9"], "torch sees no device cuda:9 here"),
     ],
@@ -202,6 +202,7 @@ def upscaled(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     ("arguments", "name", "size"),
     [
         ((), "photo_x4.png", (48, 40)),
+        (("--model", "super"), "photo_x4.png", (48, 40)),
         (("--scale", "2"), "photo_x2.png", (24, 20)),
         (("--scale", "2.5"), "photo_x2.5.png", (30, 25)),
         (("--width", "36"), "photo_36w.png", (36, 30)),
@@ -228,6 +229,51 @@ def test_without_an_output_a_folder_becomes_a_folder_beside_it(shelf: Path, caps
     upscaled(capsys, "holiday", "c.png", "--model", "good")
     assert {str(path) for path in Path().rglob("*_x3*/*")} == {"holiday_x3/a.png", "holiday_x3/b.png"}
     assert Path("c_x3.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("photo.png",), "photo_x4.png: super ×4, 12×10 → 48×40 pixels"),
+        (("photo.png", "--width", "30", "-o", "new/a.jpg"), "new/a.jpg: good ×3, 12×10 → 30×25 pixels"),
+        (("photo.png", "--model", "bicubic", "--scale", "2"), "photo_x2.png: bicubic, 12×10 → 24×20 pixels"),
+        (("photo.png", "in", "-o", "out"), "2 images in out: super ×4"),
+    ],
+)
+def test_one_line_says_what_was_made(
+    shelf: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], line: str
+) -> None:
+    Path("in").mkdir()
+    for name in ("photo.png", "in/b.png"):
+        chelsea(10, 12).save(name)
+    with pytest.raises(SystemExit) as end:
+        main(["upscale", "--threads", "1", *arguments])
+    assert (end.value.code, capsys.readouterr().out) == (0, f"{line}\n")
+
+
+def test_an_image_of_a_folder_that_is_large_enough_is_named(
+    shelf: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    Path("in").mkdir()
+    for name, width in (("in/a.png", 12), ("in/b.png", 40)):
+        chelsea(10, width).save(name)
+    with pytest.raises(SystemExit):
+        main(["upscale", "in", "--width", "40"])
+    assert caplog.messages[0].startswith("in/b.png: the image is 40 pixels wide, and 40 is not larger")
+
+
+def test_a_device_is_named_in_any_case_and_refused_before_an_export(
+    shelf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chelsea(10, 12).save("photo.png")
+    upscaled(capsys, "photo.png", "--model", "good", "--device", "CPU")
+    for runtime, sentence in (("onnx", "ONNX Runtime has no device tpu here, but cpu"), ("tflite", "TFLite runs on")):
+        with pytest.raises(SystemExit):
+            main(["upscale", "photo.png", "--model", "good", "--runtime", runtime, "--device", "tpu"])
+        message = capsys.readouterr().err
+        assert message.startswith(f"error: {sentence}")
+        assert "azure" not in message
+    assert not (shelf.parent / "cache").exists()
 
 
 def test_a_net_below_bicubic_is_named_in_a_warning(

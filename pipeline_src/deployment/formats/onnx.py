@@ -137,7 +137,11 @@ def provider_of(device: str) -> str:
     Raises:
         UserError: if the installed ONNX Runtime does not have it.
     """
-    providers = {name.removesuffix("ExecutionProvider").lower(): name for name in library().get_available_providers()}
+    providers = {
+        name.removesuffix("ExecutionProvider").lower(): name
+        for name in library().get_available_providers()
+        if not name.startswith("Azure")  # which sends images to a server, and is no device
+    }
     if device.lower() not in providers:
         known = ", ".join(sorted(providers))
         raise UserError(
