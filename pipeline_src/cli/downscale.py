@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     plan, texts = Whole(1 / by, downscale), partial(source_note, scale=int(by), system=model)
     resizing = Resizing(lambda height, width: plan, texts=texts if learned else lambda frame: {}, wide=False)
     done = run_batch(batch, resizing, "downscale")
-    print(summary(done, f"{model} 1/{float(by):g}"))
+    print(summary(done, args.output, f"{model} 1/{float(by):g}"))
 
 
 if __name__ == "__main__":

@@ -94,20 +94,20 @@ def jobs(inputs: list[Path], output: str | Path | None, label: str = "", wanted:
     return made
 
 
-def summary(done: "list[Done]", how: str) -> str:
+def summary(done: "list[Done]", output: str | None, how: str) -> str:
     """Return one line that says which files were made.
 
     Args:
         done: the images.
+        output: as for :func:`jobs`.
         how: the net and its scale.
     """
     if len(done) == 1:
         made, source = done[0], done[0].job.header
-        return printable(
-            f"{made.job.target}: {how}, {source.width}×{source.height} → {made.width}×{made.height} pixels"
-        )
-    folder = os.path.commonpath([made.job.target.parent for made in done]) or "."
-    return printable(f"{len(done)} images in {folder}: {how}")
+        sizes = f"{source.width}×{source.height} → {made.width}×{made.height} pixels"
+        return printable(f"{made.job.target}: {how}, {sizes}")
+    place = "beside their originals" if output is None else f"in {output}"
+    return printable(f"{len(done)} images {place}: {how}")
 
 
 def _targets(inputs: list[Path], output: str | Path | None, label: str) -> Iterator[tuple[Path, Path, bool]]:

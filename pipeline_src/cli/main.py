@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from pipeline_src.command import exit_status, interrupted
 
+LONGEST_NAME = 255  # bytes, of a file on all common file systems
 DISTRIBUTION = "super-resolution-pipeline"
 COMMANDS = {  # the module, and what it does in a few words
     "upscale": "upscale photographs",
@@ -77,9 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def filled(value: str) -> str:
-    """Return a text that is not empty, as the type of an argument: an unset variable of the shell is no name."""
+    """Return a text that can be a name, as the type of an argument: neither empty nor too long."""
     if not value:
         raise argparse.ArgumentTypeError("the name is empty; give one (a variable of the shell may be unset)")
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in value.split("/")):
+        raise argparse.ArgumentTypeError(f"a name of a file has at most {LONGEST_NAME} bytes; shorten {value[:20]}…")
     return value
 
 

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
     batch = jobs(args.inputs, args.output, label, Wanted(args.format, args.quality))
     resizing = Resizing(upscaler.plan, crop=cropped_to_source, smaller=f"choose a smaller {size.option}, or crop it")
     done = run_batch(batch, resizing, "upscale")
-    print(summary(done, upscaler.used()))
+    print(summary(done, args.output, upscaler.used()))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pipeline_src.upscaling.reading import read_header
 from pipeline_src.upscaling.tiling import upscale_tiled
 
 Row = dict[str, str | float]
+TABLES = ("", ".csv", ".tsv", ".txt")  # suffixes of files that --csv may overwrite
 BICUBIC_COLUMN = "bicubic_psnr_y"
 
 
@@ -114,6 +115,8 @@ def check_outputs(images: list[ImagePair], save: Path | None, csv: Path | None) 
         check_place(csv, into_folder=False, option="--csv")
         if csv.resolve() in {*inputs, *(target.resolve() for target in written)}:
             raise UserError(f"{csv} is one of the images; choose another --csv")
+        if csv.exists() and csv.suffix.lower() not in TABLES:
+            raise UserError(f"{csv} exists, and its name is not that of a table; choose another --csv")
 
 
 def check_inputs(images: list[ImagePair], scale: int) -> None:

@@ -96,6 +96,8 @@ def check_place(output: Path, into_folder: bool, option: str = "--output") -> No
             raise UserError(f"{output} is a file, and a folder is needed for what you name; choose another {option}")
         if not into_folder and output.is_dir():
             raise UserError(f"{output} is a folder, and a file is needed; choose another {option}")
+        if not into_folder and output.exists() and not output.is_file():
+            raise UserError(f"{output} is no ordinary file, which would be replaced by one; choose another {option}")
         nearest = output if into_folder else output.parent
         while not nearest.exists() and nearest != nearest.parent:
             nearest = nearest.parent

@@ -97,7 +97,8 @@ def test_a_scale_that_the_net_lacks_is_a_sentence(images: Path, capsys: pytest.C
             ("--csv", "hr/one.png/x.csv"),
             "hr/one.png is a file, so hr/one.png/x.csv cannot be in it; choose another --csv",
         ),
-        (("--csv", "x" * 300), "cannot be written (File name too long); choose another --csv"),
+        (("--csv", "net.onnx"), "net.onnx exists, and its name is not that of a table; choose another --csv"),
+        (("--csv", "/dev/null"), "/dev/null is no ordinary file, which would be replaced by one; choose another --csv"),
     ],
 )
 def test_results_overwrite_no_image_and_can_be_written(
@@ -114,6 +115,7 @@ def test_results_overwrite_no_image_and_can_be_written(
         Image.new("RGB", (22, 20)).save(f"lr/{name}.png")
         Path(f"links/{name}.png").symlink_to(Path(f"hr/{name}.png").resolve())
     Path("sr").mkdir()
+    Path("net.onnx").touch()
     before = {file: file.read_bytes() for file in Path().rglob("*.png")}
     message = evaluate(capsys, "--model", "good", "--hr", "hr", *arguments, status=1)
     assert message.startswith("error: ")

@@ -130,6 +130,7 @@ def test_skipped_images_are_named(
         (["in", "in/x/b.jpg", "single.png", "in/x/../a.png"], "out", {}, r"2 images would all be written to out/a.png"),
         (["single.png", "in/a.png"], "x.png", {}, "x.png has the name of an image, but --output must be a folder here"),
         (["in"], "new/x.JPG", {}, "x.JPG has the name of an image, but --output must be a folder here"),
+        (["single.png"], "/dev/null", {"file_format": "png"}, "/dev/null is no ordinary file, which would be replaced"),
         (["in/.hidden/none"], "out", {}, "no image format that can be written"),
         (["in/x"], "out", {"quality": 80}, "--quality is for jpeg, webp and avif"),
         (["single.png"], "a.png", {"file_format": "jpeg"}, "a.png is no name of a jpeg file"),

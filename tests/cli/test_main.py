@@ -89,6 +89,14 @@ def test_an_empty_name_is_refused(
     assert "the name is empty" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["upscale", "x" * 256], ["upscale", "a.png", "-o", f"{'é' * 128}/a.png"]])
+def test_a_name_that_no_file_can_have_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert "a name of a file has at most 255 bytes; shorten" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_runs_as_a_module_too(name: str) -> None:
     command = [sys.executable, "-m", f"pipeline_src.cli.{module_of(name)}", "--help"]

@@ -133,6 +133,16 @@ def test_an_image_that_has_no_plan_stops_no_other(tmp_path: Path, bicubic: Bicub
     assert [each.name for each in (tmp_path / "out").iterdir()] == ["a.png"]
 
 
+def test_an_image_that_memory_does_not_hold_is_answered_with_what_helps(tmp_path: Path) -> None:
+    def too_large(colours: np.ndarray) -> np.ndarray:
+        raise MemoryError
+
+    PHOTOGRAPH.save(tmp_path / "a.png")
+    job = Job(tmp_path / "a.png", tmp_path / "b.png", format_of(Path("b.png")))
+    with pytest.raises(UserError, match=r"a\.png needs more memory than there is; choose a smaller --width$"):
+        run_batch([job], Resizing(lambda *_: Whole(2, too_large), smaller="choose a smaller --width"), "double")
+
+
 def test_without_a_terminal_there_is_no_progress_bar(
     run: Callable[..., None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
