@@ -283,8 +283,14 @@ class ModelFile:
                 raise UserError(f"{self.file} does not say which net it holds; give a file that the stage train wrote")
             return _FileFacts(header["scales"], header.get("over_bicubic"), TORCH, "fp32")
         format_of(self.file)
-        if not self.file.is_file():
+        try:
+            there = self.file.exists()
+        except OSError as error:  # such as a name that is too long
+            raise UserError(f"{self.file} cannot be read ({error.strerror}); correct its name") from None
+        if not there:
             raise UserError(f"{self.file} does not exist; correct its name")
+        if self.file.is_dir():
+            raise UserError(f"{self.file} is a folder; name a model file in it")
         card = cards.read(self.file)
         return _FileFacts([card.scale], card.validation.get("over_bicubic"), card.format, card.variant)
 

@@ -57,7 +57,7 @@ def test_other_things_than_arrays_are_refused(shelf: Path, image: object) -> Non
         load_model("good", threads=1)(image)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("model", [3, b"good", ["good"], True, ""])
+@pytest.mark.parametrize("model", [3, b"good", ["good"], True, "", "x" * 300, "x" * 300 + ".onnx"])
 def test_a_model_is_a_name_or_a_path(shelf: Path, model: object) -> None:
     with pytest.raises(UserError):
         load_model(model)  # type: ignore[arg-type]
