@@ -104,7 +104,7 @@ def summary(done: "list[Done]", output: str | None, how: str) -> str:
     """
     if len(done) == 1:
         made, source = done[0], done[0].job.header
-        sizes = f"{source.width}×{source.height} → {made.width}×{made.height} pixels"
+        sizes = f"{source.width}×{source.height} -> {made.width}×{made.height} pixels"
         return printable(f"{made.job.target}: {how}, {sizes}")
     place = "beside their originals" if output is None else f"in {output}"
     return printable(f"{len(done)} images {place}: {how}")

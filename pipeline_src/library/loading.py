@@ -1,10 +1,10 @@
 """Nets as functions on NumPy arrays, for programs: ``pipeline_src.load_model``."""
 
-import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from fractions import Fraction
 from numbers import Integral, Real
 from os import PathLike, fspath
@@ -97,9 +97,9 @@ def _factor(scale: int | float | Fraction) -> Fraction:
     Raises:
         UserError: if it is not above 1 and at most the largest there is.
     """
-    if math.isfinite(scale):
+    if 1 < scale <= LARGEST_FACTOR:
         factor = Fraction(scale if isinstance(scale, Fraction) else float(scale)).limit_denominator(10_000)
-        if 1 < factor <= LARGEST_FACTOR:
+        if factor > 1:  # not rounded down to it
             return factor
     raise UserError(f"scale must be above 1 and at most {LARGEST_FACTOR}, not {scale}; choose another")
 
@@ -117,7 +117,12 @@ def _check_types(model: object, scale: object, running: Running) -> None:
             model is None or (isinstance(model, str | PathLike) and isinstance(fspath(model), str)),
             "a name or a path",
         ),
-        ("scale", scale, scale is None or (isinstance(scale, Real) and not isinstance(scale, bool)), "a number"),
+        (
+            "scale",
+            scale,
+            scale is None or (isinstance(scale, Real | Decimal) and not isinstance(scale, bool)),
+            "a number",
+        ),
         ("runtime", running.runtime, isinstance(running.runtime, str | None), "a text"),
         ("variant", running.variant, isinstance(running.variant, str | None), "a text"),
         ("device", running.device, isinstance(running.device, str), "a text"),

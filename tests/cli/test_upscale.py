@@ -234,11 +234,11 @@ def test_without_an_output_a_folder_becomes_a_folder_beside_it(shelf: Path, caps
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("photo.png",), "photo_x4.png: super ×4, 12×10 → 48×40 pixels"),
-        (("photo.png", "--width", "30", "-o", "new/a.jpg"), "new/a.jpg: good ×3, 12×10 → 30×25 pixels"),
-        (("photo.png", "--model", "bicubic", "--scale", "2"), "photo_x2.png: bicubic, 12×10 → 24×20 pixels"),
+        (("photo.png",), "photo_x4.png: super ×4, 12×10 -> 48×40 pixels"),
+        (("photo.png", "--width", "30", "-o", "new/a.jpg"), "new/a.jpg: good ×3, 12×10 -> 30×25 pixels"),
+        (("photo.png", "--model", "bicubic", "--scale", "2"), "photo_x2.png: bicubic, 12×10 -> 24×20 pixels"),
         (("photo.png", "in", "-o", "out"), "2 images in out: super ×4"),
-        (("photo.png", str(Path("/proc/self/cwd/in"))), "2 images beside their originals: super ×4"),
+        (("photo.png", "in"), "2 images beside their originals: super ×4"),
     ],
 )
 def test_one_line_says_what_was_made(

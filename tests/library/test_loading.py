@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,8 +65,8 @@ def test_a_model_is_a_name_or_a_path(shelf: Path, model: object) -> None:
         load_model(model)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("scale", [2, 2.0, np.float32(2), np.int64(2), Fraction(2)])
-def test_a_scale_is_any_number(shelf: Path, scale: float) -> None:
+@pytest.mark.parametrize("scale", [2, 2.0, np.float32(2), np.int64(2), Fraction(2), Decimal(2)])
+def test_a_scale_is_any_number(shelf: Path, scale: Any) -> None:
     assert load_model("super", scale=scale, threads=1).factor == 2
 
 
@@ -75,6 +77,7 @@ def test_a_scale_is_any_number(shelf: Path, scale: float) -> None:
         ({"variant": "int8"}, "int8 is none of fp32, ptq, qat"),
         ({"scale": 1}, "scale must be above 1 and at most 16, not 1; choose another"),
         ({"scale": "3"}, r"scale must be a number, not '3' \(str\); correct it"),
+        ({"scale": 10**400}, "scale must be above 1 and at most 16, not 1000"),
         ({"scale": True}, r"scale must be a number, not True \(bool\)"),
         ({"scale": [3]}, "scale must be a number"),
         ({"scale": float("nan")}, "scale must be above 1 and at most 16, not nan"),
