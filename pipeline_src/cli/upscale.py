@@ -18,7 +18,11 @@ from pipeline_src.cli.images import Wanted, add_image_arguments, jobs, summary
 from pipeline_src.cli.main import run_command
 from pipeline_src.cli.models import add_model_arguments, running
 from pipeline_src.command import count
+from pipeline_src.errors import UserError
+from pipeline_src.library.entries import BICUBIC
 from pipeline_src.library.output_size import OutputSize, factor
+
+TILE, OVERLAP = 256, 32
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     size.add_argument("--width", type=count, metavar="PIXELS", help="of the upscaled image, instead of --scale")
     size.add_argument("--height", type=count, metavar="PIXELS", help="of the upscaled image, instead of --scale")
     add_model_arguments(parser)
-    parser.add_argument("--tile", type=count, default=256, help="LR pixels a side of a tile (default 256)")
-    parser.add_argument("--overlap", type=int, default=32, help="LR pixels that tiles share (default 32)")
+    parser.add_argument("--tile", type=count, help=f"LR pixels a side of a tile (default {TILE})")
+    parser.add_argument("--overlap", type=int, help=f"LR pixels that tiles share (default {OVERLAP})")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,7 +46,10 @@ def run(args: argparse.Namespace) -> None:
     from pipeline_src.upscaling.batch import Resizing, run_batch
     from pipeline_src.upscaling.photographs import cropped_to_source
 
-    size, tiling = OutputSize(args.scale, args.width, args.height), Tiling(args.tile, args.overlap)
+    size = OutputSize(args.scale, args.width, args.height)
+    if args.model == BICUBIC and not (args.tile is None and args.overlap is None):
+        raise UserError(f"{BICUBIC} divides no image into tiles; leave --tile and --overlap out")
+    tiling = Tiling(TILE if args.tile is None else args.tile, OVERLAP if args.overlap is None else args.overlap)
     upscaler = Upscaler(resolve(args.model, running(args)), size, tiling)
     label = upscaler.label if args.output is None else ""
     batch = jobs(args.inputs, args.output, label, Wanted(args.format, args.quality))

@@ -54,6 +54,7 @@ class Plan:
         tile: height and width of a tile in LR pixels.
         overlap: LR pixels that neighbouring tiles share.
         tiles: number of tiles.
+        threads: of bicubic where there is no net; a net has its own.
     """
 
     factor: Fraction
@@ -61,6 +62,7 @@ class Plan:
     tile: tuple[int, int]
     overlap: int
     tiles: int
+    threads: int = 1
 
     def __call__(self, image: np.ndarray, progress: Callable[[], object] = lambda: None) -> np.ndarray:
         """Upscale an image of the size that the plan was made for.
@@ -77,7 +79,7 @@ class Plan:
 
         if self.runner is None:
             progress()
-            return imresize(image, self.factor)
+            return imresize(image, self.factor, threads=self.threads)
         scale = self.runner.scale
         sr = upscale_tiled(self.runner, image, scale, self.tile, self.overlap, progress)
         return sr if self.factor == scale else imresize(sr, self.factor / scale)
@@ -114,7 +116,7 @@ class Upscaler:
         factor = self.size.factor_for(height, width) or Fraction(self.net.default_scale())
         self._check_reach(factor, width if self.size.width else height)
         if isinstance(self.net, Bicubic):
-            return Plan(factor, None, (height, width), 0, 1)
+            return Plan(factor, None, (height, width), 0, 1, self.net.threads)
         runner = self._runner(self._scale_for(factor))
         tile, overlap = self.tiling.of(runner)
         return Plan(factor, runner, tile, overlap, tile_count(height, width, tile, overlap))
