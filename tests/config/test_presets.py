@@ -455,7 +455,7 @@ def test_the_other_presets_merge_one_after_the_other(path: Path, names: tuple[st
         presets.add([name], path)
     params = config.load(path)
     assert params.sets_for("training") == ["T91", "BSD200", "BSDS500_test", "General100", "SunHays80"]
-    assert len(params.nets()) == {"residuals": 5, "pretrained": 8, "pruning": 20}[names[-1]]
+    assert len(params.nets()) == {"residuals": 5, "pretrained": 11, "pruning": 20}[names[-1]]
 
 
 def test_a_section_that_a_preset_empties_stays_valid(path: Path, tmp_path: Path) -> None:
