@@ -216,6 +216,7 @@ def test_weights_of_another_net_are_no_start(ready: Make, stage: Stage) -> None:
     said = f"error: x2.safetensors has the SHA-256 {start['sha256'][:12]}…, not start.sha256, 0123456789ab"
     assert result.stderr.startswith(said)
     (folder / "x2.safetensors").write_bytes(b"no safetensors")
+    change(folder, start=start_from(folder / "x2.safetensors"))
     result = stage(folder, "train", "abpn_x3")
     assert result.returncode == 1
     assert "x2.safetensors is corrupt" in result.stderr
@@ -229,8 +230,8 @@ def start_from(path: Path) -> dict[str, str]:
 def test_a_start_that_is_not_there_is_named(ready: Make, stage: Stage) -> None:
     result = stage(ready(start={"file": "nowhere.safetensors", "sha256": "0123456789ab"}), "train", "abpn_x3")
     assert result.returncode == 1
-    said = "error: nowhere.safetensors, the weights to start from, does not exist; correct start.file, or make "
-    assert result.stderr.strip() == said + "it of a published checkpoint with `superres import`"
+    said = "error: nowhere.safetensors, which start names, does not exist; correct the path, or make the file of "
+    assert result.stderr.strip() == said + "a published checkpoint with `superres import`"
 
 
 def test_a_net_that_cannot_be_built_is_one_sentence(workspace: Make, train_h5: Path, stage: Stage) -> None:
