@@ -22,8 +22,6 @@ from pipeline_src.errors import UserError
 from pipeline_src.library.entries import BICUBIC
 from pipeline_src.library.output_size import OutputSize, factor
 
-TILE, OVERLAP = 256, 32
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``superres upscale``."""
@@ -35,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     size.add_argument("--width", type=count, metavar="PIXELS", help="of the upscaled image, instead of --scale")
     size.add_argument("--height", type=count, metavar="PIXELS", help="of the upscaled image, instead of --scale")
     add_model_arguments(parser)
-    parser.add_argument("--tile", type=count, help=f"LR pixels a side of a tile (default {TILE})")
-    parser.add_argument("--overlap", type=int, help=f"LR pixels that tiles share (default {OVERLAP})")
+    parser.add_argument("--tile", type=count, help="LR pixels a side of a tile (default 256)")
+    parser.add_argument("--overlap", type=int, help="LR pixels that tiles share (default 32)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -47,10 +45,10 @@ def run(args: argparse.Namespace) -> None:
     from pipeline_src.upscaling.photographs import cropped_to_source
 
     size = OutputSize(args.scale, args.width, args.height)
-    if args.model == BICUBIC and not (args.tile is None and args.overlap is None):
+    tiling = {name: value for name in ("tile", "overlap") if (value := getattr(args, name)) is not None}
+    if args.model == BICUBIC and tiling:
         raise UserError(f"{BICUBIC} divides no image into tiles; leave --tile and --overlap out")
-    tiling = Tiling(TILE if args.tile is None else args.tile, OVERLAP if args.overlap is None else args.overlap)
-    upscaler = Upscaler(resolve(args.model, running(args)), size, tiling)
+    upscaler = Upscaler(resolve(args.model, running(args)), size, Tiling(**tiling))
     label = upscaler.label if args.output is None else ""
     batch = jobs(args.inputs, args.output, label, Wanted(args.format, args.quality))
     resizing = Resizing(upscaler.plan, crop=cropped_to_source, smaller=f"choose a smaller {size.option}, or crop it")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline_src import paths
+from pipeline_src.deployment.formats import FORMATS
 from pipeline_src.errors import UserError
 from pipeline_src.library import bundled, run
 from pipeline_src.library.entries import BICUBIC, Entry
@@ -35,7 +36,7 @@ def _unknown(name: str, own: list[Entry], shipped: list[Entry]) -> str:
     names = [entry.name for entry in (*own, *shipped)]
     if name == BICUBIC:
         return f"{name} is no net, and has nothing to export or describe; give a name of `superres models`"
-    if Path(name).suffix in (".onnx", ".xml", ".tflite"):
+    if name.endswith(tuple(file_format.SUFFIX for file_format in FORMATS.values())):
         return f"{name} is exported already; give a name of `superres models`"
     if Path(name).suffix == ".safetensors":
         return f"{name} is a file of weights, and here a net is named; give a name of `superres models`"

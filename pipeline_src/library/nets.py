@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -241,7 +242,7 @@ class ModelFile:
     @property
     def scales(self) -> Sequence[int]:
         """The scales that the header or the card names."""
-        return [int(scale) for scale in self._facts().scales]
+        return [int(scale) for scale in self._facts.scales]
 
     def default_scale(self) -> int:
         """Return ×4 where the net has it, or else its largest scale."""
@@ -251,7 +252,7 @@ class ModelFile:
         """Open the file, after a warning if its net is below bicubic."""
         from pipeline_src.deployment import runtimes
 
-        warn_if_worse(self.name, scale, self._facts().over_bicubic)
+        warn_if_worse(self.name, scale, self._facts.over_bicubic)
         return runtimes.load(self.file, self.running.threads, scale=scale, device=self.running.device)
 
     def downscaler(self) -> "Downscale | None":
@@ -264,7 +265,7 @@ class ModelFile:
         Raises:
             UserError: if it is not, or if it is no model file.
         """
-        facts = self._facts()
+        facts = self._facts
         for option, wanted, own in (
             ("--runtime", self.running.runtime, facts.runtime),
             ("--variant", self.running.variant, facts.variant),
@@ -272,8 +273,9 @@ class ModelFile:
             if wanted not in (None, own):
                 raise UserError(f"{self.file} is a file of {own}, not of {wanted}; leave {option} out, or name another")
 
+    @cached_property
     def _facts(self) -> "_FileFacts":
-        """Return what the header or the card says of the net."""
+        """What the header or the card says of the net; read once, because the whole file is hashed for it."""
         from pipeline_src.deployment import cards
         from pipeline_src.deployment.formats import format_of
 
