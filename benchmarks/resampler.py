@@ -92,7 +92,7 @@ def peak_mib(name: str, threads: int) -> float:
 
 
 def print_memory(name: str) -> None:
-    from pipeline_src.benchmarking import memory
+    from pipeline_src.benchmarking import memory_child
 
     tensors, grad = inputs("cpu")
     if name == "ours":  # compile it on a small image first, since compilation is not measured
@@ -100,9 +100,9 @@ def print_memory(name: str) -> None:
             x[..., : x.shape[2] // 4, : x.shape[3] // 4].detach().requires_grad_(i > 0) for i, x in enumerate(tensors)
         ]
         forward_and_backward(RESAMPLERS[name], small, grad[..., :12, :12])
-    before = memory.resident()
+    before = memory_child.resident()
     forward_and_backward(RESAMPLERS[name], tensors, grad)
-    print((memory.peak() - before) / memory.MIB)
+    print((memory_child.peak() - before) / memory_child.MIB)
 
 
 def limits(tensors: list[Tensor], device: str) -> tuple[float, float]:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation
 
-Box: TypeAlias = npt.NDArray[np.float64]  # left, bottom, right and top, in pixels
+Box: TypeAlias = npt.NDArray[np.float64]  # left, bottom, right and top, in pixels, on the last axis
 Spot: TypeAlias = tuple[float, float, str, str]
 
 # candidates for a label beside its point: offset in points, and which side of the label is there; the first wins a tie
@@ -41,8 +41,8 @@ def place_labels(figure: "Figure", panels: "list[list[Annotation]]") -> None:
         occupied = [np.concatenate([xy[0] - 7, xy[0] + 7]) for xy in dots]
         for label in labels:
             size, point = np.array(label.get_window_extent().size), np.array(axes.transData.transform(label.xy))
-            boxes = [_box(point, spot, size, figure.dpi / 72) for spot in SPOTS]
-            costs = [sum(_overlap(box, other) for other in occupied) - _overlap(box, panel) for box in boxes]
+            boxes = np.array([_box(point, spot, size, figure.dpi / 72) for spot in SPOTS])
+            costs = _overlaps(boxes, np.array(occupied)).sum(axis=1) - _overlaps(boxes, panel[None])[:, 0]
             best = int(np.argmin(costs))
             x, y, horizontal, vertical = SPOTS[best]
             label.set(position=(x, y), horizontalalignment=horizontal, verticalalignment=vertical)
@@ -57,7 +57,8 @@ def _box(point: Box, spot: Spot, size: Box, pixels_per_point: float) -> Box:
     return np.concatenate([corner, corner + size])
 
 
-def _overlap(box: Box, other: Box) -> float:
-    """Return the area that two boxes share, in square pixels."""
-    sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
-    return float(sides.clip(0).prod())
+def _overlaps(boxes: Box, others: Box) -> Box:
+    """Return the area that each of N boxes shares with each of M others, N×M in square pixels."""
+    one, other = boxes[:, None], others[None]
+    sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
+    return np.asarray(sides.clip(0).prod(axis=-1))

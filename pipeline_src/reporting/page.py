@@ -28,7 +28,7 @@ def write(path: Path, data: ReportData, sections: Sequence[Section], figures: Pa
         path: the file to write.
         data: names the nets and sets in the introduction.
         sections: the content, in the order of the page.
-        figures: the folder with the PNGs of the sections, see :meth:`Section.draw`.
+        figures: the folder with the figures of the sections, see :meth:`Section.draw`.
     """
     from markupsafe import Markup
 
@@ -68,5 +68,6 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _data_uri(png: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(png.read_bytes()).decode()
+def _data_uri(picture: Path) -> str:
+    kind = {".png": "image/png", ".svg": "image/svg+xml"}[picture.suffix]
+    return f"data:{kind};base64," + base64.b64encode(picture.read_bytes()).decode()

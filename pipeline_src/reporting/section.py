@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from pipeline_src.reporting.drawing import DARK, LIGHT, Theme
+from pipeline_src.reporting.drawing import DARK, LIGHT, Theme, recolour
 from pipeline_src.reporting.tables import Column, line
 
 
@@ -72,13 +72,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that is drawn twice, for a light and a dark page.
+    """A figure in the colours of a light and of a dark page.
 
     Attributes:
-        name: the PNGs are ``figures/<name>_light.png`` and ``figures/<name>_dark.png``.
+        name: the files are ``figures/<name>_light.svg`` and ``figures/<name>_dark.svg``.
         label: what tells it from the other figures of its block, such as the image set.
         alt: the content of the figure in words.
-        draw: write the PNG to a path in the colours of a theme.
+        draw: write the picture to a path, PNG or SVG by its suffix, in the colours of a theme.
     """
 
     name: str
@@ -87,8 +87,8 @@ class Figure:
     draw: Callable[[Path, Theme], Path]
 
     def file_name(self, theme: Theme) -> str:
-        """Return the name of the PNG for one theme."""
-        return f"{self.name}_{theme.name}.png"
+        """Return the name of the SVG for one theme."""
+        return f"{self.name}_{theme.name}.svg"
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,8 @@ class Section:
     def draw(self, folder: Path) -> None:
         """Draw every figure of the section into ``folder``, for both themes."""
         for figure in self.figures():
-            for theme in (LIGHT, DARK):
-                figure.draw(folder / figure.file_name(theme), theme)
+            light = figure.draw(folder / figure.file_name(LIGHT), LIGHT)
+            recolour(light, folder / figure.file_name(DARK), LIGHT, DARK)
 
 
 def table(label: str, columns: Sequence[Column], rows: pd.DataFrame, tall: bool = False) -> Table:

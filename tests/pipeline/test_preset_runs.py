@@ -2,7 +2,8 @@
 
 Shortened: all numbers of steps, batches, patches and measurements; the systems (one for each net, residual and kind of
 downscaler), the scales of nets that are trained from the start (one), the sizes of those nets and of CAR's downscaler,
-the pruned nets (one for each pruner), the subnets (one for each scale), and the image sets. A server on this machine
+the pruned nets (one for each pruner), the subnets (one for each scale), and the image sets. Of a preset that is layered
+over others only what it changes runs: these are tested by themselves. A server on this machine
 stands in for their archives, which have the names and folders of the real ones and hold crops of scikit-image's
 photographs; the list of known sets says so in the copy of the repository that runs. The stages run in DVC's order, each
 in a process of its own, but without DVC's cache or Snakemake's scheduling, which test_launchers.py tests.
@@ -133,12 +134,17 @@ def images_in_archives(name: str) -> int:
     return sum(fnmatchcase(file, patterns[url]) for url in ARCHIVES if url in patterns for file in ARCHIVES[url])
 
 
-def shortened(params: dict[str, Any]) -> dict[str, Any]:
-    """Return what a preset has to say to make a run short: a preset to be layered over the others."""
+def shortened(params: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
+    """Return what a preset has to say to make a run short: a preset to be layered over the others.
+
+    Args:
+        params: all that the presets say.
+        below: the same without the last of the presets; {} if it is the only one.
+    """
     short: dict[str, Any] = {**SHORT, "systems": {}, "prune": {}, "search": {}}
     if "samples" in params["sets"]:
         short["sets"] = OWN_SETS
-    kept = one_for_each_net(params)
+    kept = one_for_each_net(params, below)
     for name in params["systems"].keys() - kept:
         short["systems"][name] = None
     for name in kept:
@@ -169,18 +175,20 @@ def shortened(params: dict[str, Any]) -> dict[str, Any]:
     return short
 
 
-def one_for_each_net(params: dict[str, Any]) -> list[str]:
+def one_for_each_net(params: dict[str, Any], below: dict[str, Any]) -> list[str]:
     """Return the systems to keep, with their baselines: one for each net, residual and kind of downscaler.
 
     Of those with the same net it is the last, or the one that is also pruned or searched. Nets of several scales that
-    the preset does not train are left out, unless they are searched.
+    the preset does not train are left out, unless they are searched, and so are systems that are the same below it.
     """
     kept: dict[tuple[str, ...], str] = {}
     smaller = {*params["prune"], *params["search"]}
     for name, system in params["systems"].items():
         net = system["model"], system["net"].get("residual", ""), system["downscaler"]["model"]
         left_out = len(system["scales"]) > 1 and not system["train"]["steps"] and name not in params["search"]
-        if not left_out and (name in smaller or kept.get(net) not in smaller):
+        parts = ("systems", "prune", "search")
+        is_new = not below or any(params[part].get(name) != below[part].get(name) for part in parts)
+        if is_new and not left_out and (name in smaller or kept.get(net) not in smaller):
             kept[net] = name
     baselines = [params["systems"][name].get("baseline") for name in kept.values()]
     return [*dict.fromkeys([*kept.values(), *filter(None, baselines)])]
@@ -240,9 +248,12 @@ def test_the_pipeline_of_a_preset_ends_in_a_report(archives: str, copy: Copy, pr
     shutil.rmtree(copy.folder / "results", ignore_errors=True)
     shutil.rmtree(copy.folder / image_sets.DOWNLOADS, ignore_errors=True)
     copy.superres("preset", "remove", "--all")
-    copy.superres("preset", "add", *presets)
-    params = yaml.safe_load((copy.folder / "params.yaml").read_text())
-    copy.layer(yaml.safe_dump(shortened(params), sort_keys=False))
+    params: dict[str, Any] = {}
+    for name in presets:
+        below = params
+        copy.superres("preset", "add", name)
+        params = yaml.safe_load((copy.folder / "params.yaml").read_text())
+    copy.layer(yaml.safe_dump(shortened(params, below), sort_keys=False))
     said = copy.superres("preset", "check", **environment)
     assert ("to download: " in said) == (presets != ["pretrained"])
 

@@ -138,7 +138,7 @@ def write_crops(folder: Path, scale: int = 3, sets: tuple[str, ...] = SETS) -> N
         crop = folder / f"{name}_{image}_x{scale}"
         crop.mkdir(parents=True)
         for variant, pixels in {"hr": hr, "bicubic": bicubic, "fp32": fp32, "ptq": int8, "qat": int8}.items():
-            pixels.save(crop / f"{variant}.png")
+            pixels.save(crop / f"{variant}.png", compress_level=1)
 
 
 def write_operators(folder: Path) -> None:

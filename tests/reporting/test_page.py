@@ -16,9 +16,9 @@ def test_the_stage_writes_all_it_promises(site: Path) -> None:
     found = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
     assert found == {
         "index.html", "metrics.json", "overview.png", "table.csv", "table.md", "table.tex",
-        *(f"figures/{name}_{of}_{theme}.png" for name in ("pareto", "waterfall") for of in ("samples_heldout", "Set5")
+        *(f"figures/{name}_{of}_{theme}.svg" for name in ("pareto", "waterfall") for of in ("samples_heldout", "Set5")
           for theme in ("light", "dark")),
-        "figures/operators_light.png", "figures/operators_dark.png",
+        "figures/operators_light.svg", "figures/operators_dark.svg",
     }  # fmt: skip
 
 

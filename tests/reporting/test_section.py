@@ -51,7 +51,7 @@ def test_a_new_section_is_one_function_and_one_entry(repository: Path, monkeypat
     assert 'alt="Energy of 2 systems."' in html
     assert '<p class="note">There is no more.</p>' in html
     for theme in ("light", "dark"):
-        assert Path(f"results/report/figures/energy_Set5_{theme}.png").stat().st_size > 1000
+        assert Path(f"results/report/figures/energy_Set5_{theme}.svg").stat().st_size > 1000
 
 
 def test_every_id_is_there_once_and_a_section_with_nothing_to_show_is_left_out(

@@ -1,8 +1,10 @@
 """Section "Compared with published figures": our measurements beside the figures that others published."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -78,8 +80,8 @@ def build(data: ReportData) -> Section:
     figures = figures[figures["system"].isin(data.table["system"])]
     if not figures.empty:
         summary = f"All {len(figures)} published figures of these systems, with those on other sets and protocols"
-        files = deployed(data.table)
-        rows = [_cells(row, files) for _, row in figures.iterrows()]
+        measured = {tuple(row[column] for column in KEY): row for row in deployed(data.table).to_dict("records")}
+        rows = [_cells(row, measured.get(tuple(row[column] for column in KEY), {})) for row in figures.to_dict("records")]
         blocks.append(Details(summary, [Table("Published figures", COLUMNS, rows, tall=True)]))
     return Section("published", "Compared with published figures", "Published", blocks)
 
@@ -189,11 +191,10 @@ def _pair_cells(pair: Pair | None) -> list[str]:
     return [f"{pair.psnr} / {pair.ssim}", published, pair.difference]
 
 
-def _cells(row: "pd.Series[str]", files: pd.DataFrame) -> list[str]:
+def _cells(row: Mapping[Hashable, Any], measured: Mapping[Hashable, Any]) -> list[str]:
     """Return a published figure and that of our file, if there is one, as shown; SSIM has four decimals, PSNR two."""
     decimals = 4 if row["metric"] == "ssim_y" else 2
-    same = files[(files[KEY] == row[KEY]).all(axis=1)]
-    ours = same[row["metric"]].iloc[0] if len(same) and row["metric"] in same else float("nan")
+    ours = measured.get(row["metric"], math.nan)
     figures = ["–" if pd.isna(figure) else f"{float(figure):.{decimals}f}" for figure in (row["value"], ours)]
     variant = VARIANTS.get(row["variant"], row["variant"])
     return [row["system"], variant, row["set"], f"×{row['scale']}", METRICS[row["metric"]], *figures, row["source"]]
