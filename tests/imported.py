@@ -1,5 +1,7 @@
 """What the server of ``forked`` imports before it forks: what stages and other commands import as they run."""
 
+import dvc.cli.parser  # noqa: F401
+import dvc.repo  # noqa: F401
 import h5py  # noqa: F401
 import matplotlib.pyplot  # noqa: F401
 import networkx  # noqa: F401
@@ -9,6 +11,7 @@ import optuna  # noqa: F401
 import pandas  # noqa: F401
 import scipy.stats  # noqa: F401
 import sklearn.gaussian_process  # noqa: F401
+import snakemake.cli  # noqa: F401
 import torch.export  # noqa: F401
 import torchao  # noqa: F401
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import forked
+import forwarding
 import yaml
 from PIL import Image
 from shared import ROOT, photograph
@@ -63,8 +64,12 @@ class Copy:
         self.superres("preset", "add", "tiny.yaml")
 
     def ran(self, *command: str, **environment: str) -> str:
-        """Run a command of this environment, and return what it prints."""
-        kept = self._environment() | environment
+        """Run a command of this environment, and return what it prints.
+
+        The launchers and the stages do not import the libraries again, see ``forwarding``.
+        """
+        kept = self._environment()
+        kept |= {"PATH": f"{forwarding.folder()}{os.pathsep}{kept['PATH']}"} | environment
         done = subprocess.run(command, cwd=self.folder, env=kept, capture_output=True, text=True)
         return printed(" ".join(command), done)
 
