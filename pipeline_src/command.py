@@ -3,12 +3,34 @@
 import argparse
 import errno
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from pipeline_src.errors import UserError
+
+
+AGAIN = "run the same command again"
+DENIED = "permission is denied", "change who may read and write it, or run the command as its owner"
+TOO_MANY = "too many files are open", f"raise the limit with `ulimit -n` and {AGAIN}"
+REASONS = {  # what an error of the operating system means, and what to do
+    errno.ENOSPC: ("the disk is full", f"free some space and {AGAIN}"),
+    errno.EDQUOT: ("your share of the disk is used up", f"free some space and {AGAIN}"),
+    errno.EFBIG: ("the file grew over the limit of file sizes", f"raise it with `ulimit -f` and {AGAIN}"),
+    errno.EMFILE: TOO_MANY,
+    errno.ENFILE: TOO_MANY,
+    errno.EACCES: DENIED,
+    errno.EPERM: DENIED,
+    errno.EROFS: ("the file system can only be read", "choose another folder, or mount it for writing"),
+    errno.ENOENT: ("there is no such file or folder", "run the stage that makes it first, or correct the path"),
+    errno.ENOTDIR: ("a part of this path is a file, not a folder", "move that file away, or correct the path"),
+    errno.EISDIR: ("this is a folder, not a file", "move it away, or correct the path"),
+    errno.EEXIST: ("this exists already", "move it away, or choose another name"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
+    errno.EIO: ("the disk cannot be read or written", f"check it and {AGAIN}"),
+}
 
 
 class OneLine(logging.Formatter):
@@ -29,7 +51,8 @@ def printable(text: str) -> str:
 def exit_status(run: Callable[..., object], *args: Any) -> int:
     """Call ``run(*args)`` and return the exit status: 0, or 1 after printing a user's mistake as one sentence.
 
-    Warnings of the pipeline go to stderr as sentences that begin with ``warning:``. Ctrl-C ends with status 130.
+    So is an error of the operating system, whichever library met it. Warnings of the pipeline go to stderr as sentences
+    that begin with ``warning:``. Ctrl-C ends with status 130.
     """
     logging.addLevelName(logging.WARNING, "warning")
     handler = logging.StreamHandler()
@@ -43,13 +66,22 @@ def exit_status(run: Callable[..., object], *args: Any) -> int:
     except UserError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # what reads the output has seen enough, such as head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        where = f" while writing {printable(str(error.filename))}" if error.filename else ""
-        print(f"error: the disk is full{where}; free some space and run the same command again", file=sys.stderr)
+        print(f"error: {printable(sentence(error))}", file=sys.stderr)
         return 1
     return 0
+
+
+def sentence(error: OSError) -> str:
+    """Return what has happened, to which file, and what to do, for an error of the operating system."""
+    files = " → ".join(os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes))
+    if error.errno not in REASONS:
+        return f"{files}: {error.strerror}" if files and error.strerror else str(error) or type(error).__name__
+    reason, advice = REASONS[error.errno]
+    return f"{files}: {reason}; {advice}" if files else f"{reason}; {advice}"
 
 
 def interrupted() -> int:
@@ -74,8 +106,8 @@ def count(text: str) -> int:
 def stage(run: Callable[..., None], item: str | None = None) -> None:
     """Run one stage as a command: ``python -m pipeline_src.stages.<stage> [<item>]``, then exit.
 
-    ``item`` names what the stage is repeated over ("system", "set"); ``run`` gets it as its one argument. The module
-    docstring of ``run`` is the help text.
+    ``item`` names what the stage is repeated over ("system", "set"); ``run`` gets it as its one argument. Under DVC it
+    may be left out. The module docstring of ``run`` is the help text.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m pipeline_src.stages.{run.__name__}",
@@ -83,6 +115,13 @@ def stage(run: Callable[..., None], item: str | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if item:
-        parser.add_argument(item, help=f"a {item} of params.yaml")
+        by_dvc = _item_by_dvc(run.__name__)
+        parser.add_argument(item, help=f"a {item} of params.yaml", nargs="?" if by_dvc else None, default=by_dvc)
     args = parser.parse_args()
     sys.exit(exit_status(run, *vars(args).values()))
+
+
+def _item_by_dvc(stage_name: str) -> str:
+    """Return what DVC runs a stage for, ``abpn_x3`` where DVC_STAGE is ``train@abpn_x3``; "" if it runs another one."""
+    name, _, item = os.environ.get("DVC_STAGE", "").rpartition("dvc.yaml:")[2].partition("@")
+    return item if name == stage_name else ""

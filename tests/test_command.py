@@ -1,11 +1,16 @@
 """Exit statuses, and messages that are one line whatever a file is called."""
 
+import errno
 import logging
+import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
-from pipeline_src.command import OneLine, exit_status, printable
+from pipeline_src.command import REASONS, OneLine, exit_status, printable
 from pipeline_src.errors import UserError
 
 
@@ -41,3 +46,40 @@ def test_what_torch_says_to_the_authors_of_torchao_is_hidden_and_nothing_else(te
         warnings.simplefilter("always")
         assert exit_status(warnings.warn, text, FutureWarning) == 0
     assert len(said) == count
+
+
+@pytest.mark.parametrize("number", REASONS)
+def test_an_error_of_the_operating_system_is_a_sentence_with_its_file(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_status(raising, OSError(number, os.strerror(number), "results/a\nb.csv")) == 1
+    reason, advice = REASONS[number]
+    assert capsys.readouterr().err == f"error: results/a\\nb.csv: {reason}; {advice}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "too many files are open; raise the limit with `ulimit -n` and"),
+        (OSError(errno.ENOENT, "No such file or directory", "a", None, "b"), "a → b: there is no such file or folder;"),
+        (OSError(errno.EXDEV, "Invalid cross-device link", "a"), "a: Invalid cross-device link"),
+        (OSError("unable to open file"), "unable to open file"),  # as h5py raises it
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_whatever_a_library_says_is_one_sentence(error: OSError, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status(raising, error) == 1
+    assert capsys.readouterr().err.startswith(f"error: {said}")
+
+
+def test_a_file_where_a_folder_has_to_be_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "cache").touch()
+    assert exit_status((tmp_path / "cache" / "kept").mkdir) == 1
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/cache/kept: a part of this path is a file")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    code = "from pipeline_src.command import exit_status as e; e(lambda: [print('x' * 99) for _ in range(9999)])"
+    shell = f'{sys.executable} -c "$CODE" | head -1'
+    done = subprocess.run(shell, shell=True, env=os.environ | {"CODE": code}, capture_output=True, text=True)
+    assert (done.stdout.strip("x\n"), done.stderr) == ("", "")

@@ -54,7 +54,7 @@ def test_the_error_for_a_full_disk_names_the_file(tmp_path: Path, capsys: pytest
 
     assert command.exit_status(write) == 1
     assert capsys.readouterr().err == (
-        f"error: the disk is full while writing {tmp_path}/train.h5; free some space and run the same command again\n"
+        f"error: {tmp_path}/train.h5: the disk is full; free some space and run the same command again\n"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -8,6 +8,7 @@ PACKAGE = Path(__file__).parents[1]
 MODELS = PACKAGE / "models"
 DOWNSCALERS = PACKAGE / "downscaling"
 LAYERS = "layers"  # what the nets share
+LARGEST = 4096  # channels, layers or groups; any net with more would not fit into memory
 
 
 def model_arguments(model: str) -> dict[str, str]:
@@ -47,7 +48,7 @@ def check_arguments(net: dict[str, Any], known: dict[str, str], owner: str) -> N
         owner: The net or downscaler, as the error names it.
 
     Raises:
-        ValueError: If an argument is unknown, of another type, or an integer below 1.
+        ValueError: If an argument is unknown, of another type, or an integer below 1 or over :data:`LARGEST`.
     """
     for key, value in net.items():
         if key not in known:
@@ -56,13 +57,13 @@ def check_arguments(net: dict[str, Any], known: dict[str, str], owner: str) -> N
             continue
         if known[key] and type(value).__name__ != known[key]:
             raise ValueError(f"net.{key} is {value!r}, but {owner} takes {known[key]}")
-        if known[key] == "int" and value < 1:
-            raise ValueError(f"net.{key} is {value}, but must be 1 or more")
+        if known[key] == "int" and not 1 <= value <= LARGEST:
+            raise ValueError(f"net.{key} is {value}, but must be 1 to {LARGEST}")
 
 
 def _build_arguments(folder: Path, model: str) -> dict[str, str] | None:
     source = folder / model / "__init__.py"
-    if model == LAYERS or not source.is_file():
+    if model == LAYERS or not model.isidentifier() or not source.is_file():
         known = sorted({path.parent.name for path in folder.glob("[a-z]*/__init__.py")} - {LAYERS})
         raise ValueError(f"there is no model {model!r} in pipeline_src/{folder.name}; there are {', '.join(known)}")
     for node in ast.parse(source.read_text()).body:

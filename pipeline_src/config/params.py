@@ -23,7 +23,7 @@ class Params(Section):
     over each, and DVC fails where a key is missing.
     """
 
-    seed: int = Field(ge=0, description="Seed of every random choice.")
+    seed: int = Field(ge=0, lt=2**32, description="Seed of every random choice.")
     threads: Count = Field(
         description="Threads of every library in a stage, so that sums round alike on every machine."
     )

@@ -67,7 +67,9 @@ class Search(Section):
     samples: Count = Field(description="Random subnets, per scale and seed, from which the predictor learns.")
     candidates: Count = Field(description="Subnets that the evolution tries, rated by the predictor.")
     promising: Count = Field(description="The best of these, which are measured.")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, description="Seeds; the search runs once for each.")
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(
+        min_length=1, description="Seeds; the search runs once for each."
+    )
     latency: LatencyTable = Field(description="The latency table.")
     nets: dict[Name, Budget] = Field(
         min_length=1, description="Subnets to extract, by name; `half` of `ofa_sr` is `ofa_sr/half`."

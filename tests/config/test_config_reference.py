@@ -36,7 +36,7 @@ def test_the_page_names_every_key() -> None:
         assert f"| `{section}` |" in page
     for key in config.Recipe.model_fields:
         assert page.count(f"| `{key}` |") >= 1
-    assert "| `batch` | integer |  | ≥ 1 |" in page
+    assert "| `batch` | integer |  | ≥ 1, ≤ 1000000000 |" in page
     assert "| `decay` | number or `cosine` | `cosine` | > 0, ≤ 1 |" in page
 
 

@@ -61,6 +61,7 @@ SMALL_NETS = {
     "abpn": {"channels": 8, "depth": 1},
     "edsr": {"channels": 8, "blocks": 2},
     "vdsr": {"channels": 8, "depth": 4},
+    "mobile": {"channels": 8, "hr_channels": 4},  # a space of once_for_all
 }
 STEPS = {"steps": 2, "batch": 4, "warmup": 0}
 SHORT = {
@@ -157,7 +158,7 @@ def shortened(params: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
                 changes["scales"] = system["scales"][-1:]
             if train.get("shrink"):
                 changes["train"]["shrink"] = [phase | {"steps": 1, "warmup": 0} for phase in train["shrink"]]
-            changes["net"] = SMALL_NETS.get(system["model"], {})
+            changes["net"] = SMALL_NETS.get(system["net"].get("space", system["model"]), {})
         if system["downscaler"]["model"] == "car":
             changes["downscaler"] = {"net": {"entry": 4, "features": 8, "head": 8, "blocks": 1}}
         short["systems"][name] = changes

@@ -81,7 +81,9 @@ def build(data: ReportData) -> Section:
     if not figures.empty:
         summary = f"All {len(figures)} published figures of these systems, with those on other sets and protocols"
         measured = {tuple(row[column] for column in KEY): row for row in deployed(data.table).to_dict("records")}
-        rows = [_cells(row, measured.get(tuple(row[column] for column in KEY), {})) for row in figures.to_dict("records")]
+        rows = [
+            _cells(row, measured.get(tuple(row[column] for column in KEY), {})) for row in figures.to_dict("records")
+        ]
         blocks.append(Details(summary, [Table("Published figures", COLUMNS, rows, tall=True)]))
     return Section("published", "Compared with published figures", "Published", blocks)
 
