@@ -11,7 +11,6 @@ from typing import Any
 
 from pipeline_src.errors import UserError
 
-
 AGAIN = "run the same command again"
 DENIED = "permission is denied", "change who may read and write it, or run the command as its owner"
 TOO_MANY = "too many files are open", f"raise the limit with `ulimit -n` and {AGAIN}"

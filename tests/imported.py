@@ -1,6 +1,6 @@
 """What the server of ``forked`` imports before it forks: what stages and other commands import as they run."""
 
-import dvc.cli.parser  # noqa: F401
+import dvc.cli.parser
 import dvc.repo  # noqa: F401
 import h5py  # noqa: F401
 import matplotlib.pyplot  # noqa: F401
