@@ -150,13 +150,20 @@ def load_yaml(text: str, source: Path | str) -> Any:
     Raises:
         UserError: If it is not valid; the sentence names the ``source``.
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        return _unshared(YAML(typ="safe").load(text))
+        return _unshared(_parsed(text))
     except YAMLError as error:
         raise UserError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+@functools.lru_cache(maxsize=32)
+def _parsed(text: str) -> Any:
+    """Parse YAML once, however often the same text is read: a change of presets reads each of its texts many times."""
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe").load(text)
 
 
 def _unshared(value: Any) -> Any:

@@ -1,10 +1,11 @@
 """Snakemake's DAG is DVC's DAG, and both are what dvc.yaml says."""
 
+import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 import yaml
 
@@ -22,10 +23,9 @@ def found():
 
 
 def out_of(*command: str) -> str:
-    python = Path(sys.executable)
-    return subprocess.run(
-        [python.parent / command[0], *command[1:]], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
+    done = forked.run(ROOT, *command, environment=os.environ)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from copies import RECIPE, TINY, copied
 from dvc_stages import stages
@@ -58,13 +59,8 @@ def test_every_stage_that_trains_takes_a_gpu() -> None:
 
 @pytest.mark.parametrize(("visible", "on_one"), [("", False), ("0", False), ("0,1", True)])
 def test_with_several_gpus_a_training_is_started_on_one(visible: str, on_one: bool) -> None:
-    done = subprocess.run(
-        [Path(sys.executable).with_name("snakemake"), "--nolock", "-n", "-F", "--printshellcmds", "report"],
-        cwd=ROOT,
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": visible},
-        capture_output=True,
-        text=True,
-    )
+    command = ("snakemake", "--nolock", "-n", "-F", "--printshellcmds", "report")
+    done = forked.run(ROOT, *command, environment=os.environ | {"CUDA_VISIBLE_DEVICES": visible})
     assert done.returncode == 0, done.stderr
     commands = re.findall(r"Shell command: \S+ (python \S*gpus\.py )?dvc .*--single-item (\S+)", done.stdout)
     assert {stage for launcher, stage in commands if launcher} == {

@@ -1,6 +1,6 @@
 """The whole pipeline of each preset, from a download to the report, at tiny lengths.
 
-Shortened: all numbers of steps, batches, patches and measurements; the systems (one for each net, residual and kind of
+Shortened: all numbers of steps, batches, patches and measurements; the systems (one for each net and kind of
 downscaler), the scales of nets that are trained from the start (one), the sizes of those nets and of CAR's downscaler,
 the pruned nets (one for each pruner), the subnets (one for each scale), and the image sets. Of a preset that is layered
 over others only what it changes runs: these are tested by themselves. A server on this machine
@@ -177,15 +177,15 @@ def shortened(params: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
 
 
 def one_for_each_net(params: dict[str, Any], below: dict[str, Any]) -> list[str]:
-    """Return the systems to keep, with their baselines: one for each net, residual and kind of downscaler.
+    """Return the systems to keep, with their baselines: one for each net and kind of downscaler.
 
     Of those with the same net it is the last, or the one that is also pruned or searched. Nets of several scales that
     the preset does not train are left out, unless they are searched, and so are systems that are the same below it.
     """
-    kept: dict[tuple[str, ...], str] = {}
+    kept: dict[tuple[str, str], str] = {}
     smaller = {*params["prune"], *params["search"]}
     for name, system in params["systems"].items():
-        net = system["model"], system["net"].get("residual", ""), system["downscaler"]["model"]
+        net = system["model"], system["downscaler"]["model"]
         left_out = len(system["scales"]) > 1 and not system["train"]["steps"] and name not in params["search"]
         parts = ("systems", "prune", "search")
         is_new = not below or any(params[part].get(name) != below[part].get(name) for part in parts)

@@ -30,7 +30,8 @@ def build(data: ReportData) -> Section:
         "the left of it is the file to deploy. Points below the dashed line are worse than bicubic. Large markers "
         "are the fastest file of each net; small markers, drawn when there are few systems, are its files for other "
         "runtimes. A dotted line joins the variants of one system. Latency is per megapixel of output, because "
-        "systems are timed at different image sizes. Files whose latency has not settled are left out."
+        "systems are timed at different image sizes. A hollow marker stands where no latency of a net has settled: its "
+        "line is the 95 % confidence interval, and it takes no part in the front."
     )
     blocks: list[Block] = [Text(f"{intro}{caveat(data)}"), figure_per_set("pareto", data.table, draw, describe)]
     return Section("pareto", "Quality and latency", "Quality and latency", blocks)
@@ -83,17 +84,20 @@ def draw_panel(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> "list[Annotati
     Returns:
         The labels of the systems, which :func:`place_labels` moves once the panels have their final size.
     """
-    points = exported(settled(rows))
+    points = _timed(rows)
     _draw_bicubic(axes, rows.loc[rows["variant"] == "bicubic", "psnr_y"].iloc[0], points, theme)
-    front = pareto_front(points)
+    front = pareto_front(settled(points))
     axes.step(front["ms_per_mp"], front["psnr_y"], where="post", color=theme.ink, linewidth=1.2, alpha=0.55, zorder=2)
     fastest, others = _drawn(points)
     for files, size, edge, zorder in ((fastest, 8.5, 1.0, 4), (others, 5.5, 0.5, 3)):
         for _, row in files.iterrows():
+            colour = theme.variants.get(str(row["variant"]), theme.ink)
+            fill, rim, width = (colour, theme.paper, edge) if row["settled"] else (theme.paper, colour, 1.4)
+            if not row["settled"]:
+                _draw_interval(axes, row, colour)
             axes.plot(
-                row["ms_per_mp"], row["psnr_y"], MARKERS.get(str(row["runtime"]), "v"), markersize=size,
-                color=theme.variants.get(str(row["variant"]), theme.ink), markeredgecolor=theme.paper,
-                markeredgewidth=edge, zorder=zorder,
+                row["ms_per_mp"], row["psnr_y"], MARKERS.get(str(row["runtime"]), "v"), markersize=size, color=fill,
+                markeredgecolor=rim, markeredgewidth=width, zorder=zorder,
             )  # fmt: skip
     labels = _draw_systems(axes, fastest, theme)
     if not points.empty:
@@ -104,6 +108,16 @@ def draw_panel(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> "list[Annotati
         _plain_log_ticks(axes, ratio)
     axes.margins(y=0.15)
     return labels
+
+
+def _timed(rows: pd.DataFrame) -> pd.DataFrame:
+    return exported(rows[rows["p50_ms"].notna()])
+
+
+def _draw_interval(axes: "Axes", row: "pd.Series[float]", colour: str) -> None:
+    """Draw the confidence interval of a latency; nothing where too few calls give none."""
+    ends = [row["ms_per_mp"] * row[end] / row["p50_ms"] for end in ("p50_low_ms", "p50_high_ms")]
+    axes.plot(ends, [row["psnr_y"]] * 2, color=colour, linewidth=1.2, alpha=0.7, zorder=2)
 
 
 def _draw_bicubic(axes: "Axes", bicubic: float, points: pd.DataFrame, theme: Theme) -> None:
@@ -135,8 +149,12 @@ def _draw_systems(axes: "Axes", fastest: pd.DataFrame, theme: Theme) -> "list[An
 
 
 def _drawn(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the fastest file of each net, and the other files if ``points`` are of few systems."""
-    ordered = points.sort_values("ms_per_mp", kind="stable")
+    """Return the fastest file of each net, and the other files if ``points`` are of few systems.
+
+    A file whose latency has settled comes before all that have not.
+    """
+    unsettled = ~points["settled"].astype(bool)
+    ordered = points.assign(unsettled=unsettled).sort_values(["unsettled", "ms_per_mp"], kind="stable")
     fastest = points.loc[sorted(ordered.drop_duplicates(["system", "variant", "scale"]).index)]
     others = points.drop(fastest.index)
     return fastest, others if fastest["system"].nunique() <= CROWD else others.iloc[:0]
@@ -154,9 +172,12 @@ def _plain_log_ticks(axes: "Axes", ratio: float) -> None:
 
 def draw_legend(figure: "FigureBase", table: pd.DataFrame, theme: Theme) -> None:
     """Explain the colours (variants), the shapes (runtimes) and the line (Pareto front)."""
-    points = pd.concat([files for _, rows in table.groupby("scale") for files in _drawn(exported(settled(rows)))])
+    points = pd.concat([files for _, rows in table.groupby("scale") for files in _drawn(_timed(rows))])
     runtimes = [runtime for runtime in MARKERS if runtime in set(points["runtime"])]
     shapes = [dot(theme.ink, MARKERS[runtime], RUNTIMES[runtime]) for runtime in runtimes]
     front = dot(theme.ink, "", "Pareto front")
     front.set(linestyle="-", alpha=0.55, linewidth=1.2)
-    legend(figure, [*variant_dots(points, theme), *shapes, front])
+    hollow = dot(theme.ink, "o", "not settled")
+    hollow.set(markerfacecolor=theme.paper)
+    rest = [front] if points["settled"].all() else [front, hollow]
+    legend(figure, [*variant_dots(points, theme), *shapes, *rest])
