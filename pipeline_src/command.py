@@ -60,14 +60,15 @@ def exit_status(run: Callable[..., object], *args: Any) -> int:
     _silence_torch()
     try:
         run(*args)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return interrupted()
     except UserError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # what reads the output has seen enough, such as head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except BrokenPipeError:  # as in `superres models | head`: nobody reads on, which is no mistake
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's flush at its end
+        return 0
     except OSError as error:
         print(f"error: {printable(sentence(error))}", file=sys.stderr)
         return 1

@@ -103,10 +103,4 @@ def run_command(
         prog=f"superres {name}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
-    try:
-        status = exit_status(run, parser.parse_args(arguments))
-        sys.stdout.flush()
-    except BrokenPipeError:  # as in `superres models | head`: nobody reads on, which is no mistake
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's flush at its end
-        status = 0
-    sys.exit(status)
+    sys.exit(exit_status(run, parser.parse_args(arguments)))
