@@ -153,8 +153,7 @@ def _drawn(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     A file whose latency has settled comes before all that have not.
     """
-    unsettled = ~points["settled"].astype(bool)
-    ordered = points.assign(unsettled=unsettled).sort_values(["unsettled", "ms_per_mp"], kind="stable")
+    ordered = points.sort_values(["settled", "ms_per_mp"], ascending=[False, True])
     fastest = points.loc[sorted(ordered.drop_duplicates(["system", "variant", "scale"]).index)]
     others = points.drop(fastest.index)
     return fastest, others if fastest["system"].nunique() <= CROWD else others.iloc[:0]

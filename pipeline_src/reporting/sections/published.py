@@ -80,10 +80,8 @@ def build(data: ReportData) -> Section:
     figures = figures[figures["system"].isin(data.table["system"])]
     if not figures.empty:
         summary = f"All {len(figures)} published figures of these systems, with those on other sets and protocols"
-        measured = {tuple(row[column] for column in KEY): row for row in deployed(data.table).to_dict("records")}
-        rows = [
-            _cells(row, measured.get(tuple(row[column] for column in KEY), {})) for row in figures.to_dict("records")
-        ]
+        beside_ours = figures.merge(deployed(data.table), how="left", on=KEY)
+        rows = [_cells(row) for row in beside_ours.to_dict("records")]
         blocks.append(Details(summary, [Table("Published figures", COLUMNS, rows, tall=True)]))
     return Section("published", "Compared with published figures", "Published", blocks)
 
@@ -193,10 +191,10 @@ def _pair_cells(pair: Pair | None) -> list[str]:
     return [f"{pair.psnr} / {pair.ssim}", published, pair.difference]
 
 
-def _cells(row: Mapping[Hashable, Any], measured: Mapping[Hashable, Any]) -> list[str]:
+def _cells(row: Mapping[Hashable, Any]) -> list[str]:
     """Return a published figure and that of our file, if there is one, as shown; SSIM has four decimals, PSNR two."""
     decimals = 4 if row["metric"] == "ssim_y" else 2
-    ours = measured.get(row["metric"], math.nan)
+    ours = row.get(row["metric"], math.nan)
     figures = ["–" if pd.isna(figure) else f"{float(figure):.{decimals}f}" for figure in (row["value"], ours)]
     variant = VARIANTS.get(row["variant"], row["variant"])
     return [row["system"], variant, row["set"], f"×{row['scale']}", METRICS[row["metric"]], *figures, row["source"]]
