@@ -202,8 +202,8 @@ def test_layers_cannot_be_ranked_without_the_table_that_ranks_them(changed: Call
     path.write_text(path.read_text().replace("sensitivity_images: 1", "sensitivity_images: 0"))
     with pytest.raises(UserError, match=r"float_layers is 2, but quantize\.sensitivity_images is 0"):
         config.load(path)
-    path = changed("systems.carn.qat.float_layers", 2)
-    with pytest.raises(UserError, match=r"systems\.carn\.qat\.float_layers is 2, but its sensitivity is false"):
+    path = changed("systems.carn_m.qat.float_layers", 2)
+    with pytest.raises(UserError, match=r"systems\.carn_m\.qat\.float_layers is 2, but its sensitivity is false"):
         config.load(path)
 
 

@@ -22,7 +22,7 @@ build_h5: {scales: [2, 4]}
 systems:
   abpn_x3:
     train: {steps: 5000, warmup: 0}
-  carn: ~
+  carn_m: ~
 """
 WIDER = """\
 # A wider ABPN, and a net more.
@@ -88,10 +88,10 @@ def test_the_last_preset_wins_and_each_can_be_removed_first(path: Path, names: l
     for name in names:
         presets.add([name], path)
     assert values(path)["systems"]["abpn_x3"]["train"]["steps"] == {"longer": 5000, "wider": 7000}[names[1]]
-    assert "carn" not in values(path)["systems"]
+    assert "carn_m" not in values(path)["systems"]
     presets.remove([names[0]], path)
     assert values(path)["systems"]["abpn_x3"]["train"]["steps"] == {"longer": 5000, "wider": 7000}[names[1]]
-    assert ("carn" in values(path)["systems"]) == (names[1] == "wider")
+    assert ("carn_m" in values(path)["systems"]) == (names[1] == "wider")
     presets.remove(None, path)
     assert path.read_bytes() == before
 
@@ -185,7 +185,7 @@ def test_an_edit_before_a_preset_is_under_it(path: Path) -> None:
 def test_deleted_keys_stay_deleted(path: Path) -> None:
     presets.add(["longer"], path)
     data = path.read_text()
-    begin, end = data.index("  vdsr:"), data.index("  carn_m:")
+    begin, end = data.index("  vdsr:"), data.index("  ecdn_m:")
     path.write_text(data[:begin] + data[end:])
     edit(
         path,
@@ -198,7 +198,7 @@ def test_deleted_keys_stay_deleted(path: Path) -> None:
     presets.remove(None, path)
     assert "vdsr" not in values(path)["systems"]
     assert "warmup" not in values(path)["systems"]["abpn_x3"]["train"]
-    assert "carn" in values(path)["systems"]
+    assert "carn_m" in values(path)["systems"]
 
 
 def test_lists_are_one_value(path: Path) -> None:
@@ -259,9 +259,9 @@ def test_an_edit_of_what_would_be_gone_is_told_and_nothing_changes(path: Path) -
 
 def test_an_edit_that_another_preset_makes_void_is_told_and_nothing_changes(path: Path) -> None:
     presets.add(["wider"], path)
-    edit(path, "    net: {mobile: false, groups: 1}\n", "    net: {mobile: false, groups: 2}\n")
+    edit(path, "    model: carn\n    scales: [4]\n", "    model: carn\n    scales: [2]\n")
     before = files(path)
-    with pytest.raises(UserError, match=r"you have edited systems\.carn\.net\.groups"):
+    with pytest.raises(UserError, match=r"you have edited systems\.carn_m\.scales"):
         presets.add(["longer"], path)
     assert files(path) == before
 
@@ -377,7 +377,7 @@ def test_a_wrong_preset_leaves_everything_as_it_was(tmp_path: Path, path: Path, 
 def test_an_unknown_preset_is_answered_with_those_there_are(path: Path) -> None:
     before = files(path)
     with pytest.raises(
-        UserError, match=r"peper\.yaml does not exist; name a YAML file, or one of: longer, paper, pretr"
+        UserError, match=r"peper\.yaml does not exist; name a YAML file, or one of: large, longer, paper, pretr"
     ):
         presets.add(["longer", "peper"], path)
     with pytest.raises(UserError, match=r"nowhere\.yaml does not exist"):
@@ -456,6 +456,27 @@ def test_the_other_presets_merge_one_after_the_other(path: Path, names: tuple[st
     params = config.load(path)
     assert params.sets_for("training") == ["T91", "BSD200", "BSDS500_test", "General100", "SunHays80"]
     assert len(params.nets()) == {"residuals": 5, "pretrained": 11, "pruning": 20}[names[-1]]
+
+
+@pytest.mark.parametrize(
+    ("names", "added"),
+    [
+        (["large"], {"carn", "ecdn", "edsr_baseline_x4"}),
+        (["tutorial"], set()),
+        (
+            ["reference", "reference_large"],
+            {"carn", "ecdn", "edsr_baseline_x4", "car_x2", "car_x2_bicubic", "car_x4_bicubic"},
+        ),
+    ],
+)
+def test_these_presets_keep_every_system_of_the_default_run(path: Path, names: list[str], added: set[str]) -> None:
+    presets.add(names, path)
+    assert config.load(path).systems.keys() == values(ROOT / "params.yaml")["systems"].keys() | added
+
+
+def test_the_preset_of_a_published_checkpoint_has_that_net_alone(path: Path) -> None:
+    presets.add(["published"], path)
+    assert [*config.load(path).nets()] == ["carn_m"]
 
 
 def test_a_section_that_a_preset_empties_stays_valid(path: Path, tmp_path: Path) -> None:

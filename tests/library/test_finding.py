@@ -44,7 +44,7 @@ def test_a_name_that_is_near_or_of_another_kind_is_answered(shelf: Path, name: s
 
 def test_a_system_that_was_not_trained_names_the_stage(shelf: Path) -> None:
     Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
-    with pytest.raises(UserError, match="carn has not been trained here; run `make report`"):
-        find("carn")
+    with pytest.raises(UserError, match="carn_m has not been trained here; run `make report`"):
+        find("carn_m")
     with pytest.raises(UserError, match=r"there is no net abpn_x3/l1_50 here; .*dvc repro export@abpn_x3"):
         find("abpn_x3/l1_50")
