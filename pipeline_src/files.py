@@ -1,5 +1,6 @@
 """Files and folders that are either whole or absent."""
 
+import glob
 import hashlib
 import json
 import os
@@ -10,6 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_src.errors import UserError
+
+
+def is_of_the_system(error: Exception) -> bool:
+    """Whether an exception says what keeps a file from being read or written, and nothing of its content.
+
+    Libraries raise OSError without a number for content that they cannot read.
+    """
+    return isinstance(error, OSError) and error.errno is not None
 
 
 @contextmanager
@@ -44,7 +53,7 @@ def empty(folder: Path) -> None:
 def _beside(path: Path, kind: str = "tmp") -> Iterator[Path]:
     """Yield a free path beside ``path`` and remove it afterwards, and those of killed processes before."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".*.{kind}.{path.name}"):
+    for left in path.parent.glob(f".*.{kind}.{glob.escape(path.name)}"):
         if not _is_running(left.name.split(".")[1]):
             _remove(left)
     aside = path.with_name(f".{os.getpid()}.{kind}.{path.name}")

@@ -1,6 +1,7 @@
 """Weights on disk: safetensors with the architecture in the header as JSON. Nothing is ever unpickled."""
 
 import json
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from pipeline_src import downscaling, models, paths
 from pipeline_src.config import Downscaler, Training
 from pipeline_src.downscaling import LearnedDownscaler
 from pipeline_src.errors import UserError
-from pipeline_src.files import whole_file
+from pipeline_src.files import is_of_the_system, whole_file
 from pipeline_src.models import SuperResolutionNet, TorchModule
 
 CORRUPT = "delete it and run the command again"
@@ -88,11 +89,14 @@ def load_metadata(path: Path) -> dict[str, Any]:
 @contextmanager
 def _opened(path: Path, remedy: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     try:
+        path.open("rb").close()  # its errors are the system's, which safetensors tells as others
         with safe_open(path, framework="pt") as file:
             yield file, json.loads((file.metadata() or {}).get("metadata", "{}"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the stage that makes it first") from None
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        if is_of_the_system(error):
+            raise
         refuse_checkpoint(path)
         raise UserError(f"{path} is corrupt ({error}); {remedy}") from None
 
@@ -206,6 +210,20 @@ def resize_layers(net: TorchModule, state: dict[str, torch.Tensor]) -> None:
 def load_state(net: TorchModule, tensors: dict[str, torch.Tensor], problem: str) -> None:
     """Load all tensors of a net; if they do not fit, raise UserError that begins with ``problem``."""
     try:
-        net.load_state_dict(tensors)
+        restore(net, tensors)
     except RuntimeError as error:
         raise UserError(f"{problem}: {str(error).splitlines()[-1].strip()}") from None
+
+
+def restore(module: TorchModule, tensors: dict[str, torch.Tensor]) -> None:
+    """Load the tensors of a module's ``state_dict``, which a file of tensors has kept.
+
+    A state dict also says in which version each layer wrote its state, and files of tensors do not keep that. Without
+    it layers take their state for one of the first version, and torchao's observers replace their epsilon.
+
+    Raises:
+        RuntimeError: if the tensors are not those of the module.
+    """
+    state = OrderedDict(tensors)
+    state._metadata = getattr(module.state_dict(), "_metadata", None)  # type: ignore[attr-defined]  # as torch does
+    module.load_state_dict(state)

@@ -4,11 +4,15 @@ import importlib.util
 import os
 import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from pipeline_src.datasets.manifests import Entry, write_manifest
+from pipeline_src.imaging.images import describe
 
 ROOT = Path(__file__).parents[1]
 TINY = {"steps": 12, "batch": 2, "patch": 16, "warmup": 0}  # recipe of a training that takes seconds
@@ -32,10 +36,33 @@ def stage_environment() -> dict[str, str]:
 
 
 def link_starts(folder: Path) -> None:
-    """Link the weights that systems of our params.yaml start from into ``folder``, at the paths that it names."""
-    for name in set(re.findall(r"file: ([^\s,}]+\.safetensors)", (ROOT / "params.yaml").read_text())):
+    """Link the weights that systems of params.yaml and of the preset large start from into ``folder``, as they say."""
+    params = (ROOT / "params.yaml").read_text() + (ROOT / "workflow/presets/large.yaml").read_text()
+    for name in set(re.findall(r"file: ([^\s,}]+\.safetensors)", params)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).symlink_to(ROOT / name)
+
+
+def fetched(folder: Path, name: str, **images: Image.Image) -> Path:
+    """Write an evaluation set into a workspace as the stage fetch does, with its manifest.
+
+    Args:
+        folder: the workspace.
+        name: of the set.
+        images: by the name of their file, without its suffix.
+
+    Returns:
+        The folder of the set.
+    """
+    written = folder / "results/fetch/evaluation" / name
+    written.mkdir(parents=True)
+    entries = []
+    for stem, image in images.items():
+        image.save(written / f"{stem}.png")
+        described = describe(written / f"{stem}.png")
+        entries.append(Entry(f"{stem}.png", **asdict(described), source="test", verified="no"))
+    write_manifest(written, entries)
+    return written
 
 
 def photograph(name: str) -> np.ndarray:

@@ -4,7 +4,7 @@
     superres preset check                    checks that a run can finish on this machine, too
     superres preset list                     the presets there are, and those that are layered
     superres preset add reference pretrained
-    superres preset add results/tune/vdsr/best.yaml
+    superres preset add results/tune/carn_m/best.yaml
     superres preset remove pretrained
     superres preset remove --all
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pipeline_src.errors import UserError
+from pipeline_src.files import is_of_the_system
 
 MAX_BYTES = 20 * 10**9  # of one unpacked archive; DIV2K's training images have 3.5 GB
 MAX_RATIO = 100  # of unpacked to packed size; that of photographs is below 20 even as BMP
@@ -68,8 +69,8 @@ def extract(archive: Path, folder: Path, pattern: str = "*") -> list[Path]:
     except FileExistsError:
         raise UserError(f"{archive} is not safe: its member {member.name} occurs twice; get it elsewhere") from None
     except OSError as error:
-        if error.errno is not None:
-            raise  # an error of the disk, not of the archive
+        if is_of_the_system(error):
+            raise
         raise _damaged(archive, error) from None
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
         raise _damaged(archive, error) from None

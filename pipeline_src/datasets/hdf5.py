@@ -3,7 +3,8 @@
 The groups ``training`` and ``validation`` hold ``HR``, ``X2``, ``X3`` and ``X4``; each of these holds one contiguous,
 uncompressed uint8 H×W×3 dataset per image, named ``<set>/<file>``. HR has its full size. The LR of scale s is made from
 HR cropped to a multiple of s, or is the user's own image of that size. So LR pixel (y, x) covers the HR pixels from
-(s·y, s·x).
+(s·y, s·x). The attributes ``training`` and ``validation`` of the file are the numbers of images, so that a damaged file
+is not taken for a smaller one.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline_src.errors import UserError
-from pipeline_src.files import whole_file
+from pipeline_src.files import is_of_the_system, whole_file
 
 Split = Literal["training", "validation"]
 ImageRecord = tuple[Split, str, np.ndarray, dict[int, np.ndarray]]  # split, <set>/<file>, HR, LR of each scale
@@ -94,15 +95,19 @@ def _map_images(path: Path, split: Split, stage: str) -> dict[str, dict[str, np.
     try:
         content = np.memmap(path, np.uint8, "r")  # one for all images, because each needs a file descriptor
         with h5py.File(path, "r") as file:
-            groups = file.get(split, {}).items()
+            groups, count = file.get(split, {}).items(), int(file.attrs[split])
             maps = {name: {image: _view(content, data) for image, data in _datasets(group)} for name, group in groups}
         for name, images in maps.items():
             if images.keys() != next(iter(maps.values())).keys():
                 raise ValueError(f"{split}/{name} has other images than {split}/{next(iter(maps))}")
+        if (found := len(next(iter(maps.values()), {}))) != count:
+            raise ValueError(f"{split} has {found} of {count} images")
         return maps
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the stage {stage} first") from None
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        if is_of_the_system(error):
+            raise
         raise UserError(f"{path} is not a complete training file ({error}); delete it and run {stage} again") from None
 
 
@@ -143,8 +148,12 @@ def _by_group(lr: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _write(path: Path, images: Iterable[tuple[Split, str, dict[str, np.ndarray]]]) -> None:
+    names: dict[Split, set[str]] = {"training": set(), "validation": set()}
     with _writer(path) as file:
         for split, name, groups in images:
+            names[split].add(name)
             for group, image in groups.items():
                 parent = file.require_group(f"{split}/{group}/{Path(name).parent}")
                 parent.create_dataset(Path(name).name, data=np.ascontiguousarray(image), track_times=False)
+        for split, images_of_split in names.items():
+            file.attrs[split] = len(images_of_split)

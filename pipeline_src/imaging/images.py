@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline_src.errors import UserError
-from pipeline_src.files import whole_file
+from pipeline_src.files import is_of_the_system, whole_file
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -215,6 +215,8 @@ def opened(path: Path) -> "Iterator[ImageFile]":
     except pillow.UnidentifiedImageError:
         raise UserError(_not_an_image(path)) from None
     except Exception as error:  # Pillow's decoders raise exceptions of many classes on a broken file
+        if is_of_the_system(error):
+            raise
         reason = _one_line(error) or type(error).__name__
         raise UserError(f"the image {path} is broken or cut short ({reason}); replace it by a complete copy") from None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline_src.deployment.cards import LICENCE
 from pipeline_src.errors import UserError
+from pipeline_src.files import is_of_the_system
 from pipeline_src.library.entries import BICUBIC
 
 
@@ -18,12 +19,15 @@ def read_header(path: Path) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        path.open("rb").close()  # its errors are the system's, which safetensors tells as others
         with safe_open(path, framework="numpy") as file:
             header: dict[str, Any] = json.loads((file.metadata() or {}).get("metadata", "{}"))
             return header
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; correct its name") from None
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        if is_of_the_system(error):
+            raise
         raise UserError(f"{path} is corrupt ({error}); replace it by a complete copy") from None
 
 

@@ -171,7 +171,9 @@ def read(table: PinnedFile, spec: LatencyTable) -> pd.DataFrame:
     path = Path(table.file)
     try:
         rows = pd.read_csv(path)
-    except (OSError, ValueError) as error:
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; correct latency.table") from None
+    except ValueError as error:
         raise UserError(f"{path} is no latency table ({error}); correct latency.table") from None
     if not (digest := sha256(path)).startswith(table.sha256):
         raise UserError(

@@ -14,7 +14,8 @@ def benchmark(system: str) -> None:
     """Write ``results/benchmark/<system>``: tables, crops, and for a learned downscaler its LR images.
 
     Raises:
-        UserError: if the stage export or fetch has not run, or a set has LR images of its own but not at every scale.
+        UserError: if the stage export or fetch has not run, or if an evaluation set is not what its manifest says, or
+            has LR images of its own but not at every scale.
     """
     params = config.load()
     import pandas as pd
@@ -24,16 +25,17 @@ def benchmark(system: str) -> None:
     from pipeline_src.benchmarking.latency import pin
     from pipeline_src.benchmarking.learned_lr import LearnedLR, write_comparison
     from pipeline_src.datasets import own_lr
+    from pipeline_src.datasets.fetched import images_of
     from pipeline_src.deployment import cards
-    from pipeline_src.imaging.images import list_images
 
     spec = params.benchmark
-    sets = {name: list_images(paths.images_folder("evaluation", name)) for name in params.sets_for("evaluation")}
+    folders = {name: paths.images_folder("evaluation", name) for name in params.sets_for("evaluation")}
+    sets = {name: images_of(folder, spec.threads) for name, folder in folders.items()}
     exported = cards.read_folder(paths.results("export", system))
     files = {file: card for file, card in exported.items() if not card.fails}
     main_net = tables.main_net(system, files)
-    for name in sets:
-        own = own_lr.scales_of(paths.images_folder("evaluation", name))
+    for name, folder in folders.items():
+        own = own_lr.scales_of(folder)
         own_lr.refuse_missing_scales(name, own, {card.scale for card in files.values()})
     main_files = {file: card for file, card in files.items() if card.system == main_net}
     # Timed before the MLflow run starts, which samples the load of the machine and would be timed too.

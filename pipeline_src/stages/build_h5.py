@@ -7,18 +7,19 @@ def build_h5() -> None:
     """Write ``results/build_h5/train.h5``.
 
     Raises:
-        UserError: if a training image is also an evaluation image, is broken or too small, or fetch has not run.
+        UserError: if a training image is also an evaluation image, is broken or too small, or if a fetched set is not
+            what its manifest says.
     """
     params = config.load()
     from pipeline_src.datasets import hdf5
+    from pipeline_src.datasets.fetched import images_of
     from pipeline_src.datasets.manifests import refuse_overlap
     from pipeline_src.datasets.training_pairs import training_pairs
-    from pipeline_src.imaging.images import list_images
 
     spec = params.build_h5
     folders = {role: [paths.images_folder(role, name) for name in params.sets_for(role)] for role in config.ROLES}
     refuse_overlap(folders["training"], folders["evaluation"])
-    files = [file for folder in folders["training"] for file in list_images(folder)]
+    files = [file for folder in folders["training"] for file in images_of(folder, params.threads)]
     with tracking.stage_run("build_h5", None, {"images": len(files), **spec.model_dump()}) as run:
         for name in params.sets_for("training"):
             run.log_data(name, paths.manifest("training", name), "training")

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
+from pydantic import BaseModel, NonNegativeInt
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -21,7 +22,7 @@ from pipeline_src.models import SuperResolutionNet
 from pipeline_src.progress import progress_bar
 from pipeline_src.training.optimisation import clip_gradients, loss_between, lr_at, optimiser_of
 from pipeline_src.training.workers import Workers, join
-from pipeline_src.weights import load_tensors, save_tensors
+from pipeline_src.weights import load_tensors, restore, save_tensors
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -70,15 +71,19 @@ class TrainingRun:
     observe: Callable[[Row], None] = lambda row: None
 
 
-@dataclass
-class Progress:
+class Progress(BaseModel, extra="forbid", ser_json_inf_nan="constants"):
     """The state of a training that is neither in its net nor in its optimiser."""
 
-    step: int = 0
-    curve: list[Row] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)  # since the last validation
-    loss_curve: list[Row] = field(default_factory=list)  # of step and train_loss
-    losses_of_point: list[float] = field(default_factory=list)  # since the last point of loss_curve
+    step: NonNegativeInt
+    curve: list[dict[str, int | float]]
+    losses: list[float]  # since the last validation
+    loss_curve: list[dict[str, int | float]]  # of step and train_loss
+    losses_of_point: list[float]  # since the last point of loss_curve
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return the state before the first step."""
+        return cls(step=0, curve=[], losses=[], loss_curve=[], losses_of_point=[])
 
 
 def fit(net: SuperResolutionNet, patches: Patches, recipe: Recipe, run: TrainingRun) -> list[Row]:
@@ -129,7 +134,7 @@ class _Loop:
         self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.optimiser = optimiser_of(net, recipe, run.lr_factors)
         self.average = AveragedModel(net, multi_avg_fn=_moving_average(recipe.ema)) if recipe.ema else None
-        self.progress = self._resume() if run.checkpoint.exists() else Progress()
+        self.progress = self._resume() if run.checkpoint.exists() else Progress.none()
         self._refuse_different_steps()
         self.takes_hr = net.description.takes == "HR"
         self.modules: dict[int, nn.Module] = {scale: net.at_scale(scale) for scale in patches.scales}
@@ -277,10 +282,11 @@ class _Loop:
             tensors |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{key}": value for key, value in moments.items() if value is not None}
-        save_tensors(self.run.checkpoint, tensors, vars(self.progress))
+        # As a text, which keeps the order of the columns of the curve.
+        save_tensors(self.run.checkpoint, tensors, {"progress": self.progress.model_dump_json()})
 
     def _resume(self) -> Progress:
-        tensors, progress = load_tensors(self.run.checkpoint)
+        tensors, metadata = load_tensors(self.run.checkpoint)
 
         def under(prefix: str) -> dict[str, Tensor]:
             return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
@@ -290,14 +296,15 @@ class _Loop:
             index, name = key.split(".")
             moments.setdefault(int(index), {})[name] = value
         try:
-            self.net.load_state_dict(under("net."))
+            restore(self.net, under("net."))
             if self.average:
-                self.average.load_state_dict(under("average."))
+                restore(self.average, under("average."))
             self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": moments})
-            return Progress(**progress)
+            return Progress.model_validate_json(metadata["progress"], strict=True)
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())
             raise UserError(
-                f"{self.run.checkpoint} is a checkpoint of another net ({error}); delete it to start again"
+                f"{self.run.checkpoint} is a checkpoint of another net ({reason}); delete it to start again"
             ) from None
 
 

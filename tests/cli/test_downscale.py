@@ -96,8 +96,8 @@ def test_bicubic_is_imresize_of_matlab(run: Callable[..., str], scale: str, size
     ("arguments", "sentence"),
     [
         (
-            ("downscale", "photo.png", "-o", "b.png", "--model", "vdsr"),
-            "vdsr upscales images made by bicubic, and no learned downscaler is beside it; choose --model bicubic",
+            ("downscale", "photo.png", "-o", "b.png", "--model", "carn_m"),
+            "carn_m upscales images made by bicubic, and no learned downscaler is beside it; choose --model bicubic",
         ),
         (
             ("downscale", "photo.png", "-o", "b.png", "--model", "none"),

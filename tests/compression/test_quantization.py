@@ -70,6 +70,8 @@ def test_kept_state_gives_the_same_net_to_the_bit(abpn: Any, tmp_path: Path) -> 
     quantization.save(tmp_path / "ptq.safetensors", abpn, {"variant": "ptq"})
     again = prepared(trained_net())
     quantization.load(tmp_path / "ptq.safetensors", again)
+    kept, loaded = abpn.state_dict(), again.state_dict()
+    assert [name for name in kept if not torch.equal(kept[name], loaded[name])] == []
     one, other = (quantization.convert(graphs) for graphs in (abpn, again))
     assert torch.equal(sr_of(one, images()[1]), sr_of(other, images()[1]))
     assert torch.equal(sr_of(abpn, images()[1]), sr_of(again, images()[1]))

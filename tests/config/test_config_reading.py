@@ -88,9 +88,13 @@ def test_the_params_of_the_repository_are_valid() -> None:
         ("prune", None, "prune is missing; add it"),
         ("search", None, "search is missing; add it"),
         ("tune", None, "tune is missing; add it"),
-        ("systems.vdsr.net", None, "systems.vdsr.net is missing; add it"),
-        ("systems.vdsr.subnets", "prune", "systems.vdsr.subnets is an unknown key"),
-        ("search.vdsr", SEARCH, "the whole file: search.vdsr: systems has no once-for-all net vdsr; add it or remove"),
+        ("systems.carn_m.net", None, "systems.carn_m.net is missing; add it"),
+        ("systems.carn_m.subnets", "prune", "systems.carn_m.subnets is an unknown key"),
+        (
+            "search.carn_m",
+            SEARCH,
+            "the whole file: search.carn_m: systems has no once-for-all net carn_m; add it or remove",
+        ),
         ("search.nowhere", SEARCH, "the whole file: search.nowhere: systems has no once-for-all net nowhere; add it"),
         ("prune.nowhere", PRUNE, "the whole file: prune.nowhere: systems has no nowhere; add it or remove this"),
         (

@@ -28,7 +28,7 @@ def test_the_nets_of_a_once_for_all_system_are_its_subnets(tmp_path: Path, monke
     assert list(paths.nets("ofa_sr")) == ["ofa_sr/fast", "ofa_sr/half"]
     assert [net for net in params.nets() if net.startswith("ofa_sr")] == ["ofa_sr/half"]
     assert params.scales_of("ofa_sr/half") == [4]
-    assert params.scales_of("vdsr") == params.system("vdsr").scales
+    assert params.scales_of("carn_m") == params.system("carn_m").scales
     for net in ("ofa_sr", "ofa_sr/quarter"):
         with pytest.raises(UserError, match=f"{net} is not a net of ofa_sr; name ofa_sr/half"):
             params.scales_of(net)
@@ -38,7 +38,7 @@ def test_the_nets_of_another_system_are_itself_and_its_pruned_nets() -> None:
     params = config.load(ROOT / "params.yaml")
     assert params.nets_of("abpn_x3") == ["abpn_x3", "abpn_x3/l1_50"]
     assert params.scales_of("abpn_x3/l1_50") == [3]
-    assert params.nets_of("vdsr") == ["vdsr"]
+    assert params.nets_of("carn_m") == ["carn_m"]
     with pytest.raises(UserError, match="abpn_x3/l1_51 is not a net of abpn_x3; name abpn_x3, abpn_x3/l1_50"):
         params.scales_of("abpn_x3/l1_51")
 
@@ -47,7 +47,7 @@ def test_the_example_of_a_search_for_numbers_is_valid(tmp_path: Path) -> None:
     example = re.search(r"```yaml\n(tune:\n.*?)```", (ROOT / "docs" / "training.md").read_text(), re.DOTALL)
     assert example
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("tune: {}", example[1]))
-    assert config.load(tmp_path / "params.yaml").tune["vdsr"].space["lr"].loguniform == [1e-4, 1e-2]
+    assert config.load(tmp_path / "params.yaml").tune["carn_m"].space["lr"].loguniform == [1e-4, 1e-2]
 
 
 def test_every_system_has_the_keys_that_dvc_names() -> None:

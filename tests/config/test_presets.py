@@ -118,11 +118,11 @@ def test_a_preset_that_is_layered_already_stays_once(path: Path) -> None:
 
 
 def test_a_preset_may_be_any_yaml_file(path: Path) -> None:
-    best = path.parent / "results" / "tune" / "vdsr" / "best.yaml"
+    best = path.parent / "results" / "tune" / "ecdn_m" / "best.yaml"
     best.parent.mkdir(parents=True)
-    best.write_text("systems: {vdsr: {train: {lr: 3.0e-4, batch: 4}}}\n")
+    best.write_text("systems: {ecdn_m: {train: {lr: 3.0e-4, batch: 4}}}\n")
     assert presets.add([str(best)], path) == [best.as_posix()]
-    assert config.load(path).system("vdsr").train.lr == 3e-4
+    assert config.load(path).system("ecdn_m").train.lr == 3e-4
     best.unlink()
     assert presets.remove([str(best)], path) == []
     assert presets.add([str(path.parent / presets.PRESETS / "wider.yaml")], path) == ["wider"]
@@ -185,7 +185,7 @@ def test_an_edit_before_a_preset_is_under_it(path: Path) -> None:
 def test_deleted_keys_stay_deleted(path: Path) -> None:
     presets.add(["longer"], path)
     data = path.read_text()
-    begin, end = data.index("  vdsr:"), data.index("  ecdn_m:")
+    begin, end = data.index("  ecdn_m:"), data.index("  car_x4:")
     path.write_text(data[:begin] + data[end:])
     edit(
         path,
@@ -193,10 +193,10 @@ def test_deleted_keys_stay_deleted(path: Path) -> None:
         "steps: 5000, batch: 16, patch: 32, lr: 2.0e-4,",
     )
     presets.add(["wider"], path)
-    assert "vdsr" not in values(path)["systems"]
+    assert "ecdn_m" not in values(path)["systems"]
     assert "warmup" not in values(path)["systems"]["abpn_x3"]["train"]
     presets.remove(None, path)
-    assert "vdsr" not in values(path)["systems"]
+    assert "ecdn_m" not in values(path)["systems"]
     assert "warmup" not in values(path)["systems"]["abpn_x3"]["train"]
     assert "carn_m" in values(path)["systems"]
 
@@ -218,13 +218,13 @@ def test_new_sections_of_the_user_stay(path: Path) -> None:
         "  samples_heldout: {role: evaluation}\n",
         "  samples_heldout: {role: evaluation}\n  Set5: {role: evaluation}\n",
     )
-    edit(path, "tune: {}", "tune:\n  vdsr: {system: vdsr, trials: 2, steps: 9, space: {lr: {choice: [0.1]}}}")
+    edit(path, "tune: {}", "tune:\n  ecdn_m: {system: ecdn_m, trials: 2, steps: 9, space: {lr: {choice: [0.1]}}}")
     presets.add(["wider"], path)
     presets.remove(["longer"], path)
     for left in ("wider", ""):
         params = config.load(path)
         assert params.sets_for("evaluation") == ["samples_heldout", "Set5"]
-        assert params.tune["vdsr"].trials == 2
+        assert params.tune["ecdn_m"].trials == 2
         if left:
             presets.remove([left], path)
 
@@ -281,9 +281,9 @@ def test_values_behind_an_anchor_are_edited_apart(path: Path) -> None:
 
 
 def test_anchors_in_params_are_no_trap(path: Path) -> None:
-    first, rest = path.read_text().split("  vdsr:\n")
+    first, rest = path.read_text().split("  carn_m:\n")
     first = first.replace("qat: {steps: 100,", "qat: &qat {steps: 90,").replace("qat: {steps: 80,", "qat: *qat #", 1)
-    path.write_text(f"{first}  vdsr:\n{rest}")
+    path.write_text(f"{first}  carn_m:\n{rest}")
     before = path.read_bytes()
     (path.parent / "qat.yaml").write_text("systems: {abpn_x3: {qat: {steps: 7}}}")
     presets.add([str(path.parent / "qat.yaml")], path)
@@ -461,11 +461,11 @@ def test_the_other_presets_merge_one_after_the_other(path: Path, names: tuple[st
 @pytest.mark.parametrize(
     ("names", "added"),
     [
-        (["large"], {"carn", "ecdn", "edsr_baseline_x4"}),
+        (["large"], {"vdsr", "carn", "ecdn", "edsr_baseline_x4"}),
         (["tutorial"], set()),
         (
             ["reference", "reference_large"],
-            {"carn", "ecdn", "edsr_baseline_x4", "car_x2", "car_x2_bicubic", "car_x4_bicubic"},
+            {"vdsr", "carn", "ecdn", "edsr_baseline_x4", "car_x2", "car_x2_bicubic", "car_x4_bicubic"},
         ),
     ],
 )

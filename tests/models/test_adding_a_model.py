@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from shared import ROOT, TINY, merged, photograph
+from shared import ROOT, TINY, fetched, merged, photograph
 
 from pipeline_src.deployment import cards, reference, runtimes
 from pipeline_src.imaging.images import read_image
@@ -63,9 +63,7 @@ def folder(workspace: Make, train_h5: Path) -> Path:
     model.write_text(code_block("python"))
     (folder / "results/build_h5").mkdir(parents=True)
     shutil.copy(train_h5, folder / "results/build_h5/train.h5")
-    heldout = folder / "results/fetch/evaluation/samples_heldout"
-    heldout.mkdir(parents=True)
-    Image.fromarray(photograph("astronaut.png")[60:120, 200:272]).save(heldout / "a.png")
+    fetched(folder, "samples_heldout", a=Image.fromarray(photograph("astronaut.png")[60:120, 200:272]))
     return folder
 
 

@@ -4,15 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from shared import ROOT, TINY, link_starts
+from shared import ROOT, TINY, link_starts, merged
 
 from pipeline_src import config
+from pipeline_src.config.merging import load_yaml
 from pipeline_src.errors import UserError
 from pipeline_src.preflight import trainings
 from pipeline_src.preflight.check import check, duration
 from pipeline_src.preflight.work import works
 
-LOADED = config.load(ROOT / "params.yaml")
+LOADED = config.Params.model_validate(
+    merged(*(load_yaml((ROOT / name).read_text(), name) for name in ("params.yaml", "workflow/presets/large.yaml")))
+)
 
 
 @pytest.fixture(autouse=True)

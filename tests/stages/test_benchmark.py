@@ -8,7 +8,7 @@ from pathlib import Path
 
 from exported import SIZE, export
 from PIL import Image
-from shared import ROOT, photograph
+from shared import ROOT, fetched, photograph
 
 Make = Callable[..., Path]
 Stage = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -36,9 +36,7 @@ def test_every_file_and_its_columns(workspace: Make, stage: Stage) -> None:
             }
         }
     )  # fmt: skip
-    heldout = folder / "results/fetch/evaluation/samples_heldout"
-    heldout.mkdir(parents=True)
-    Image.fromarray(photograph("astronaut.png")[60:132, 200:290]).save(heldout / "a.png")
+    fetched(folder, "samples_heldout", a=Image.fromarray(photograph("astronaut.png")[60:132, 200:290]))
     export("abpn", folder / "results/export/small", SIZE)
     for card in (folder / "results/export/small").glob("*.xml.json"):  # two formats are enough to measure
         card.unlink()
@@ -75,7 +73,7 @@ def test_torch_is_not_imported_where_no_learned_downscaler_is_measured() -> None
 
 def test_a_system_that_was_not_exported_is_one_sentence(workspace: Make, stage: Stage) -> None:
     folder = workspace()
-    (folder / "results/fetch/evaluation/samples_heldout").mkdir(parents=True)
+    fetched(folder, "samples_heldout", a=Image.new("L", (48, 48)))
     done = stage(folder, "benchmark", "abpn_x3")
     assert done.returncode == 1
     assert done.stderr == (

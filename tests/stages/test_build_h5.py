@@ -1,5 +1,6 @@
 """The stage build_h5, run as its command on a few crops of photographs."""
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -91,3 +92,14 @@ def test_pairs_of_the_users_own_go_through_both_stages(
         images = ImagePairs(folder / "results/build_h5/train.h5", split)
         assert images.names == [f"phone/{name}.png"]
         assert np.array_equal(images.lr(f"phone/{name}.png", 2), lr[name])
+
+
+def test_an_evaluation_image_in_the_folder_of_a_training_set_is_not_trained_on(fetched: Path, stage: Stage) -> None:
+    shutil.copy(fetched / "results/fetch/evaluation/judged/e.png", fetched / "results/fetch/training/holiday")
+    done = stage(fetched, "build_h5")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: results/fetch/training/holiday/e.png is not in the manifest of its set; remove it, or run the stage "
+        "fetch@holiday again (dvc repro -f fetch@holiday)\n"
+    )
+    assert not (fetched / "results/build_h5").exists()

@@ -13,7 +13,7 @@ import forked
 import numpy as np
 import pytest
 from PIL import Image
-from shared import ROOT, TINY, merged, photograph, stage_environment
+from shared import ROOT, TINY, fetched, merged, photograph, stage_environment
 
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.deployment.formats import openvino
@@ -70,11 +70,8 @@ def command(folder: Path, name: str, *arguments: object, status: int = 0) -> str
 @pytest.mark.slow
 def test_from_training_to_measurements_and_there_and_back(ready: Make, stage: Stage) -> None:
     folder = ready()
-    heldout = folder / "results/fetch/evaluation/samples_heldout"
-    heldout.mkdir(parents=True)
     colours = Image.fromarray(photograph("astronaut.png")[60:150, 200:301])
-    colours.save(heldout / "a.png")
-    colours.convert("L").save(heldout / "grey.png")
+    fetched(folder, "samples_heldout", a=colours, grey=colours.convert("L"))
     for name in ("train", "quantize", "export"):
         done = stage(folder, name, "small")
         assert done.returncode == 0, done.stderr

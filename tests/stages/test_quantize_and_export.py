@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
-from shared import TINY, photograph, stage_environment
+from shared import TINY, fetched, photograph, stage_environment
 
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.deployment import cards
@@ -69,11 +69,8 @@ def trained(workspace: Make, train_h5: Path, stage: Stage) -> Path:
 
 @pytest.mark.slow
 def test_prune_quantize_export_benchmark_and_upscale_at_two_scales(trained: Path, stage: Stage) -> None:
-    heldout = trained / "results/fetch/evaluation/samples_heldout"
-    heldout.mkdir(parents=True)
     colours = Image.fromarray(photograph("astronaut.png")[60:120, 200:272])
-    colours.save(heldout / "a.png")
-    colours.convert("L").save(heldout / "grey.png")
+    heldout = fetched(trained, "samples_heldout", a=colours, grey=colours.convert("L"))
     exported = trained / "results/export/small"
     early = stage(trained, "export", "small")
     assert early.returncode == 1

@@ -15,7 +15,7 @@ import torch
 import yaml
 from PIL import Image
 from runs import named, runs_in, store_of
-from shared import TINY, photograph, stage_environment
+from shared import TINY, fetched, photograph, stage_environment
 
 from pipeline_src.deployment import cards
 from pipeline_src.files import sha256
@@ -113,9 +113,7 @@ def said_by(done: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.mark.slow
 def test_from_one_training_to_the_files_of_its_subnets(ready: Path, stage: Stage) -> None:
-    heldout = ready / "results/fetch/evaluation/samples_heldout"
-    heldout.mkdir(parents=True)
-    Image.fromarray(photograph("astronaut.png")[60:120, 200:272]).save(heldout / "a.png")
+    heldout = fetched(ready, "samples_heldout", a=Image.fromarray(photograph("astronaut.png")[60:120, 200:272]))
     for name in ("train", "search", "quantize", "export"):
         done = stage(ready, name, "tiny", SR_TRACKING="on", MLFLOW_TRACKING_URI=store_of(ready))
         assert done.returncode == 0, done.stderr

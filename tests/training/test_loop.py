@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from small_net import calibrated
 
+from pipeline_src.compression import quantization
 from pipeline_src.config import Recipe
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
@@ -17,6 +19,7 @@ from pipeline_src.models import build
 from pipeline_src.training import loop
 from pipeline_src.training.loop import TrainingRun, fit
 from pipeline_src.training.session import patches_of
+from pipeline_src.weights import load_tensors, save_tensors
 
 RECIPE = {
     "steps": 12,
@@ -50,12 +53,13 @@ def train(train_h5: Path, tmp_path: Path) -> Train:
         precision: torch.dtype = torch.float32,
         compiled: bool = False,
         observe: Callable[[dict[str, float]], None] = lambda row: None,
+        made: Callable[[Any], Any] = lambda net: net,
         **changes: Any,
     ) -> Any:
         recipe = Recipe.model_validate(RECIPE | changes)
         name, scales, net_arguments = model
         torch.manual_seed(1)
-        net = build(name, scales, net_arguments)
+        net = made(build(name, scales, net_arguments))
         start_from(net)
 
         def stop(step: int) -> None:
@@ -108,8 +112,35 @@ def test_a_training_that_was_stopped_ends_at_the_same_weights(
         train(model, stop_at=7, **changes)
     resumed, resumed_curve = train(model, **changes)
     assert equal(straight, resumed)
-    assert curve == resumed_curve
+    assert repr(curve) == repr(resumed_curve), "with the columns in the same order"
     assert [row["step"] for row in curve] == [6, 12]
+
+
+def test_a_training_of_int8_that_was_stopped_ends_at_the_same_state(train: Train) -> None:
+    def quantised(net: Any) -> Any:
+        net = calibrated(net)
+        quantization.begin_qat(net)
+        return net
+
+    straight, curve = train(ABPN, made=quantised)
+    with pytest.raises(Stopped):
+        train(ABPN, made=quantised, stop_at=7)
+    resumed, resumed_curve = train(ABPN, made=quantised)
+    assert equal(straight, resumed)
+    assert repr(curve) == repr(resumed_curve)
+
+
+@pytest.mark.parametrize("wrong", [{}, {"progress": "{}"}, {"progress": '{"step": "4"}'}, {"progress": "cut sh"}])
+def test_a_checkpoint_that_does_not_say_how_far_it_is_is_told(
+    train: Train, tmp_path: Path, wrong: dict[str, str]
+) -> None:
+    with pytest.raises(Stopped):
+        train(ABPN, stop_at=7)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    save_tensors(checkpoint, load_tensors(checkpoint)[0], wrong)
+    with pytest.raises(UserError, match=r"is a checkpoint of another net .*; delete it to start again") as error:
+        train(ABPN)
+    assert "\n" not in str(error.value)
 
 
 def test_an_observer_gets_every_point_once_after_a_stop_too(train: Train) -> None:

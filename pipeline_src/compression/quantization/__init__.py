@@ -16,7 +16,7 @@ from torch import fx, nn
 from pipeline_src.compression.quantization.rounding import round_biases
 from pipeline_src.errors import UserError
 from pipeline_src.graph.folding import GraphNet, constant, fit_for_int8
-from pipeline_src.weights import load_metadata, load_tensors, save_tensors
+from pipeline_src.weights import load_metadata, load_tensors, restore, save_tensors
 
 # While it is imported, torchao warns about each CUDA kernel that this machine cannot use.
 logging.getLogger("torchao").setLevel(logging.ERROR)
@@ -108,7 +108,7 @@ def load(path: Path, prepared: GraphNet) -> None:
     """
     tensors, _ = load_tensors(path)
     try:
-        prepared.load_state_dict(tensors)
+        restore(prepared, tensors)
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise UserError(f"{path} does not fit the float net it should come from: {first}; run quantize again") from None

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline_src.files import is_of_the_system
 from pipeline_src.importing.reading.problems import UnreadableError, shown
 
 LARGEST_TENSOR = 2**28  # elements
@@ -37,6 +38,8 @@ def read(path: Path) -> dict[str, Tensor]:
             named.sort(key=lambda item: _place(item[0], order))
             return {f"{layer}/{variable}:0": _tensor(dataset) for layer, variable, dataset in named}
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        if is_of_the_system(error):
+            raise
         raise UnreadableError(f"its HDF5 content is damaged ({shown(error)}); get it again") from None
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from pipeline_src.files import is_of_the_system
 from pipeline_src.importing.reading.problems import UnreadableError, shown
 
 
@@ -23,4 +24,6 @@ def read(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
     except (SafetensorError, OSError) as error:
+        if is_of_the_system(error):
+            raise
         raise UnreadableError(f"it is damaged ({shown(error)}); get it again") from None

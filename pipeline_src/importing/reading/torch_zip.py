@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from torch import Tensor
 
+from pipeline_src.files import is_of_the_system
 from pipeline_src.importing.reading import inert
 from pipeline_src.importing.reading.problems import UnreadableError, shown
 from pipeline_src.importing.reading.state import storage_tensor, tensors_of
@@ -26,6 +27,8 @@ def read(path: Path) -> dict[str, Tensor]:
         with zipfile.ZipFile(path) as archive:
             return _read(archive)
     except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, struct.error) as error:
+        if is_of_the_system(error):
+            raise
         raise UnreadableError(f"its zip archive is damaged ({shown(error)}); get it again") from None
 
 
