@@ -3,8 +3,9 @@
 Shortened: all numbers of steps, batches, patches and measurements; the systems (one for each net and kind of
 downscaler), the scales of nets that are trained from the start (one), the sizes of those nets and of CAR's downscaler,
 the pruned nets (one for each pruner), the subnets (one for each scale), and the image sets. Of a preset that is layered
-over others only what it changes runs: these are tested by themselves. A server on this machine
-stands in for their archives, which have the names and folders of the real ones and hold crops of scikit-image's
+over others only what it changes runs: these are tested by themselves. A kind of net that an earlier preset of the list
+has taken through all stages does not run again, and the stage operators, the same for all, runs once. A server on this
+machine stands in for the archives, which have the names and folders of the real ones and hold crops of scikit-image's
 photographs; the list of known sets says so in the copy of the repository that runs. The stages run in DVC's order, each
 in a process of its own, but without DVC's cache or Snakemake's scheduling, which test_launchers.py tests.
 """
@@ -63,6 +64,7 @@ SMALL_NETS = {
     "vdsr": {"channels": 8, "depth": 4},
     "mobile": {"channels": 8, "hr_channels": 4},  # a space of once_for_all
 }
+Kind = frozenset[str]
 STEPS = {"steps": 2, "batch": 4, "warmup": 0}
 SHORT = {
     "build_h5": {"validation_every": 2},
@@ -135,17 +137,18 @@ def images_in_archives(name: str) -> int:
     return sum(fnmatchcase(file, patterns[url]) for url in ARCHIVES if url in patterns for file in ARCHIVES[url])
 
 
-def shortened(params: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
+def shortened(params: dict[str, Any], below: dict[str, Any], ran: set[Kind]) -> dict[str, Any]:
     """Return what a preset has to say to make a run short: a preset to be layered over the others.
 
     Args:
         params: all that the presets say.
         below: the same without the last of the presets; {} if it is the only one.
+        ran: kinds of nets that ran with an earlier preset.
     """
     short: dict[str, Any] = {**SHORT, "systems": {}, "prune": {}, "search": {}}
     if "samples" in params["sets"]:
         short["sets"] = OWN_SETS
-    kept = one_for_each_net(params, below)
+    kept = one_of_each_kind(params, below, ran)
     for name in params["systems"].keys() - kept:
         short["systems"][name] = None
     for name in kept:
@@ -176,23 +179,35 @@ def shortened(params: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
     return short
 
 
-def one_for_each_net(params: dict[str, Any], below: dict[str, Any]) -> list[str]:
-    """Return the systems to keep, with their baselines: one for each net and kind of downscaler.
+def one_of_each_kind(params: dict[str, Any], below: dict[str, Any], ran: set[Kind]) -> list[str]:
+    """Return the systems to keep, with their baselines: the first of each kind that has not run; add their kinds to it.
 
-    Of those with the same net it is the last, or the one that is also pruned or searched. Nets of several scales that
-    the preset does not train are left out, unless they are searched, and so are systems that are the same below it.
+    Systems that are the same below the preset are left out, and so are nets of several scales that the preset does not
+    train, unless they are searched. If nothing is left, the last system is kept.
     """
-    kept: dict[tuple[str, str], str] = {}
-    smaller = {*params["prune"], *params["search"]}
+    kept: list[str] = []
+    last = ""
     for name, system in params["systems"].items():
-        net = system["model"], system["downscaler"]["model"]
         left_out = len(system["scales"]) > 1 and not system["train"]["steps"] and name not in params["search"]
         parts = ("systems", "prune", "search")
-        is_new = not below or any(params[part].get(name) != below[part].get(name) for part in parts)
-        if is_new and not left_out and (name in smaller or kept.get(net) not in smaller):
-            kept[net] = name
-    baselines = [params["systems"][name].get("baseline") for name in kept.values()]
-    return [*dict.fromkeys([*kept.values(), *filter(None, baselines)])]
+        if left_out or (below and all(params[part].get(name) == below[part].get(name) for part in parts)):
+            continue
+        last = name
+        if not any(kind(params, name) <= of_another for of_another in ran):
+            kept += filter(None, [name, system.get("baseline")])
+            ran.update(kind(params, of_kept) for of_kept in kept)
+    return [*dict.fromkeys(kept or filter(None, [last, params["systems"][last].get("baseline")]))]
+
+
+def kind(params: dict[str, Any], name: str) -> Kind:
+    """Return what the way of a system through the stages depends on: net, downscaler, and what is made of it."""
+    system = params["systems"][name]
+    pruners = {net["pruner"] for net in params["prune"].get(name, {"nets": {}})["nets"].values()}
+    if not system["train"]["steps"] and not pruners and name not in params["search"]:
+        return frozenset({"weights as they are"})
+    trained = "trained" if system["train"]["steps"] else "loaded"
+    net = {system["model"], system["net"].get("space", "no space")}
+    return frozenset({*net, f"LR by {system['downscaler']['model']}", trained, *pruners})
 
 
 def all_but_one(nets: dict[str, Any], key: str) -> dict[str, None]:
@@ -226,6 +241,12 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     return copy
 
 
+@pytest.fixture(scope="module")
+def ran() -> set[Kind]:
+    """The kinds of nets that the tests before have taken through all stages."""
+    return set()
+
+
 @pytest.mark.parametrize(
     "presets",
     [
@@ -237,7 +258,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     ],
     ids="+".join,
 )
-def test_the_pipeline_of_a_preset_ends_in_a_report(archives: str, copy: Copy, presets: list[str]) -> None:
+def test_the_pipeline_of_a_preset_ends_in_a_report(
+    archives: str, copy: Copy, ran: set[Kind], presets: list[str]
+) -> None:
     environment = {
         "SR_TRACKING": "off",
         "SR_ARCHIVE_MIRROR": archives,
@@ -246,7 +269,9 @@ def test_the_pipeline_of_a_preset_ends_in_a_report(archives: str, copy: Copy, pr
     if "paper" in presets:
         del environment["SR_DATA_MIRROR"]  # all its sets have an address
 
-    shutil.rmtree(copy.folder / "results", ignore_errors=True)
+    for of_verb in (copy.folder / "results").glob("*"):
+        if of_verb.name != "operators":
+            shutil.rmtree(of_verb)
     shutil.rmtree(copy.folder / image_sets.DOWNLOADS, ignore_errors=True)
     copy.superres("preset", "remove", "--all")
     params: dict[str, Any] = {}
@@ -254,14 +279,15 @@ def test_the_pipeline_of_a_preset_ends_in_a_report(archives: str, copy: Copy, pr
         below = params
         copy.superres("preset", "add", name)
         params = yaml.safe_load((copy.folder / "params.yaml").read_text())
-    copy.layer(yaml.safe_dump(shortened(params, below), sort_keys=False))
+    copy.layer(yaml.safe_dump(shortened(params, below, ran), sort_keys=False))
     said = copy.superres("preset", "check", **environment)
     assert ("to download: " in said) == (presets != ["pretrained"])
 
     resolved = stages(copy.folder, compare=False)
     for stage in resolved:
         verb, _, item = stage.name.partition("@")
-        copy.forked(f"pipeline_src.stages.{verb}", *filter(None, [item]), **environment)
+        if verb != "operators" or not (copy.folder / "results/operators").exists():
+            copy.forked(f"pipeline_src.stages.{verb}", *filter(None, [item]), **environment)
 
     missing = [out for stage in resolved for out in stage.files + stage.folders if not (copy.folder / out).exists()]
     assert missing == []
