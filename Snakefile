@@ -6,6 +6,8 @@ from shlex import quote
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 import gpus
+import memory
+import one_run
 from dvc_stages import groups, stages
 
 # the dvc and python of the environment that runs Snakemake, also where it has not been activated
@@ -21,6 +23,20 @@ RESOURCES = ["mem_mb", "gpu"] if HERE else ["mem_mb"]
 ON_ONE_GPU = f"python {quote(gpus.__file__)} " if len(GPUS) > 1 else ""
 if GPUS and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", len(GPUS))
+# Likewise stages side by side share the memory, and one that needs more than there is runs alone.
+if HERE and "mem_mb" not in workflow.global_resources:
+    workflow.register_resource("mem_mb", memory.megabytes())
+
+if workflow.is_main_process and workflow.executor_plugin and not workflow.dryrun:
+    one_run.refuse_a_second()
+
+# A stage that DVC would run depends on a file of this moment: Snakemake goes by time stamps alone, which neither a deleted
+# result in the middle nor an older copy of params.yaml has.
+STAMPS = {stage.name: Path(".cache/changed") / stage.name for stage in STAGES if stage.changed}
+for stamp in STAMPS.values():
+    if workflow.is_main_process:
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.touch()
 
 
 for stage in STAGES:
@@ -28,7 +44,7 @@ for stage in STAGES:
     rule:
         name: stage.name
         default_target: stage.name == "report"
-        input: stage.inputs if stage.changed else ancient(stage.inputs)
+        input: [*stage.inputs, *filter(Path.exists, [STAMPS[stage.name]])] if stage.changed else ancient(stage.inputs)
         output: stage.files, directory(stage.folders)
         params:
             stage=stage.name,

@@ -1,8 +1,12 @@
 """Both launchers, for real: every stage on tiny params in a copy of the repository."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from copies import STAGES, Copy, copied, copied_again
@@ -120,6 +124,59 @@ def test_the_run_of_the_state_has_the_headline_and_the_report(by_snakemake: Copy
 def test_new_time_stamps_are_no_reason_to_run(by_dvc: Copy) -> None:
     for path in [*(by_dvc.folder / "pipeline_src").rglob("*.py"), by_dvc.folder / "params.yaml"]:
         path.touch()
+    by_dvc.assert_nothing_to_do()
+
+
+def planned(copy: Copy) -> set[str]:
+    """The stages that Snakemake would run."""
+    said = copy.ran("snakemake", "-n", "report")
+    return set(re.findall(r"Job \d+: (\S+)", said))
+
+
+def with_a_flipped_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def test_what_dvc_would_run_snakemake_runs_whatever_the_time_stamps_say(by_dvc: Copy) -> None:
+    folder, before = by_dvc.folder, by_dvc.lock()
+    params, train_h5 = folder / "params.yaml", folder / "results/build_h5/train.h5"
+    assert planned(by_dvc) == set()
+    shutil.move(folder / "dvc.lock", folder / "kept.lock")
+    assert planned(by_dvc) == set(before)
+    shutil.move(folder / "kept.lock", folder / "dvc.lock")
+    whole = params.read_text()
+    params.write_text(whole.replace("title: ", "title: Older "))
+    os.utime(params, (0, 0))  # as a backup that was moved back
+    assert planned(by_dvc) == {"report"}
+    params.write_text(whole)
+    shutil.rmtree(folder / "results/export")
+    assert planned(by_dvc) == {"export@abpn_x3", "benchmark@abpn_x3", "report"}
+    with_a_flipped_bit(train_h5)
+    assert "build_h5" in planned(by_dvc)
+    by_dvc.ran("snakemake", "--cores", "8", "report", SR_TRACKING="off")
+    assert by_dvc.lock() == before, "what was lost came back from the cache"
+    by_dvc.assert_nothing_to_do()
+
+
+def test_a_run_that_was_killed_goes_on_and_two_at_once_are_refused(by_dvc: Copy) -> None:
+    folder = by_dvc.folder
+    shutil.rmtree(folder / "results/report")
+    code = "import sys, time; sys.path.insert(0, 'workflow'); import one_run; one_run.refuse_a_second(); print('has it')"
+    holder = subprocess.Popen(
+        [sys.executable, "-u", "-c", f"{code}; time.sleep(600)"], cwd=folder, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout
+        assert holder.stdout.readline() == "has it\n"
+        with pytest.raises(AssertionError, match=rf"error: another snakemake \(process {holder.pid}\) runs stages in"):
+            by_dvc.ran("snakemake", "--cores", "8", "report")
+        assert planned(by_dvc) == {"report"}, "a plan needs no lock"
+    finally:
+        holder.kill()
+        holder.wait()
+    by_dvc.ran("snakemake", "--cores", "8", "report", SR_TRACKING="off")
     by_dvc.assert_nothing_to_do()
 
 
