@@ -27,8 +27,10 @@ if GPUS and "gpu" not in workflow.global_resources:
 if HERE and "mem_mb" not in workflow.global_resources:
     workflow.register_resource("mem_mb", memory.megabytes())
 
-if workflow.is_main_process and workflow.executor_plugin and not workflow.dryrun:
+
+onstart: # of a run, not of a plan
     one_run.refuse_a_second()
+
 
 # A stage that DVC would run depends on a file of this moment: Snakemake goes by time stamps alone, which neither a deleted
 # result in the middle nor an older copy of params.yaml has.

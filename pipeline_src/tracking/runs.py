@@ -2,6 +2,7 @@
 
 import math
 import os
+import resource
 import socket
 import sys
 import time
@@ -222,10 +223,17 @@ def stage_run(stage: str, item: str | None, params: Mapping[str, Any]) -> Iterat
         status = "KILLED"
         raise
     finally:
+        run.log_metrics({"peak_memory_mb": _peak_memory_mb()})
         with failure_as_warning("the end of a run"):
             mlflow.end_run(status)
         run.end(status)
         run.state.end(status)
+
+
+def _peak_memory_mb() -> float:
+    """Return the most memory in MiB that this process had, and the largest one that it has started beside it."""
+    most = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(most) / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _tags(stage: str, item: str | None, state_id: str) -> dict[str, str]:

@@ -35,7 +35,17 @@ def test_presets_are_added_listed_and_removed(run: Callable[..., tuple[str, str]
     assert run("add", "reference", "pretrained")[0] == "params.yaml with reference, pretrained\n"
     listed = run("list")[0].splitlines()
     assert [line.split()[0] for line in listed[:-1]] == [
-        *("paper", "pretrained", "pruning", "published", "reference", "reference_large", "residuals", "tutorial")
+        *(
+            "large",
+            "paper",
+            "pretrained",
+            "pruning",
+            "published",
+            "reference",
+            "reference_large",
+            "residuals",
+            "tutorial",
+        )
     ]
     assert listed[-1] == "params.yaml with reference, pretrained"
     run()
