@@ -1,7 +1,7 @@
 """Lets one Snakemake at a time run the stages of a folder.
 
-Snakemake's own lock is a file that stays when its process is killed, and then blocks the next run until somebody deletes
-it. This one ends with its process, however that ends.
+Snakemake's own lock is a file that stays when its process is killed, and then blocks the next run until somebody
+deletes it. This one ends with its process, however that ends.
 """
 
 import fcntl

@@ -235,6 +235,6 @@ def test_whatever_a_broken_store_does_not_take_causes_a_warning(folder: Path, ca
     ours = [record for record in caplog.records if record.name.startswith("pipeline_src")]  # MLflow's threads log too
     warnings = [record.getMessage() for record in ours]
     assert all(text.startswith("MLflow did not take ") for text in warnings), warnings
-    assert sum("metrics" in text for text in warnings) == 3, "points: at the first of them and at the end"
+    assert sum("metrics" in text for text in warnings) == 4, "points: at the first of them and at the end; and memory"
     for content in ("the data set train.h5", "params.yaml", "tags", "the run trial 1", "the end of a run"):
         assert any(content in text for text in warnings), content
