@@ -30,6 +30,7 @@ if HERE and "mem_mb" not in workflow.global_resources:
 
 onstart: # of a run, not of a plan
     one_run.refuse_a_second()
+    one_run.wait_for_others()
 
 
 # A stage that DVC would run depends on a file of this moment: Snakemake goes by time stamps alone, which neither a deleted

@@ -1,19 +1,25 @@
 """DVC's stages and lock, as Snakemake and checks need them: the one module that touches DVC's internal interface."""
 
+import itertools
+import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from dvc.dependency.param import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.stage import Stage as DvcStage
-from dvc.utils.serialize import load_yaml
+from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
+from dvc.utils.strictyaml import YAMLValidationError
 
 from pipeline_src import config, paths
 from pipeline_src.errors import UserError
 
 LOCK = "dvc.lock"
+LOCK_READS, LOCK_PAUSE = 20, 0.1  # of a lock that is being written: times, and seconds between them
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
         compare: if false, every stage counts as changed.
     """
     unused = {"gpu"} if config.load(root / paths.PARAMS).train.device == "cpu" else set()
-    repo = Repo(str(root))
+    repo = _opened(root)
     resolved: dict[str, Stage] = {}
     outs = {_relative(out.fs_path, root): stage.name for stage in repo.index.stages for out in stage.outs}
     for stage in _in_order(repo):
@@ -86,6 +92,20 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
     return list(resolved.values())
 
 
+def _opened(root: Path) -> Repo:
+    """Open the repository and read its stages; again for a while if the lock is damaged, as while DVC writes it."""
+    for attempt in range(LOCK_READS):
+        repo = Repo(str(root))
+        try:
+            repo.index.stages  # noqa: B018  # read here
+            break
+        except (YAMLFileCorruptedError, YAMLValidationError):
+            if attempt == LOCK_READS - 1:
+                raise
+            time.sleep(LOCK_PAUSE)
+    return repo
+
+
 def groups(resolved: list[Stage]) -> dict[str, list[Stage]]:
     """Return the stages of each ``foreach`` by its name, which ``dvc repro train`` runs together."""
     by_name: dict[str, list[Stage]] = {}
@@ -93,6 +113,16 @@ def groups(resolved: list[Stage]) -> dict[str, list[Stage]]:
         if "@" in stage.name:
             by_name.setdefault(stage.name.split("@")[0], []).append(stage)
     return by_name
+
+
+def running(root: Path) -> set[int]:
+    """Return the processes of DVC that run a stage in this repository, by the list in which DVC keeps them apart."""
+    try:
+        used = json.loads((root / ".dvc/tmp/rwlock").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):  # none has run, or one writes it at this moment
+        return set()
+    users = [*used.get("write", {}).values(), *itertools.chain(*used.get("read", {}).values())]
+    return {user["pid"] for user in users if psutil.pid_exists(user["pid"])}
 
 
 def lock_entries(root: Path) -> dict[str, LockEntry]:

@@ -6,7 +6,11 @@ deletes it. This one ends with its process, however that ends.
 
 import fcntl
 import os
+import sys
+import time
 from pathlib import Path
+
+from dvc_stages import running
 
 LOCK = Path(".cache") / "snakemake.lock"
 
@@ -31,3 +35,12 @@ def refuse_a_second() -> None:
     os.ftruncate(file, 0)
     os.write(file, str(os.getpid()).encode())
     _held.append(file)
+
+
+def wait_for_others() -> None:
+    """Wait until no stage runs in this folder: those of a Snakemake that was killed go on to their ends, as ever."""
+    if processes := running(Path.cwd()):
+        listed = ", ".join(map(str, sorted(processes)))
+        print(f"waiting for the stages that an earlier run has left (processes {listed})", file=sys.stderr)
+    while running(Path.cwd()):
+        time.sleep(0.5)

@@ -178,7 +178,11 @@ def test_a_run_that_was_killed_goes_on_and_two_at_once_are_refused(by_dvc: Copy)
     finally:
         holder.kill()
         holder.wait()
-    by_dvc.ran("snakemake", "--cores", "8", "report", SR_TRACKING="off")
+    left = subprocess.check_output(["sh", "-c", "sleep 3 >&- & echo $!"], text=True)  # as a stage, which goes on
+    used = {"read": {}, "write": {"elsewhere": {"pid": int(left), "cmd": "dvc repro"}}}
+    (folder / ".dvc/tmp/rwlock").write_text(json.dumps(used))
+    said = by_dvc.ran("snakemake", "--cores", "8", "report", SR_TRACKING="off")
+    assert f"waiting for the stages that an earlier run has left (processes {left.strip()})" in said
     by_dvc.assert_nothing_to_do()
 
 
