@@ -20,6 +20,7 @@ def prune(system: str) -> None:
     import torch
 
     from pipeline_src.compression import pruning
+    from pipeline_src.compression.pruning.channels import read
     from pipeline_src.training.session import Options, TrainingSession
     from pipeline_src.weights import dtype_name, learned_lr, load_net, save_net
 
@@ -28,6 +29,7 @@ def prune(system: str) -> None:
     net, trained_from = load_net(weights)
     validate = session.validator(net.description.scales)
     examples = pruning.examples(session.training, net.description.scales)
+    channels = read(net)
     metrics = {system: validate(net.to(session.device))}
     layers: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
@@ -38,7 +40,8 @@ def prune(system: str) -> None:
         with tracking.stage_run("prune", label, made_from | {"train": params.train.model_dump()}) as run:
             torch.manual_seed(params.seed)
             net, _ = load_net(weights)
-            layers += [{"net": label, **vars(layer)} for layer in pruning.prune(net, pruning_spec, examples)]
+            pruned = pruning.prune(net, pruning_spec, examples, channels)
+            layers += [{"net": label, **vars(layer)} for layer in pruned]
             before = validate(net.to(session.device))
             run.log_data(paths.TRAIN_H5.name, paths.TRAIN_H5, "training", made_from["train_h5"])
             run.log_point({"step": 0, **before})

@@ -84,7 +84,7 @@ def test_the_smaller_net_gives_what_the_masked_one_gives(name: str, way: str) ->
     scores = pruning.pruner_input(net, net_channels, spec, EXAMPLES)
     removed = pruning.channels_to_remove(net_channels, scores, spec)
     masked.load_state_dict(net_channels.mask(net.state_dict(), removed))
-    layers = pruning.prune(smaller, spec, EXAMPLES)
+    layers = pruning.prune(smaller, spec, EXAMPLES, net_channels)
     assert parameters(smaller) < parameters(net)
     assert all(0 < layer.after <= layer.before for layer in layers)
     for pruned, reference, before in zip(images(smaller), images(masked), images(net), strict=True):

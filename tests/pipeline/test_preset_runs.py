@@ -2,7 +2,7 @@
 
 Shortened: all numbers of steps, batches, patches and measurements; the systems (one for each net and kind of
 downscaler), the scales of nets that are trained from the start (one), the sizes of those nets and of CAR's downscaler,
-the pruned nets (one for each pruner), the subnets (one for each scale), and the image sets. Of a preset that is layered
+the pruned nets (one for each pruner), the subnets (one), and the image sets. Of a preset that is layered
 over others only what it changes runs: these are tested by themselves. A kind of net that an earlier preset of the list
 has taken through all stages does not run again, and the stage operators, the same for all, runs once. A server on this
 machine stands in for the archives, which have the names and folders of the real ones and hold crops of scikit-image's
@@ -172,7 +172,10 @@ def shortened(params: dict[str, Any], below: dict[str, Any], ran: set[Kind]) -> 
         others = all_but_one(prune["nets"], "pruner")
         short["prune"][name] = {"finetune": short_recipe(prune["finetune"]), "nets": others}
     for name, search in params["search"].items():
-        others: dict[str, Any] = dict(all_but_one(search["nets"], "scale"))
+        if name not in kept:
+            short["search"][name] = None
+            continue
+        others: dict[str, Any] = dict.fromkeys([*search["nets"]][:-1])
         # Nets this small have latencies that are mostly noise: any share of the largest one's has to do.
         others |= {net: {"share": 1.0} for net, spec in search["nets"].items() if "share" in spec and net not in others}
         short["search"][name] = SHORT_SEARCH | {"finetune": short_recipe(search["finetune"]), "nets": others}

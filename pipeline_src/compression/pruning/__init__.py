@@ -36,7 +36,9 @@ class Layer:
     after: int
 
 
-def prune(net: Any, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]) -> list[Layer]:
+def prune(
+    net: Any, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]], channels: Channels | None = None
+) -> list[Layer]:
     """Prune a net in place.
 
     Removing filters makes the convolutions smaller. The net then computes what it would compute with those filters set
@@ -47,6 +49,7 @@ def prune(net: Any, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]) -
         net: A net of ``pipeline_src.models``.
         spec: What to prune, and how.
         images: A few LR images of each scale, uint8 H×W×3; see :func:`examples`.
+        channels: What :func:`read` returns of the net, for a caller that prunes it more than once.
 
     Returns:
         The sizes of the convolutions, in the order of the net.
@@ -54,7 +57,7 @@ def prune(net: Any, spec: Pruning, images: Mapping[int, Sequence[np.ndarray]]) -
     Raises:
         UserError: As :func:`channels_to_remove`.
     """
-    channels, state = read(net), net.state_dict()
+    channels, state = channels or read(net), net.state_dict()
     scores = pruner_input(net, channels, spec, images)
     masks: dict[str, Tensor] = {}
     if removes_weights(spec.pruner):
