@@ -10,7 +10,7 @@ RUN := PYTHONPATH="$(CURDIR)/workflow$${PYTHONPATH:+:$$PYTHONPATH}" snakemake re
 # pip leaves the compiling to the first import of each module, which must then be able to keep what it compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup report test coverage lint docs bench paper reference ui
+.PHONY: setup report test coverage faults lint docs bench paper reference ui
 
 setup: $(READY) ## .venv alone, in which `superres upscale photo.png` works at once
 
@@ -23,6 +23,10 @@ test: $(READY) ## slow files first, as tests/conftest.py puts them, not those of
 
 coverage: $(READY) ## the tests, and which lines of the package none of them runs
 	PYTEST_ADDOPTS="--cov --cov-report=term:skip-covered" $(MAKE) test
+
+CASES := 200
+faults: $(READY) ## damaged files and killed stages, and how each case ended: docs/reliability.md
+	python tests/faults/campaign.py --cases $(CASES)
 
 lint: $(READY)
 	ruff check . && ruff format --check . && mypy && lint-imports && deptry . && snakemake --lint
