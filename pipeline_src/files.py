@@ -5,12 +5,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from pipeline_src.errors import UserError
+
+T = TypeVar("T")
 
 
 def is_of_the_system(error: Exception) -> bool:
@@ -89,33 +91,30 @@ def write_json(path: Path, value: object) -> None:
         aside.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def write_table(path: Path, rows: Any, columns: Sequence[str] | None = None) -> None:
-    """Write rows as CSV, whole or not at all.
+def read_json(path: Path, kind: type[T], remedy: str) -> T:
+    """Return what a stage wrote with :func:`write_json`.
 
     Args:
         path: the file.
-        rows: a pandas DataFrame, or dicts of one value per column.
-        columns: their order; needed if there may be no row.
-    """
-    import pandas as pd
-
-    table = (
-        rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=None if columns is None else [*columns])
-    )
-    with whole_file(path) as aside:
-        table.to_csv(aside, index=False)
-
-
-def read_json(path: Path) -> Any:
-    """Return what a stage wrote with :func:`write_json`.
+        kind: its type: a dataclass, or a dict or list of types.
+        remedy: the end of a message: what to do where the file is missing or damaged.
 
     Raises:
-        UserError: If the file does not exist, because the stage has not run.
+        UserError: naming the first mistake, if the file is missing, no JSON, or of another type.
     """
+    from pydantic import TypeAdapter, ValidationError
+
     try:
-        return json.loads(path.read_text())
+        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; run the stage that makes it first") from None
+        raise UserError(f"{path} does not exist; {remedy}") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        said = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "json_invalid":
+            raise UserError(f"{path} is not valid JSON ({said.removeprefix('Invalid JSON: ')}); {remedy}") from None
+        where = ".".join(map(str, problem["loc"]))
+        raise UserError(f"{path} is damaged: {where}{': ' * bool(where)}{said}; {remedy}") from None
 
 
 def check_pinned(path: Path, digest: str, key: str) -> None:

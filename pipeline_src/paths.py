@@ -14,6 +14,11 @@ def results(stage: str, item: str = "") -> Path:
     return RESULTS / stage / item
 
 
+def remedy(stage: str, item: str = "") -> str:
+    """Return what to do where a file that a stage writes is missing or damaged, as the end of a message."""
+    return f"run `python -m pipeline_src.stages.{f'{stage} {item}'.strip()}`, or `dvc repro`"
+
+
 TRAIN_H5 = results("build_h5") / "train.h5"
 MANIFEST = "manifest.csv"  # in the folder of each image set
 OWN_LR = "LR"  # in that of a set with LR images of the user's own

@@ -8,9 +8,10 @@ import torch
 
 from pipeline_src import exporting, paths
 from pipeline_src.exporting.variants import FloatNet, variants
-from pipeline_src.files import sha256, write_json, write_table
+from pipeline_src.files import sha256, write_json
 from pipeline_src.library import bundled
 from pipeline_src.models import build
+from pipeline_src.tables import write_table
 from pipeline_src.weights import save_net
 
 NET = {"channels": 4, "depth": 1}

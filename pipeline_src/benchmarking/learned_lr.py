@@ -4,7 +4,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from pipeline_src.benchmarking.images import EvaluationImages
 from pipeline_src.benchmarking.keys import Row
@@ -15,6 +14,7 @@ from pipeline_src.imaging.images import write_png
 from pipeline_src.imaging.imresize import imresize
 from pipeline_src.metrics.downscaled import RoundTrip, fidelity, jpeg_curve
 from pipeline_src.metrics.protocol import EvaluationImage
+from pipeline_src.tables import write_table
 
 
 class LearnedLR:
@@ -77,5 +77,5 @@ def write_comparison(
             }
             for kind, round_trip in round_trips.items():
                 jpeg_rows += (key | {"lr": kind} | asdict(scores) for scores in jpeg_curve(image, round_trip))
-    pd.DataFrame(lr_rows).to_csv(folder / "lr.csv", index=False)
-    pd.DataFrame(jpeg_rows).to_csv(folder / "jpeg.csv", index=False)
+    write_table(folder / "lr.csv", lr_rows)
+    write_table(folder / "jpeg.csv", jpeg_rows)

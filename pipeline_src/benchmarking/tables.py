@@ -8,6 +8,7 @@ import pandas as pd
 from pipeline_src.benchmarking.keys import KEY_COLUMNS, FileKey, Row
 from pipeline_src.deployment.cards import Card
 from pipeline_src.errors import UserError
+from pipeline_src.tables import write_table
 
 QUALITY_COLUMNS = ["psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "psnr_rgb_shave1"]
 
@@ -62,11 +63,10 @@ def write(out: Path, files: dict[Path, Card], images: list[Row], table: pd.DataF
     for card in files.values():
         scales.setdefault(card.system, set()).add(card.scale)
     for net, net_scales in scales.items():
-        net_folder(out, net).mkdir(parents=True, exist_ok=True)
         for rows, name in ((pd.DataFrame(images), "images.csv"), (table, "benchmark.csv")):
             is_of_net = rows["system"].eq(net) | rows["variant"].eq("bicubic")
             rows = rows[is_of_net & rows["scale"].isin(net_scales)]
-            rows.assign(system=net).to_csv(net_folder(out, net) / name, index=False)
+            write_table(net_folder(out, net) / name, rows.assign(system=net))
 
 
 def tracked_metrics(table: pd.DataFrame) -> dict[str, float]:

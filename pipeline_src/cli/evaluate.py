@@ -41,11 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the figures of every image and their means."""
     from pipeline_src.deployment.runtimes import chosen_scale
-    from pipeline_src.files import write_table
     from pipeline_src.library import evaluation, places
     from pipeline_src.library.nets import at_scale, resolve
     from pipeline_src.library.upscaler import Tiling
     from pipeline_src.progress import progress_bar
+    from pipeline_src.tables import write_table
 
     net = resolve(args.model, running(args))
     scale = chosen_scale(net.name, net.scales, args.scale or net.default_scale())

@@ -1,16 +1,27 @@
 """The nets that the pipeline has made in this folder, read from ``results/`` alone: params.yaml need not be there."""
 
-import csv
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline_src import paths
 from pipeline_src.errors import UserError
 from pipeline_src.files import read_json
 from pipeline_src.library.entries import Entry, Measurement
 from pipeline_src.library.headers import is_supernet, licence, lr_of, provenance, read_header
+from pipeline_src.tables import Kind, Row, read_rows
 
 INT8 = ("ptq", "qat")
+COLUMNS: dict[str, Kind] = {
+    "variant": str, "runtime": str, "scale": int, "set": str, "psnr_y": float | None, "settled": bool | None,
+    "p50_ms": float | None, "lr_height": int | None, "lr_width": int | None,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is read of the metrics of the stage train: by how many dB the net is above bicubic."""
+
+    over_bicubic: float
 
 
 def entries() -> list[Entry]:
@@ -50,7 +61,7 @@ def _entry(system: str, name: str, weights: Path) -> Entry:
         quantized={variant: file for variant, file in states.items() if file.is_file()},
         exported=exported if exported.is_dir() else None,
         downscaler=downscaler if downscaler.is_file() else None,
-        measurements=tuple(_measurements(paths.results("benchmark", name) / "benchmark.csv")),
+        measurements=tuple(_measurements(paths.results("benchmark", name) / "benchmark.csv", system)),
         validation=_validation(system, name),
         provenance=provenance(header),
         licence=licence(header),
@@ -61,19 +72,19 @@ def _validation(system: str, name: str) -> dict[str, float]:
     """Return by how many dB each variant of a net is above bicubic on the validation images."""
     quantized, trained = (paths.results(stage, system) / "metrics.json" for stage in ("quantize", "train"))
     if quantized.is_file():
-        rows: dict[str, dict[str, float]] = read_json(quantized).get(name, {})
+        nets = read_json(quantized, dict[str, dict[str, dict[str, float]]], paths.remedy("quantize", system))
+        rows = nets.get(name, {})
         return {variant: row["over_bicubic"] for variant, row in rows.items() if "over_bicubic" in row}
     if name == system and trained.is_file():
-        return {"fp32": read_json(trained)["over_bicubic"]}
+        return {"fp32": read_json(trained, Trained, paths.remedy("train", system)).over_bicubic}
     return {}
 
 
-def _measurements(table: Path) -> list[Measurement]:
+def _measurements(table: Path, system: str) -> list[Measurement]:
     if not table.is_file():
         return []
-    with table.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["psnr_y"]]
-    bicubic = {(row["set"], row["scale"]): float(row["psnr_y"]) for row in rows if row["variant"] == "bicubic"}
+    rows = [row for row in read_rows(table, COLUMNS, paths.remedy("benchmark", system)) if row["psnr_y"] is not None]
+    bicubic = {(row["set"], row["scale"]): row["psnr_y"] for row in rows if row["variant"] == "bicubic"}
     return [
         _measurement(row, bicubic[row["set"], row["scale"]])
         for row in rows
@@ -81,15 +92,15 @@ def _measurements(table: Path) -> list[Measurement]:
     ]
 
 
-def _measurement(row: dict[str, Any], bicubic: float) -> Measurement:
-    settled = row["settled"] == "True" and row["p50_ms"]
+def _measurement(row: Row, bicubic: float) -> Measurement:
+    settled = row["settled"] and row["p50_ms"]
     return Measurement(
         set_name=row["set"],
-        scale=int(row["scale"]),
+        scale=row["scale"],
         variant=row["variant"],
         runtime=row["runtime"],
-        psnr_y=float(row["psnr_y"]),
-        over_bicubic=float(row["psnr_y"]) - bicubic,
-        p50_ms=float(row["p50_ms"]) if settled else None,
-        lr_size=(int(float(row["lr_height"])), int(float(row["lr_width"]))) if settled else None,
+        psnr_y=row["psnr_y"],
+        over_bicubic=row["psnr_y"] - bicubic,
+        p50_ms=row["p50_ms"] if settled else None,
+        lr_size=(row["lr_height"], row["lr_width"]) if settled else None,
     )

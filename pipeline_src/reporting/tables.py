@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline_src import paths
 from pipeline_src.errors import UserError
 from pipeline_src.reporting.timing import is_faster, precisions, settled
+from pipeline_src.tables import Kind, read_table
 
 # in the order in which every table lists them, with the names that readers know
 VARIANTS = {"bicubic": "bicubic", "fp32": "fp32", "ptq": "int8 PTQ", "qat": "int8 QAT"}
@@ -21,13 +23,17 @@ RUNTIMES = {
 }
 
 WORSE = 0.02  # dB: a faster file of another runtime is no alternative if it loses more than this
-TEXT = ("system", "variant", "runtime", "set", "weights", "dtype")
+TEXT = ("system", "variant", "runtime", "set", "weights", "dtype", "disagrees", "fails")
 NUMBERS = (
-    "scale", "psnr_y", "ssim_y", "psnr_rgb_shave1", "lr_height", "lr_width", "threads", "runs",
+    "psnr_y", "ssim_y", "psnr_rgb_shave1", "lr_height", "lr_width", "threads", "runs",
     "p50_ms", "p90_ms", "iqr_ms", "p50_low_ms", "p50_high_ms", "infer_p50_ms", "infer_p50_low_ms", "infer_p50_high_ms",
     "file_bytes", "peak_memory_mb", "params", "mult_adds", "off_levels",
 )  # fmt: skip
 SETTLED = ("settled", "infer_settled")
+MEASURED: dict[str, Kind] = {
+    "scale": int, **dict.fromkeys(TEXT, str), **dict.fromkeys(NUMBERS, float | None),
+    **dict.fromkeys(SETTLED, bool | None),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -133,37 +139,27 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
 def failing(folder: Path, systems: list[str]) -> pd.DataFrame:
     """Return the files that could not be run, with the reason in ``fails``; :func:`read` leaves them out."""
     columns = ["system", "variant", "runtime", "scale", "fails"]
-    rows = pd.concat([pd.read_csv(folder / system / "benchmark.csv") for system in systems])
-    return rows.reindex(columns=columns).dropna(subset="fails").drop_duplicates(ignore_index=True)
+    rows = pd.concat([_read(folder / system / "benchmark.csv", system) for system in systems])
+    return rows.loc[rows["fails"] != "", columns].drop_duplicates(ignore_index=True)
+
+
+def _read(path: Path, system: str) -> pd.DataFrame:
+    return read_table(path, MEASURED, paths.remedy("benchmark", system))
 
 
 def _read_one(path: Path, system: str, sets: list[str]) -> pd.DataFrame:
-    remedy = f"run `python -m pipeline_src.stages.benchmark {system}`, or `dvc repro`"
-    try:
-        rows = pd.read_csv(path, dtype=dict.fromkeys(TEXT, "str"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; {remedy}") from None
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({' '.join(str(error).split())}); {remedy}") from None
-    if missing := [name for name in (*TEXT, *NUMBERS, *SETTLED, "disagrees") if name not in rows]:
-        raise UserError(f"{path} lacks the column {missing[0]}; {remedy}")
+    rows, remedy = _read(path, system), paths.remedy("benchmark", system)
     if rows.empty:
         raise UserError(f"{path} has no rows; {remedy}")
-    for name in NUMBERS:
-        rows[name] = pd.to_numeric(rows[name], errors="coerce")
     for name in SETTLED:
-        rows[name] = rows[name].astype("str") == "True"
-    rows["disagrees"] = rows["disagrees"].astype("str").where(rows["disagrees"].notna(), "")
-    rows[list(TEXT)] = rows[list(TEXT)].fillna("")
+        rows[name] = rows[name].eq(True)
     rows["system"] = system
     if missing := [name for name in sets if name not in set(rows["set"])]:
         raise UserError(f"{path} has no rows for the set {missing[0]}; {remedy}")
-    rows = rows[rows["set"].isin(sets)]
-    if "fails" in rows:
-        rows = rows[rows["fails"].isna()]
-    unmeasured = rows[rows["psnr_y"].isna() | rows["scale"].isna()]
+    rows = rows[rows["set"].isin(sets) & (rows["fails"] == "")]
+    unmeasured = rows[rows["psnr_y"].isna()]
     if not unmeasured.empty:
-        raise UserError(f"{path} has no PSNR or scale in line {unmeasured.index[0] + 2}; {remedy}")
+        raise UserError(f"{path} has no PSNR in line {unmeasured.index[0] + 2}; {remedy}")
     return rows
 
 

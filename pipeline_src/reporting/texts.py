@@ -10,6 +10,7 @@ from pipeline_src.reporting import tables
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.section import Table
 from pipeline_src.reporting.sections import downscaling, measurements, pruning, published
+from pipeline_src.tables import write_table
 
 # in the order in which they are written
 TEXT_TABLES: list[Callable[[ReportData], Iterable[Table]]] = [
@@ -33,8 +34,8 @@ LATEX = str.maketrans({
 
 def write(data: ReportData, folder: Path) -> None:
     """Write ``table.csv`` with every row and plain numbers, and ``table.md`` and ``table.tex`` with the text tables."""
-    texts = {"csv": _all_rows(data.table).to_csv(index=False), "md": markdown(data), "tex": latex(data)}
-    for suffix, text in texts.items():
+    write_table(folder / "table.csv", _all_rows(data.table))
+    for suffix, text in {"md": markdown(data), "tex": latex(data)}.items():
         with whole_file(folder / f"table.{suffix}") as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline_src import command, config, paths, tracking
 from pipeline_src.files import whole_folder, write_json
+from pipeline_src.tables import write_table
 
 
 def benchmark(system: str) -> None:
@@ -40,7 +41,7 @@ def benchmark(system: str) -> None:
     main_files = {file: card for file, card in files.items() if card.system == main_net}
     # Timed before the MLflow run starts, which samples the load of the machine and would be timed too.
     pin(max([spec.threads, *spec.sweep]))
-    sweep = pd.DataFrame(costs.sweep_threads(main_files, spec), columns=costs.SWEEP_COLUMNS)
+    sweep = list(costs.sweep_threads(main_files, spec))
     pin(spec.threads)
     file_costs = pd.DataFrame(costs.measure_costs(files, spec))
     with (
@@ -63,7 +64,7 @@ def benchmark(system: str) -> None:
         tables.write(out, files, images, table)
         for net in {card.system for card in files.values()}:
             write_json(tables.net_folder(out, net) / "machine.json", machine.describe(spec.threads))
-        sweep.to_csv(out / "threads.csv", index=False)
+        write_table(out / "threads.csv", sweep, costs.SWEEP_COLUMNS)
         run.log_metrics(tables.tracked_metrics(table))
         run.log_artifact(main_folder / "benchmark.csv")
 

@@ -4,7 +4,9 @@ import logging
 from pathlib import Path
 
 from pipeline_src import command, config, paths, tracking
+from pipeline_src.errors import UserError
 from pipeline_src.files import read_json, whole_folder
+from pipeline_src.tables import write_table
 
 SHIPPED = ("qat", "tflite")  # variant and format of the files that the tables show first, of any and of fixed size
 MODEL_SUFFIXES = (".onnx", ".xml", ".bin", ".tflite")
@@ -15,7 +17,6 @@ log = logging.getLogger(__name__)
 def export(system: str) -> None:
     """Run the stage for one system of params.yaml."""
     params = config.load()
-    import pandas as pd
     import torch
 
     from pipeline_src import exporting
@@ -26,7 +27,10 @@ def export(system: str) -> None:
 
     torch.set_num_threads(params.threads)
     height, width = params.system(system).benchmark_size
-    validation = read_json(paths.results("quantize", system) / "metrics.json")
+    metrics, remedy = paths.results("quantize", system) / "metrics.json", paths.remedy("quantize", system)
+    validation = read_json(metrics, dict[str, dict[str, dict[str, float]]], remedy)
+    if missing := [net for net in paths.nets(system) if net not in validation]:
+        raise UserError(f"{metrics} lacks the net {missing[0]}; {remedy}")
     with tracking.stage_run("export", system, {"benchmark_size": [height, width]}) as run:
         with whole_folder(paths.results("export", system)) as out:
             files: list[Path] = []
@@ -47,7 +51,7 @@ def export(system: str) -> None:
             downscaler = paths.downscaler(system) / "weights.safetensors"
             if downscaler.exists():
                 exporting.export_downscaler(load_downscaler(downscaler)[0], downscaler, out, system)
-            pd.DataFrame(operators).to_csv(out / "inventory.csv", index=False)
+            write_table(out / "inventory.csv", operators)
         _track(run, paths.results("export", system))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline_src import command, config, paths, tracking
 from pipeline_src.files import whole_folder, write_json
+from pipeline_src.tables import write_table
 
 RUNTIMES = ("tflite", "openvino")
 
@@ -13,8 +14,6 @@ RUNTIMES = ("tflite", "openvino")
 def operators() -> None:
     """Run the stage."""
     params = config.load()
-    import pandas as pd
-
     from pipeline_src.benchmarking import machine
     from pipeline_src.benchmarking.latency import in_turns, pin, timed
     from pipeline_src.deployment.formats import format_of, try_out
@@ -33,7 +32,7 @@ def operators() -> None:
             calls = {str(file): timed(format_of(file).raw_call(file, size, spec.threads)) for file in in_turn}
             latency = in_turns(calls, min_seconds=0, **limits)
             rows += [files[file] | vars(latency[str(file)]["ms"]) | {"fails": ""} for file in in_turn]
-        pd.DataFrame(rows).to_csv(out / "operators.csv", index=False)
+        write_table(out / "operators.csv", rows)
         write_json(out / "machine.json", machine.describe(spec.threads))
     with tracking.stage_run("operators", None, spec.model_dump()) as run:
         run.log_artifact(paths.results("operators") / "operators.csv")

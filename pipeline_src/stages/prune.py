@@ -4,7 +4,8 @@ from typing import Any
 
 from pipeline_src import command, config, paths, tracking
 from pipeline_src.errors import UserError
-from pipeline_src.files import empty, sha256, write_json, write_table
+from pipeline_src.files import empty, sha256, write_json
+from pipeline_src.tables import write_table
 
 
 def prune(system: str) -> None:

@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline_src import command, config, paths, tracking
-from pipeline_src.files import empty, sha256, write_json, write_table
+from pipeline_src.files import empty, sha256, write_json
 from pipeline_src.pruners import removes_weights
+from pipeline_src.tables import write_table
 
 
 def quantize(system: str) -> None:

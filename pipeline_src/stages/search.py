@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline_src import command, config, paths, tracking
 from pipeline_src.errors import UserError
-from pipeline_src.files import empty, sha256, write_json, write_table
+from pipeline_src.files import empty, sha256, write_json
+from pipeline_src.tables import write_table
 
 if TYPE_CHECKING:
     from pipeline_src.models import SuperResolutionNet

@@ -6,7 +6,8 @@ Several processes: torchrun --nproc-per-node 2 -m pipeline_src.stages.train SYST
 from functools import partial
 
 from pipeline_src import command, config, paths, tracking
-from pipeline_src.files import empty, write_json, write_table
+from pipeline_src.files import empty, write_json
+from pipeline_src.tables import write_table
 
 
 def train(system: str) -> None:

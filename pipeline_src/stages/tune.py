@@ -7,7 +7,8 @@ from typing import Any
 
 from pipeline_src import command, config, paths, tracking
 from pipeline_src.errors import UserError
-from pipeline_src.files import sha256, whole_file, write_table
+from pipeline_src.files import sha256, whole_file
+from pipeline_src.tables import write_table
 
 
 def tune(name: str) -> None:

@@ -201,7 +201,7 @@ def write_benchmark(root: Path, system: str, rows: list[dict[str, object]]) -> P
     }
     folder = root / "results" / "benchmark" / system
     folder.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows).to_csv(folder / "benchmark.csv", index=False)
+    pd.DataFrame(rows).assign(fails="").to_csv(folder / "benchmark.csv", index=False)
     (folder / "machine.json").write_text(json.dumps(machine))
     return folder
 

@@ -79,12 +79,12 @@ def spoil(edit) -> None:
     ("damage", "says"),
     [
         (lambda: (MEASURED / "small_x3/benchmark.csv").unlink(), "small_x3/benchmark.csv does not exist; run"),
-        (lambda: spoil(lambda text: ""), "cannot be read"),
+        (lambda: spoil(lambda text: ""), "benchmark.csv is empty; run"),
         (lambda: spoil(lambda text: text.splitlines()[0] + "\n"), "has no rows; run"),
         (lambda: spoil(lambda text: text.replace(",p50_ms", ",median")), "lacks the column p50_ms"),
         (lambda: spoil(lambda text: text.replace(",settled", ",steady")), "lacks the column settled"),
         (lambda: change("small_x3", lambda rows: rows[rows["set"] != "Set5"]), "has no rows for the set Set5"),
-        (lambda: spoil(lambda text: text.replace("27.31,", "much,", 1)), "no PSNR or scale in line 2"),
+        (lambda: spoil(lambda text: text.replace("27.31,", "much,", 1)), "line 2 has 'much' where a number belongs"),
         (lambda: change("small_x3", lambda rows: rows.replace({"psnr_y": {30.4: 30.6}})), "on different images"),
     ],
 )  # fmt: skip

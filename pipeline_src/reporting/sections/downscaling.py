@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_src import paths
-from pipeline_src.errors import UserError
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.drawing import Theme, drawing, save
 from pipeline_src.reporting.section import Block, Section, Table, Text, figure_per_set, table
 from pipeline_src.reporting.tables import NAMED, Column, deployed
+from pipeline_src.tables import Kind, read_table
 
 COLUMNS = (
     NAMED["system"],
@@ -24,6 +24,11 @@ COLUMNS = (
     Column("png_kib", "PNG (KiB)", "{:.0f}"),
 )
 KEY = ["system", "scale", "set", "lr"]
+OF_AN_IMAGE: dict[str, Kind] = {"scale": int, "set": str, "lr": str, "psnr_y": float, "ssim_y": float}
+READ: dict[str, dict[str, Kind]] = {
+    "lr.csv": OF_AN_IMAGE | {"aliasing": float, "tone_shift": float, "png_bytes": int},
+    "jpeg.csv": OF_AN_IMAGE | {"quality": int, "bytes": int},
+}
 GAINS = (
     NAMED["system"],
     NAMED["variant"],
@@ -103,16 +108,12 @@ def read(folder: Path, systems: list[str], sets: list[str], name: str) -> pd.Dat
     """Return the rows of ``<folder>/<system>/<name>`` on the given sets, of all given systems.
 
     Raises:
-        UserError: if a file is missing.
+        UserError: if a file is missing or damaged.
     """
     tables = []
     for system in systems:
-        path = folder / system / name
-        if not path.is_file():
-            raise UserError(
-                f"{path} does not exist; run `python -m pipeline_src.stages.benchmark {system}`, or `dvc repro`"
-            )
-        tables.append(pd.read_csv(path).assign(system=system))
+        rows = read_table(folder / system / name, READ[name], paths.remedy("benchmark", system))
+        tables.append(rows.assign(system=system))
     rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["system", "set"])
     return rows[rows["set"].isin(sets)]
 

@@ -11,12 +11,19 @@ from pipeline_src.reporting.drawing import Theme, drawing, save
 from pipeline_src.reporting.section import Block, Figure, Figures, Section, Text, table
 from pipeline_src.reporting.tables import RUNTIMES, Column
 from pipeline_src.reporting.timing import precisions
+from pipeline_src.tables import Kind, read_table
 
 KINDS = [(runtime, precision) for runtime in ("tflite", "openvino") for precision in ("float32", "int8")]
 COLUMNS = (
     Column("operator", "Operator"),
     *(Column(f"{r} {p}", f"{RUNTIMES[r]} {p} (ms)", "{:.2f}", f"{r} {p} note") for r, p in KINDS),
 )
+
+KEY: dict[str, Kind] = {"operator": str, "channels": int, "height": int, "width": int, "threads": int}
+MEASURED: dict[str, Kind] = {
+    "runtime": str, "precision": str, "settled": bool | None,
+    **dict.fromkeys(("runs", "p50_ms", "p50_low_ms", "p50_high_ms"), float | None),
+}  # fmt: skip
 
 
 def build(data: ReportData) -> Section:
@@ -42,21 +49,17 @@ def read(path: Path) -> pd.DataFrame:
     say how it was measured.
 
     Raises:
-        UserError: if the file is missing.
+        UserError: if the file is missing, damaged or without rows.
     """
-    try:
-        rows = pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} does not exist; run `python -m pipeline_src.stages.operators`, or `dvc repro`"
-        ) from None
+    rows = read_table(path, KEY | MEASURED, paths.remedy("operators"))
+    if rows.empty:
+        raise UserError(f"{path} has no rows; {paths.remedy('operators')}")
     kinds = rows["runtime"] + " " + rows["precision"]
     rows["settled"] = rows["settled"].eq(True)
     rows["note"] = precisions(rows)
-    key = ["operator", "channels", "height", "width", "threads"]
-    operators = rows[key].drop_duplicates(ignore_index=True)
+    operators = rows[[*KEY]].drop_duplicates(ignore_index=True)
     for column in COLUMNS[1:]:
-        latencies = operators.merge(rows[kinds == column.name], how="left", on=key)
+        latencies = operators.merge(rows[kinds == column.name], how="left", on=[*KEY])
         operators[column.name], operators[column.note] = latencies["p50_ms"], latencies["note"].fillna("")
     return operators
 

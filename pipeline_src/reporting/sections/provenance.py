@@ -1,15 +1,15 @@
 """Section "Where these numbers come from": machines, versions, commit and parameters."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline_src import paths, tracking
-from pipeline_src.errors import UserError
+from pipeline_src.files import read_json
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.section import Block, Section, Template
 
+Fact = str | int | float | dict[str, str] | None
 LABELS = {"cpu": "CPU", "cpu_features": "CPU features", "memory_gib": "Memory (GiB)"}
 
 
@@ -47,14 +47,7 @@ def read_machines(folder: Path, systems: list[str]) -> list[Machine]:
     """
     machines: list[Machine] = []
     for system in systems:
-        path = folder / system / "machine.json"
-        remedy = f"run `python -m pipeline_src.stages.benchmark {system}`, or `dvc repro`"
-        try:
-            facts = json.loads(path.read_text())
-        except FileNotFoundError:
-            raise UserError(f"{path} does not exist; {remedy}") from None
-        except ValueError:
-            raise UserError(f"{path} is not valid JSON; {remedy}") from None
+        facts = read_json(folder / system / "machine.json", dict[str, Fact], paths.remedy("benchmark", system))
         measured = str(facts.pop("measured", "time not recorded"))
         texts = {LABELS.get(key, key.capitalize()): _text(value) for key, value in facts.items()}
         known = next((machine for machine in machines if machine.facts == texts), None)
@@ -65,5 +58,5 @@ def read_machines(folder: Path, systems: list[str]) -> list[Machine]:
     return machines
 
 
-def _text(fact: object) -> str:
+def _text(fact: Fact) -> str:
     return ", ".join(f"{name} {value}" for name, value in fact.items()) if isinstance(fact, dict) else str(fact)

@@ -4,14 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import create_model
 
 from pipeline_src import paths
-from pipeline_src.errors import UserError
 from pipeline_src.files import read_json
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.drawing import Theme, drawing, save
 from pipeline_src.reporting.section import Block, Details, Section, Text, figure_per_set, table
 from pipeline_src.reporting.tables import NAMED, RUNTIMES, Column
+from pipeline_src.tables import Kind, read_table
 
 COLUMNS = (
     NAMED["system"],
@@ -33,6 +34,14 @@ SUBNET_COLUMNS = (
     Column("mult_adds", "Mult-Adds (G)", "{:.2f}"),
     Column("parameters", "Parameters", "{:.0f}"),
 )
+
+SUBNETS: dict[str, Kind] = {
+    "by": str, "scale": int, "over_bicubic": float, "mult_adds": float, "parameters": int, "net": str, "front": bool,
+}  # fmt: skip
+METRICS = {  # of each scale
+    "hypervolume": list[float], "random_hypervolume": list[float], "kendall_tau": list[float],
+    "subnets": int, "seconds_a_subnet": float,
+}  # fmt: skip
 
 
 def build(data: ReportData) -> Section | None:
@@ -75,33 +84,32 @@ def read(systems: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
         a figure.
 
     Raises:
-        UserError: if a file is missing.
+        UserError: if a file is missing or damaged.
     """
     searches, subnets = [], []
     for system in systems:
-        folder = paths.smaller_nets("search", system)
-        if not (folder / "subnets.csv").is_file():
-            raise UserError(
-                f"{folder / 'subnets.csv'} does not exist; run `python -m pipeline_src.stages.search {system}`, or "
-                "`dvc repro`"
-            )
-        rows, metrics = pd.read_csv(folder / "subnets.csv", keep_default_na=False), read_json(folder / "metrics.json")
-        rows = _with_names(rows, system)
+        folder, remedy = paths.smaller_nets("search", system), paths.remedy("search", system)
+        rows = _read_subnets(folder / "subnets.csv", system, remedy)
         subnets.append(rows)
-        searches += [_summary(system, scale, rows[rows["scale"] == scale], metrics) for scale in rows["scale"].unique()]
+        scales = rows["scale"].unique()
+        of_scales: dict[str, Any] = {f"{name}_x{scale}": kind for name, kind in METRICS.items() for scale in scales}
+        kind = create_model("Metrics", latency_error=dict[str, float], **of_scales)
+        metrics = read_json(folder / "metrics.json", kind, remedy).model_dump()
+        searches += [_summary(system, scale, rows[rows["scale"] == scale], metrics) for scale in scales]
     columns = ["set", "by", "front", *(column.name for column in SUBNET_COLUMNS)]
     measured = pd.concat(subnets, ignore_index=True) if subnets else pd.DataFrame(columns=columns)
     return pd.DataFrame(searches, columns=[column.name for column in COLUMNS]), measured
 
 
-def _with_names(rows: pd.DataFrame, system: str) -> pd.DataFrame:
+def _read_subnets(path: Path, system: str, remedy: str) -> pd.DataFrame:
     """Return the rows of subnets.csv with the columns ``system``, ``set``, ``genes``, ``ms`` and ``device``."""
+    rows = read_table(path, SUBNETS, remedy, others=str)  # genes and devices differ from net to net
     columns = [str(column) for column in rows]
-    latency = next(column for column in columns if column.startswith("ms_"))
+    latency = next((column for column in columns if column.startswith("ms_")), "ms_")
+    ms = read_table(path, {latency: float}, remedy)[latency]
     genes = columns[columns.index("scale") + 1 : columns.index("over_bicubic")]
-    texts = [" ".join(f"{gene} {choice}" for gene, choice in row.items() if choice) for row in _rows(rows[genes])]
-    device = _device(latency.removeprefix("ms_"))
-    rows = rows.assign(system=system, genes=texts, ms=rows[latency], device=device)
+    texts = [" ".join(f"{gene} {n}" for gene, n in row.items() if n != "0") for row in _rows(rows[genes])]
+    rows = rows.assign(system=system, genes=texts, ms=ms, device=_device(latency.removeprefix("ms_")))
     rows["mult_adds"] /= 1e9
     rows["set"] = system + "_x" + rows["scale"].astype(str)
     return rows
@@ -137,12 +145,12 @@ def _device(name: str) -> str:
 
 def _pareto_front(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that the search has marked as Pareto-optimal, the fastest first."""
-    return rows[rows["front"].astype(str) == "True"].sort_values(["system", "scale", "ms"])
+    return rows[rows["front"]].sort_values(["system", "scale", "ms"])
 
 
 def pareto_and_extracted(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the Pareto-optimal subnets and those that were extracted, the fastest first."""
-    listed = rows[(rows["front"].astype(str) == "True") | (rows["net"] != "")]
+    listed = rows[rows["front"] | (rows["net"] != "")]
     return listed.sort_values(["system", "scale", "ms"])
 
 

@@ -9,9 +9,11 @@ from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.section import Block, Section, Text, table
 from pipeline_src.reporting.tables import NAMED, Column
 from pipeline_src.reporting.timing import precisions
+from pipeline_src.tables import Kind, read_table
 
-KEY = ["system", "variant", "runtime", "scale"]
-TIMED = ["runs", "p50_ms", "p50_low_ms", "p50_high_ms", "settled"]
+KEY = {"system": str, "variant": str, "runtime": str, "scale": int}
+INTERVAL = {"p50_low_ms": float | None, "p50_high_ms": float | None}
+SWEPT: dict[str, Kind] = KEY | {"threads": int, "runs": int, "p50_ms": float, "settled": bool} | INTERVAL
 
 
 def build(data: ReportData) -> Section | None:
@@ -33,14 +35,18 @@ def read(folder: Path, systems: list[str]) -> pd.DataFrame:
     ``<threads> note`` is how precise it is, and ``times`` the p50 with the fewest threads over that with the most, if
     both have settled.
     """
-    tables_of_systems = [folder / system / "threads.csv" for system in systems]
-    sweeps = [pd.read_csv(path) for path in tables_of_systems if path.exists()]
-    rows = pd.concat([rows for rows in sweeps if len(rows)] or [pd.DataFrame(columns=[*KEY, "threads", *TIMED])])
+    paths_of_systems = {system: folder / system / "threads.csv" for system in systems}
+    sweeps = [
+        read_table(path, SWEPT, paths.remedy("benchmark", system))
+        for system, path in paths_of_systems.items()
+        if path.exists()
+    ]
+    rows = pd.concat([rows for rows in sweeps if len(rows)] or [pd.DataFrame(columns=[*SWEPT])])
     counts = sorted(rows["threads"].unique())
-    files = rows[KEY].drop_duplicates(ignore_index=True)
+    files = rows[[*KEY]].drop_duplicates(ignore_index=True)
     settled_ms = {}
     for count in counts:
-        timed = files.merge(rows[rows["threads"] == count], how="left", on=KEY)
+        timed = files.merge(rows[rows["threads"] == count], how="left", on=[*KEY])
         files[str(count)], files[f"{count} note"] = timed["p50_ms"], precisions(timed)
         settled_ms[count] = timed["p50_ms"].where(timed["settled"].eq(True))
     files["times"] = settled_ms[counts[0]] / settled_ms[counts[-1]] if counts else pd.Series(dtype=float)

@@ -7,17 +7,18 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline_src import paths
-from pipeline_src.errors import UserError
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.drawing import Theme, drawing, legend, save, variant_dots
 from pipeline_src.reporting.section import Block, Details, Section, Text, figure_per_set, table
 from pipeline_src.reporting.tables import NAMED, VARIANTS, Column, deployed
+from pipeline_src.tables import Kind, read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WORST = 3  # layers shown per system and scale
 COLUMNS = (NAMED["system"], NAMED["scale"], Column("layer", "Layer"), Column("lost_db", "Lost in int8 (dB)", "{:.3f}"))
+SENSITIVITY: dict[str, Kind] = {"scale": int, "layer": str, "lost_db": float}
 WIDEST = 90  # letters of tick labels that fit below one panel
 
 
@@ -46,17 +47,12 @@ def most_sensitive(folder: Path, systems: list[str]) -> pd.DataFrame:
     Empty where ``quantize.sensitivity_images`` is 0, because nothing was measured.
 
     Raises:
-        UserError: if a file is missing.
+        UserError: if a file is missing or damaged.
     """
     tables = []
     for system in systems:
-        path = folder / system / "sensitivity.csv"
-        if not path.is_file():
-            raise UserError(
-                f"{path} does not exist; run `python -m pipeline_src.stages.quantize {system}`, or `dvc repro`"
-            )
-        rows = pd.read_csv(path).assign(system=system)
-        rows = rows.sort_values(["scale", "lost_db"], ascending=[True, False])
+        rows = read_table(folder / system / "sensitivity.csv", SENSITIVITY, paths.remedy("quantize", system))
+        rows = rows.assign(system=system).sort_values(["scale", "lost_db"], ascending=[True, False])
         tables.append(rows.groupby("scale").head(WORST))
     return pd.concat(tables)[[column.name for column in COLUMNS]]
 
