@@ -37,30 +37,24 @@ def write_table(path: Path, rows: Any, columns: Sequence[str] | None = None) -> 
 
     Args:
         path: the file.
-        rows: a pandas DataFrame, or dicts of one value per column.
+        rows: a pandas DataFrame, or a list of dicts of one value per column.
         columns: their order; needed if there may be no row.
     """
     import pandas as pd
 
+    def column(cells: Any) -> "pd.Series":
+        """Return a column; texts are objects, because pandas' own cannot hold every name of a file."""
+        has_text = any(isinstance(cell, str) for cell in cells)
+        return pd.Series([*map(_neutral, cells)], dtype=object) if has_text else pd.Series(cells)
+
     if isinstance(rows, pd.DataFrame):
-        cells = dict(rows.reset_index(drop=True).items())
+        table = pd.DataFrame({name: column(cells) for name, cells in rows.reset_index(drop=True).items()})
     else:
-        cells = {name: [row.get(name) for row in rows] for name in columns or dict.fromkeys(itertools.chain(*rows))}
-    table = pd.DataFrame({name: _neutral_column(column) for name, column in cells.items()})
+        names = columns or dict.fromkeys(itertools.chain(*rows))
+        table = pd.DataFrame({name: column([row.get(name) for row in rows]) for name in names})
     text = table.to_csv(index=False, lineterminator="\r\n")
     with whole_file(path) as aside:
         aside.write_bytes(_with_line_feeds(text).encode(errors="surrogateescape"))  # names of files can hold any byte
-
-
-def _neutral_column(cells: Any) -> Any:
-    """Return the cells of a column, texts as objects, because strings of pandas cannot hold every name of a file."""
-    import numpy as np
-
-    if any(isinstance(cell, str) for cell in cells):
-        neutral = np.empty(len(cells), object)
-        neutral[:] = [*map(_neutral, cells)]
-        return neutral
-    return cells
 
 
 def as_csv(rows: Iterable[Iterable[object]]) -> str:
