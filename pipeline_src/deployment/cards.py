@@ -1,17 +1,17 @@
 """The JSON card beside every exported file, which describes its net, its input and output, and its origin."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pipeline_src.errors import UserError
-from pipeline_src.files import sha256, write_json
+from pipeline_src.files import read_json, sha256, write_json
 
 if TYPE_CHECKING:
     from pipeline_src.downscaling import LearnedDownscaler
 
+NO_OTHERS: dict[str, Any] = {"extra": "forbid"}  # pydantic: a card that is read has no field that is not declared
 LICENCE = "MIT, as the code that trained it; the terms of the images it was trained on are their own"
 
 
@@ -19,6 +19,7 @@ LICENCE = "MIT, as the code that trained it; the terms of the images it was trai
 class TensorSpec:
     """The input or output of an exported net, an image in 0..255 with value = ``scale`` · (q − ``zero_point``)."""
 
+    __pydantic_config__: ClassVar = NO_OTHERS
     dtype: Literal["float32", "uint8", "int8"]
     layout: Literal["NHWC", "NCHW"]
     scale: float = 1.0
@@ -80,6 +81,7 @@ class Card:
         fails: why the file could not be run at export, or "".
     """
 
+    __pydantic_config__: ClassVar = NO_OTHERS
     system: str
     model: str
     variant: str
@@ -94,7 +96,7 @@ class Card:
     float_layers: list[str]
     largest_sum: int
     reference: str
-    size: list[int] | None
+    size: tuple[int, int] | None
     input: TensorSpec
     output: TensorSpec
     validation: dict[str, float]
@@ -104,6 +106,15 @@ class Card:
     licence: str
     example: str
     fails: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, which pydantic tells, for what the types of the fields cannot say."""
+        if self.scale < 1:
+            raise ValueError(f"scale is {self.scale}, not a factor of 1 or more")
+        if self.size and min(self.size) < 1:
+            raise ValueError(f"size is {[*self.size]}, not a height and a width of 1 or more")
+        if wrong := [name for name in self.files if not name or Path(name).name != name]:
+            raise ValueError(f"files has {wrong[0]!r}, which is no name of a file")
 
 
 def path_of(file: Path) -> Path:
@@ -125,26 +136,21 @@ def read(file: Path) -> Card:
     """Read the card of a file.
 
     Raises:
-        UserError: if the card is missing, or if the file is not the one that the card describes.
+        UserError: if the card is missing or not valid, or if the file is not the one that the card describes.
     """
-    try:
-        fields = json.loads(path_of(file).read_text())
-        card = Card(**fields | {end: TensorSpec(**fields[end]) for end in ("input", "output")})
-    except FileNotFoundError:
-        name = path_of(file).name
+    path = path_of(file)
+    if not path.is_file():
         raise UserError(
-            f"{file} has no card {name} beside it; copy {name}, which lies beside the file where it was exported"
-        ) from None
-    except (json.JSONDecodeError, TypeError, KeyError) as error:
-        raise UserError(f"{path_of(file)} is not a card ({error}); export {file.name} again") from None
+            f"{file} has no card {path.name} beside it; copy {path.name}, which lies beside the file where it was "
+            "exported"
+        )
+    card = read_json(path, Card, f"export {file.name} again")
     for name in {file.name: None} | card.files:
         part = file.with_name(name)
         if not part.is_file():
             raise UserError(f"{part} does not exist; export it again")
         if sha256(part) != card.files.get(name):
-            raise UserError(
-                f"{part} is not the file that {path_of(file).name} describes: it is damaged; export it again"
-            )
+            raise UserError(f"{part} is not the file that {path.name} describes: it is damaged; export it again")
     return card
 
 

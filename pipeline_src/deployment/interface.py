@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pipeline_src.deployment import cards
 from pipeline_src.deployment.cards import Card, TensorSpec
 from pipeline_src.errors import UserError
 from pipeline_src.graph.operations import OperationGraph
@@ -62,6 +63,7 @@ class Runner:
         to_output: converts the result to an image, a copy that stays valid.
         to_values: converts the result to float32 sH×sW×3 without rounding it.
         size: height and width of the LR image if the file accepts only one size, None if it accepts any.
+        file: the file whose card says ``scale``; None for what is no file.
     """
 
     scale: int
@@ -70,6 +72,7 @@ class Runner:
     to_output: Callable[[Any], np.ndarray]
     to_values: Callable[[Any], np.ndarray]
     size: Size | None = None
+    file: Path | None = None
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Upscale an image; one that is smaller than the file accepts is first mirrored to that size.
@@ -79,24 +82,35 @@ class Runner:
 
         Returns:
             uint8 sH×sW×3.
+
+        Raises:
+            UserError: if the file gives an image of another size than its card says.
         """
-        return self._cropped(self.to_output(self.infer(self.to_input(self._padded(image)))), image)
+        return self._upscaled(image, self.to_output)
 
     def values(self, image: np.ndarray) -> np.ndarray:
         """Upscale an image as :meth:`__call__` does, without rounding: float32 sH×sW×3 in 0..255.
 
         The values of an int8 file are whole numbers, because its output is rounded inside the file.
         """
-        return self._cropped(self.to_values(self.infer(self.to_input(self._padded(image)))), image)
+        return self._upscaled(image, self.to_values)
+
+    def _upscaled(self, image: np.ndarray, convert: Callable[[Any], np.ndarray]) -> np.ndarray:
+        padded = self._padded(image)
+        sr = convert(self.infer(self.to_input(padded)))
+        height, width = padded.shape[:2]
+        if self.file and sr.shape != (height * self.scale, width * self.scale, 3):
+            given = " × ".join(map(str, sr.shape))
+            raise UserError(
+                f"{self.file} makes an array of {given} of an image of {height} × {width}, and its card "
+                f"{cards.path_of(self.file).name} says ×{self.scale}; export it again"
+            )
+        return sr[: image.shape[0] * self.scale, : image.shape[1] * self.scale]
 
     def _padded(self, image: np.ndarray) -> np.ndarray:
         least = self.size or (SMALLEST, SMALLEST)
         missing = [(0, max(0, short - side)) for short, side in zip(least, image.shape[:2], strict=True)]
         return np.pad(image, [*missing, (0, 0)], "symmetric") if any(after for _, after in missing) else image
-
-    def _cropped(self, sr: np.ndarray, image: np.ndarray) -> np.ndarray:
-        height, width = image.shape[:2]
-        return sr[: height * self.scale, : width * self.scale]
 
 
 def cannot_open(file: Path, runtime: str, error: Exception) -> UserError:

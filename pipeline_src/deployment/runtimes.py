@@ -1,6 +1,7 @@
 """Opens a file in any runtime as a function from an LR image, uint8 H×W×3, to an SR image, uint8 sH×sW×3."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def load(path: Path, threads: int, *, scale: int | None = None, device: str = CP
     file_format = format_of(path)
     card = cards.read(path)
     chosen_scale(path, [card.scale], scale)
-    return file_format.load(path, card, threads, device)
+    return replace(file_format.load(path, card, threads, device), file=path)
 
 
 def chosen_scale(model: object, scales: Sequence[int], scale: int | None) -> int:

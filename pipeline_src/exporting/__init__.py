@@ -104,7 +104,7 @@ def _card(model: ModelFile, name: str, file_format: Format, facts: Facts, larges
         format=name,
         largest_sum=largest,
         reference=reference_name,
-        size=[*model.size] if model.size else None,
+        size=model.size,
         input=model.tensors,
         output=model.tensors,
         files={part.name: sha256(part) for part in file_format.parts(model.path)},

@@ -1,9 +1,13 @@
 """Cards: reading them, their example programs, and files that do not match their card."""
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,3 +53,69 @@ def test_the_error_for_a_truncated_file_names_it(folder_copy: Path, name: str) -
     opened = damaged.with_suffix(".xml") if damaged.suffix == ".bin" else damaged
     with pytest.raises(UserError, match=name.replace(".", r"\.")):
         runtimes.load(opened, 1)
+
+
+def rewritten(**changes: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda fields: fields | changes
+
+
+def without(name: str) -> Callable[[dict[str, Any]], object]:
+    return lambda fields: {key: value for key, value in fields.items() if key != name}
+
+
+WRONG_CARDS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "a list": (lambda fields: [fields], "Input should be an object"),
+    "a field less": (without("lr"), "damaged: lr: Field required"),
+    "a field more": (rewritten(quality=9), "damaged: quality: Unexpected keyword argument"),
+    "a text for the scale": (rewritten(scale="3"), "damaged: scale: Input should be a valid integer"),
+    "no scale": (rewritten(scale=0), "damaged: scale is 0, not a factor of 1 or more"),
+    "a part of a scale": (rewritten(scale=1.5), "damaged: scale: Input should be a valid integer"),
+    "one side": (rewritten(size=[24]), "damaged: size.1: Field required"),
+    "a side of 0": (rewritten(size=[0, 40]), r"damaged: size is \[0, 40\], not a height and a width of 1 or more"),
+    "a text for a side": (rewritten(size=["24", 40]), r"damaged: size\.0: Input should be a valid integer"),
+    "an input that is a text": (rewritten(input="image"), "damaged: input: Input should be an object"),
+    "an unknown dtype": (rewritten(input={"dtype": "int4", "layout": "NHWC"}), r"input\.dtype: Input should be 'float"),
+    "an unknown layout": (rewritten(output={"dtype": "int8", "layout": "HWC"}), r"output\.layout: Input should be 'NH"),
+    "a number of a layer": (rewritten(float_layers=[3]), r"float_layers\.0: Input should be a valid string"),
+    "another folder": (rewritten(files={"../fp32_x3.onnx": ""}), "files has '../fp32_x3.onnx', which is no name"),
+    "a text for a PSNR": (rewritten(validation={"psnr_y": "x"}), r"validation\.psnr_y: Input should be a valid number"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_CARDS)
+def test_a_card_that_is_not_valid_is_one_sentence(folder_copy: Path, wrong: str) -> None:
+    file = folder_copy / "fp32_x3.onnx"
+    change, sentence = WRONG_CARDS[wrong]
+    cards.path_of(file).write_text(json.dumps(change(json.loads(cards.path_of(file).read_text()))))
+    with pytest.raises(UserError, match=sentence) as error:
+        cards.read(file)
+    message = str(error.value)
+    assert message.startswith(f"{cards.path_of(file)} is damaged: ")
+    assert message.endswith("; export fp32_x3.onnx again")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 99, b"{", b'{"model": "\xff"}'])
+def test_a_card_that_is_no_json_is_one_sentence(folder_copy: Path, content: bytes) -> None:
+    file = folder_copy / "fp32_x3.onnx"
+    cards.path_of(file).write_bytes(content)
+    with pytest.raises(UserError, match=r"fp32_x3\.onnx\.json is not valid JSON \(.*\); export fp32_x3\.onnx again$"):
+        cards.read(file)
+
+
+@pytest.mark.parametrize("name", ["fp32_x3.onnx", "ptq_x3.xml", "ptq_x3.tflite", "fp32_x3_360x640.tflite"])
+@pytest.mark.parametrize("scale", [2, 4])
+def test_an_image_of_another_scale_than_that_of_the_card_is_one_sentence(
+    folder_copy: Path, name: str, scale: int
+) -> None:
+    file = folder_copy / name
+    cards.write(file, replace(cards.read(file), scale=scale))
+    runner, lr = runtimes.load(file, 1), next(lr_images())
+    for upscale in (runner, runner.values):
+        with pytest.raises(UserError) as error:
+            upscale(lr)
+        height, width = runner.size or lr.shape[:2]
+        assert str(error.value) == (
+            f"{file} makes an array of {3 * height} × {3 * width} × 3 of an image of {height} × {width}, and its card "
+            f"{name}.json says ×{scale}; export it again"
+        )

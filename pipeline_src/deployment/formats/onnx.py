@@ -197,7 +197,7 @@ def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
         lambda lr: session.run(None, {"lr": lr})[0],
         pixels.from_nchw,
         pixels.values_from_nchw,
-        (card.size[0], card.size[1]) if card.size else None,
+        card.size,
     )
 
 

@@ -171,7 +171,7 @@ def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
         infer,
         pixels.from_nchw,
         pixels.values_from_nchw,
-        (card.size[0], card.size[1]) if card.size else None,
+        card.size,
     )
 
 

@@ -120,7 +120,7 @@ def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
         infer,
         lambda view: pixels.from_nhwc(view()),
         lambda view: pixels.values_from_nhwc(view()),
-        (card.size[0], card.size[1]) if card.size else None,
+        card.size,
     )
 
 
