@@ -144,7 +144,7 @@ def _read(
 
 def _text(path: Path, remedy: str, errors: str) -> str:
     try:
-        text = path.read_bytes().decode(errors=errors)
+        text = path.read_bytes().decode("utf-8-sig", errors)  # some spreadsheets mark UTF-8
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; {remedy}") from None
     except UnicodeDecodeError:

@@ -1,16 +1,18 @@
 """Files and folders that are complete or absent, and the error for a full disk."""
 
 import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from pipeline_src import command
 from pipeline_src.errors import UserError
-from pipeline_src.files import whole_file, whole_folder
+from pipeline_src.files import read_json, whole_file, whole_folder, write_json
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -69,3 +71,71 @@ def test_a_disk_that_is_really_full_is_a_user_error() -> None:
     )
     assert child.returncode == 1
     assert child.stderr.startswith("error: the disk is full")
+
+
+@dataclass(frozen=True)
+class Point:
+    x: int
+    y: float = 0.0
+
+
+REMEDY = "run `python -m pipeline_src.stages.train abpn_x3`, or `dvc repro`"
+POINTS = {"a": {2: Point(1, 0.5), 3: Point(-1)}}
+
+
+@pytest.fixture
+def points(tmp_path: Path) -> Path:
+    write_json(tmp_path / "points.json", {"a": {2: {"x": 1, "y": 0.5}, 3: {"x": -1}}})
+    return tmp_path / "points.json"
+
+
+def test_json_is_read_as_the_type_that_is_asked_for(points: Path, tmp_path: Path) -> None:
+    assert read_json(points, dict[str, dict[int, Point]], REMEDY) == POINTS
+    write_json(tmp_path / "numbers.json", {"a": float("nan"), "b": float("inf"), "c": 1})
+    numbers = read_json(tmp_path / "numbers.json", dict[str, float], REMEDY)
+    assert str(numbers) == "{'a': nan, 'b': inf, 'c': 1.0}"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", r"is not valid JSON \(EOF while parsing a value at line 1 column 0\)"),
+        (b"\0" * 99, r"is not valid JSON \(expected value at line 1 column 1\)"),
+        (b'{"a": {"2": {"x": 1, "y"', r"is not valid JSON \(EOF while parsing an object at line 1 column 24\)"),
+        (b'{"\xff": {}}', "is not valid JSON .*invalid unicode"),
+        (b"[]", "is damaged: Input should be an object"),
+        (b'{"a": {"two": {"x": 1}}}', r"is damaged: a\.two\.\[key\]: Input should be a valid integer"),
+        (b'{"a": {"2": {"x": "1"}}}', r"is damaged: a\.2\.x: Input should be a valid integer"),
+        (b'{"a": {"2": {"x": 1.5}}}', r"is damaged: a\.2\.x: Input should be a valid integer"),
+        (b'{"a": {"2": {"x": true}}}', r"is damaged: a\.2\.x: Input should be a valid integer"),
+        (b'{"a": {"2": {"y": 1}}}', r"is damaged: a\.2\.x: Field required"),
+        (b'{"a": {"2": null}}', r"is damaged: a\.2: Input should be an object"),
+    ],
+)
+def test_json_that_is_damaged_is_one_sentence(points: Path, content: bytes, sentence: str) -> None:
+    points.write_bytes(content)
+    with pytest.raises(UserError, match=sentence) as error:
+        read_json(points, dict[str, dict[int, Point]], REMEDY)
+    message = str(error.value)
+    assert message.startswith(f"{points} is ")
+    assert message.endswith(f"; {REMEDY}")
+    assert "\n" not in message
+
+
+def test_json_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        read_json(tmp_path / "no.json", dict[str, float], REMEDY)
+    assert str(error.value) == f"{tmp_path / 'no.json'} does not exist; {REMEDY}"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE])
+def test_an_error_of_the_system_is_not_called_damage(
+    points: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(path: Path) -> bytes:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(OSError, match=r"points\.json") as error:
+        read_json(points, dict[str, float], REMEDY)
+    assert error.value.errno == number

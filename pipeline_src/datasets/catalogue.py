@@ -4,27 +4,26 @@ Example: python -m pipeline_src.datasets.catalogue Manga109 ~/Manga109/HR >> pip
 """
 
 import argparse
-import csv
 import sys
 from dataclasses import astuple
 from pathlib import Path
+from typing import get_type_hints
 
 from pipeline_src import command
 from pipeline_src.errors import UserError
 from pipeline_src.imaging.images import Description, describe, list_images
+from pipeline_src.tables import Kind, as_csv, read_rows
 
 CATALOGUE = Path(__file__).parent / "catalogue.csv"
-COLUMNS = ["set", "file", "width", "height", "mode", "sha256_pixels"]
+COLUMNS: dict[str, Kind] = {"set": str, "file": str, **get_type_hints(Description)}
 
 
 def read_catalogue() -> dict[str, dict[str, Description]]:
     """Return the descriptions that images must have, by set and file."""
     sets: dict[str, dict[str, Description]] = {}
-    with CATALOGUE.open(newline="") as file:
-        for row in csv.DictReader(file):
-            sets.setdefault(row["set"], {})[row["file"]] = Description(
-                int(row["width"]), int(row["height"]), row["mode"], row["sha256_pixels"]
-            )
+    for row in read_rows(CATALOGUE, COLUMNS, "correct it, or install the package again"):
+        set_name, file = row.pop("set"), row.pop("file")
+        sets.setdefault(set_name, {})[file] = Description(**row)
     return sets
 
 
@@ -39,9 +38,7 @@ def print_rows(set_name: str, folder: Path) -> None:
     images = list_images(folder)
     if not images:
         raise UserError(f"the folder {folder} has no images; name the folder with the HR images of the set")
-    table = csv.writer(sys.stdout, lineterminator="\n")
-    for image in images:
-        table.writerow([set_name, image.name, *astuple(describe(image))])
+    sys.stdout.write(as_csv([set_name, image.name, *astuple(describe(image))] for image in images))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """``manifest.csv``, the list of the images of a fetched set, and the check for images in two sets."""
 
-import csv
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 from pipeline_src.errors import UserError
 from pipeline_src.paths import MANIFEST as MANIFEST
 from pipeline_src.paths import OWN_LR
+from pipeline_src.tables import Kind, read_rows, write_table
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,13 @@ class Entry:
         return self.file.startswith(f"{OWN_LR}/")
 
 
-def write_manifest(folder: Path, entries: Iterable[Entry]) -> Path:
-    """Write ``manifest.csv`` into ``folder`` and return its path.
+COLUMNS: dict[str, Kind] = get_type_hints(Entry)
 
-    It is not written atomically, so the folder must be temporary until it is complete.
-    """
+
+def write_manifest(folder: Path, entries: Iterable[Entry]) -> Path:
+    """Write ``manifest.csv`` into ``folder`` and return its path."""
     path = folder / MANIFEST
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        table = csv.DictWriter(file, [field.name for field in fields(Entry)], lineterminator="\n")
-        table.writeheader()
-        table.writerows(asdict(entry) for entry in entries)
+    write_table(path, [asdict(entry) for entry in entries], [*COLUMNS])
     return path
 
 
@@ -60,18 +58,8 @@ def read_manifest(folder: Path) -> list[Entry]:
         UserError: if there is none, or it is damaged.
     """
     path = folder / MANIFEST
-    try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            return [_entry(row) for row in csv.DictReader(file)]
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; run the stage fetch@{folder.name}") from None
-    except (KeyError, TypeError, ValueError, csv.Error):
-        raise UserError(f"{path} is damaged; delete the folder and run the stage fetch@{folder.name}") from None
-
-
-def _entry(row: dict[str, str]) -> Entry:
-    texts = {name: row[name] for name in ("file", "mode", "sha256_pixels", "source", "verified")}
-    return Entry(width=int(row["width"]), height=int(row["height"]), **texts)
+    remedy = f"run the stage fetch@{folder.name} (dvc repro -f fetch@{folder.name})"
+    return [Entry(**row) for row in read_rows(path, COLUMNS, remedy, errors="surrogateescape")]
 
 
 def refuse_overlap(training: Iterable[Path], evaluation: Iterable[Path]) -> None:

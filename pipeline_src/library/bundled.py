@@ -4,12 +4,12 @@ Whatever weights lie in that folder are bundled. ``cards.json`` there holds what
 ``python -m pipeline_src.library.measuring``, which must run again when a file is added or replaced.
 """
 
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pipeline_src.errors import UserError
+from pipeline_src.files import read_json
 from pipeline_src.library.entries import BICUBIC, HELD_OUT, Entry, Measurement
 from pipeline_src.library.headers import is_supernet, licence, lr_of, provenance, read_header
 
@@ -18,6 +18,21 @@ CARDS = "cards.json"
 DOWNSCALER = "_downscaler"  # end of a file's name
 DEFAULT_SCALE = 4
 ALIKE = 0.1  # dB that nobody sees
+
+
+@dataclass(frozen=True)
+class Card:
+    """What was measured of a net.
+
+    Attributes:
+        file: name of its weights.
+        sha256: of that file.
+        measurements: the quality on each image set and scale.
+    """
+
+    file: str = ""
+    sha256: str = ""
+    measurements: list[Measurement] = field(default_factory=list)
 
 
 def entries(folder: Path | None = None) -> list[Entry]:
@@ -31,7 +46,7 @@ def entries(folder: Path | None = None) -> list[Entry]:
     folder = folder or FOLDER
     files = sorted(folder.glob("*.safetensors"))
     headers = {file: read_header(file) for file in files if not file.stem.endswith(DOWNSCALER)}
-    measured = _cards(folder)
+    measured = read_cards(folder)
     return [
         Entry(
             name=file.stem,
@@ -45,7 +60,7 @@ def entries(folder: Path | None = None) -> list[Entry]:
             validation={"fp32": header["over_bicubic"]}
             if "over_bicubic" in header and not measured.get(file.stem)
             else {},
-            measurements=tuple(Measurement(**row) for row in measured.get(file.stem, {}).get("measurements", [])),
+            measurements=tuple(measured[file.stem].measurements) if file.stem in measured else (),
             provenance=provenance(header),
             licence=licence(header),
         )
@@ -80,9 +95,7 @@ def scales(bundled: Sequence[Entry]) -> tuple[int, ...]:
     return tuple(sorted({m.scale for entry in usable for m in entry.measurements if m.set_name == HELD_OUT}))
 
 
-def _cards(folder: Path) -> dict[str, Any]:
+def read_cards(folder: Path) -> dict[str, Card]:
+    """Return what was measured of the nets of a folder, by name; nothing where nothing was measured."""
     file = folder / CARDS
-    if not file.is_file():
-        return {}
-    cards: dict[str, Any] = json.loads(file.read_text())
-    return cards
+    return read_json(file, dict[str, Card], "install the package again") if file.is_file() else {}

@@ -7,7 +7,6 @@ Example: python -m pipeline_src.library.measuring "$SR_DATA_MIRROR"/{Set5,Set14}
 """
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from pipeline_src import command
 from pipeline_src.files import sha256, write_json
 from pipeline_src.library import bundled
+from pipeline_src.library.bundled import Card
 from pipeline_src.library.entries import HELD_OUT, Entry, Measurement
 
 THREADS = 2
@@ -23,12 +23,12 @@ THREADS = 2
 
 def main(folders: list[Path]) -> None:
     """Measure the bundled nets, and write their cards."""
-    path = bundled.FOLDER / bundled.CARDS
-    before = json.loads(path.read_text()) if path.is_file() else {}
-    write_json(path, {entry.name: card(entry, folders, before.get(entry.name, {})) for entry in bundled.entries()})
+    before = bundled.read_cards(bundled.FOLDER)
+    cards = {entry.name: card(entry, folders, before.get(entry.name, Card())) for entry in bundled.entries()}
+    write_json(bundled.FOLDER / bundled.CARDS, cards)
 
 
-def card(entry: Entry, folders: list[Path], before: dict[str, Any]) -> dict[str, Any]:
+def card(entry: Entry, folders: list[Path], before: Card) -> dict[str, Any]:
     """Return the card of a net.
 
     Args:
@@ -42,10 +42,11 @@ def card(entry: Entry, folders: list[Path], before: dict[str, Any]) -> dict[str,
     digest = sha256(entry.weights)
     sets = {HELD_OUT: sample_files(held_out_names())}
     sets |= {_set_name(folder): list_images(folder) for folder in folders}
-    known = before.get("measurements", []) if before.get("sha256") == digest else []
-    kept = [row for row in known if row["set_name"] not in sets]
-    measured = [_row(measure(entry, name, files, scale)) for name, files in sets.items() for scale in entry.scales]
-    return {"file": entry.weights.name, "sha256": digest, "measurements": kept + measured}
+    known = before.measurements if before.sha256 == digest else []
+    kept = [measurement for measurement in known if measurement.set_name not in sets]
+    measured = [measure(entry, name, files, scale) for name, files in sets.items() for scale in entry.scales]
+    rows = [_row(measurement) for measurement in kept + measured]
+    return {"file": entry.weights.name, "sha256": digest, "measurements": rows}
 
 
 def measure(entry: Entry, set_name: str, files: list[Path], scale: int) -> Measurement:

@@ -21,7 +21,7 @@ from pipeline_src import paths
 from pipeline_src.config import Params, Recipe, System
 from pipeline_src.datasets import hdf5
 from pipeline_src.errors import UserError
-from pipeline_src.files import write_json
+from pipeline_src.files import read_json, write_json
 from pipeline_src.metrics.validation import Row
 from pipeline_src.models import SuperResolutionNet
 from pipeline_src.preflight.work import works
@@ -127,11 +127,11 @@ def _costs(params: Params, name: str, device: torch.device) -> dict[int, Cost]:
         "torch": torch.__version__,
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    kept = json.loads(MEASURED.read_text()) if MEASURED.is_file() else {}
+    kept = read_json(MEASURED, dict[str, dict[int, Cost]], "delete it") if MEASURED.is_file() else {}
     if digest not in kept:
-        kept[digest] = {scale: asdict(_measure(params, name, scale, device)) for scale in system.scales}
-        write_json(MEASURED, kept)
-    return {int(scale): Cost(**cost) for scale, cost in kept[digest].items()}
+        kept[digest] = {scale: _measure(params, name, scale, device) for scale in system.scales}
+        write_json(MEASURED, {key: {scale: asdict(cost) for scale, cost in of.items()} for key, of in kept.items()})
+    return kept[digest]
 
 
 def _measure(params: Params, name: str, scale: int, device: torch.device) -> Cost:

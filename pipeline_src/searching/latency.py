@@ -21,12 +21,21 @@ from pipeline_src.graph.operations import repeats_as_convolutions
 from pipeline_src.models.once_for_all.blocks import Block
 from pipeline_src.models.once_for_all.supernet import Supernet
 from pipeline_src.searching.blocks import block_graph
+from pipeline_src.tables import Kind, read_table, write_table
 
 BLOCK = [field.name for field in fields(Block)]
-COLUMNS = [*BLOCK, "runtime", "precision", "height", "width", "threads", "ms", "cpu", "versions"]
+TABLE: dict[str, Kind] = {
+    "kind": str, **dict.fromkeys(BLOCK[1:], int), "runtime": str, "precision": str,
+    "height": int, "width": int, "threads": int, "ms": float, "cpu": str, "versions": str,
+}  # fmt: skip
 # The measurement that ``ms`` comes from, before conversions are subtracted; a table of another program may lack it.
-MEASUREMENT = ["runs", "p50_ms", "p50_low_ms", "p50_high_ms", "settled"]
-CHECK = ["runtime", "precision", "subnet", "ms", "by_table", "error", *MEASUREMENT]
+TIMED: dict[str, Kind] = {
+    "runs": int, "p50_ms": float, "p50_low_ms": float | None, "p50_high_ms": float | None, "settled": bool,
+}  # fmt: skip
+CHECKED: dict[str, Kind] = {
+    **dict.fromkeys(("runtime", "precision", "subnet"), str), **dict.fromkeys(("ms", "by_table", "error"), float),
+}  # fmt: skip
+COLUMNS, MEASUREMENT, CHECK = [*TABLE], [*TIMED], [*CHECKED, *TIMED]
 IMAGE_CHANNELS = 3
 
 Blocks = tuple[Block, ...]  # that run one after the other
@@ -85,8 +94,9 @@ def latency_table(supernet: Supernet, spec: Search, folder: Path) -> tuple[pd.Da
     if not folder.exists():
         with whole_folder(folder) as unfinished:
             for name, rows in zip(names, _measure_supernet(supernet, spec), strict=True):
-                rows.to_csv(unfinished / name, index=False)
-    table, checks = (pd.read_csv(folder / name) for name in names)
+                write_table(unfinished / name, rows)
+    kinds, remedy = (TABLE | TIMED, CHECKED | TIMED), f"delete {folder}"
+    table, checks = (read_table(folder / name, kind, remedy) for name, kind in zip(names, kinds, strict=True))
     return table, checks
 
 
@@ -169,18 +179,11 @@ def read(table: PinnedFile, spec: LatencyTable) -> pd.DataFrame:
         UserError: if the file is missing, a different one, not a latency table, or for another image size.
     """
     path = Path(table.file)
-    try:
-        rows = pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; correct latency.table") from None
-    except ValueError as error:
-        raise UserError(f"{path} is no latency table ({error}); correct latency.table") from None
+    rows = read_table(path, TABLE | TIMED, "correct latency.table", may_lack=TIMED)
     if not (digest := sha256(path)).startswith(table.sha256):
         raise UserError(
             f"{path} has the SHA-256 {digest[:12]}…, not latency.table's {table.sha256}; correct one of them"
         )
-    if missing := [column for column in COLUMNS if column not in rows]:
-        raise UserError(f"{path} is no latency table: it lacks the column {missing[0]}; correct latency.table")
     sizes = {*zip(rows["height"], rows["width"], strict=True)}
     if sizes != {tuple(spec.size)}:
         raise UserError(f"{path} is of images of {sorted(sizes)}, but latency.size is {spec.size}; correct one of them")

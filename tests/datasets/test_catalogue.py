@@ -26,7 +26,7 @@ def test_print_rows_prints_the_rows_of_the_catalogue(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     with catalogue.CATALOGUE.open(newline="") as file:
         header, *rows = csv.reader(file)
-    assert header == catalogue.COLUMNS
+    assert header == [*catalogue.COLUMNS]
     expected = [["mine", *row[1:]] for row in rows if row[0] == "samples"]
     assert [line.split(",") for line in done.stdout.splitlines()] == expected
 

@@ -59,9 +59,19 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "image cut short": (lambda at: cut(at / "b.png", 0.6), r"b\.png is broken or cut short"),
     "LR image more": (with_an_lr_image, r"LR/X2/a\.png is not in the manifest of its set"),
     "no manifest": (lambda at: (at / MANIFEST).unlink(), r"manifest\.csv does not exist; run the stage fetch@holiday"),
-    "empty manifest": (lambda at: (at / MANIFEST).write_bytes(b""), r"manifest\.csv lists no image; run the stage"),
-    "manifest of NUL": (lambda at: (at / MANIFEST).write_bytes(b"\0" * 400), r"manifest\.csv (is damaged|lists no)"),
-    "manifest cut short": (lambda at: cut(at / MANIFEST, 0.6), r"manifest\.csv is damaged|is not in the manifest"),
+    "empty manifest": (
+        lambda at: (at / MANIFEST).write_bytes(b""),
+        r"manifest\.csv is empty; run the stage fetch@holiday",
+    ),
+    "manifest of NUL": (
+        lambda at: (at / MANIFEST).write_bytes(b"\0" * 400),
+        r"manifest\.csv is damaged: it holds NUL bytes; run",
+    ),
+    "manifest cut short": (
+        lambda at: cut(at / MANIFEST, 0.6),
+        r"manifest\.csv is damaged: it ends in the middle of a line; run",
+    ),
+    "no rows": (with_other_rows(lambda rows: rows[:1]), r"manifest\.csv lists no image; run the stage"),
     "row less": (with_other_rows(lambda rows: rows[:-1]), r"\.png is not in the manifest of its set"),
     "row twice": (with_other_rows(lambda rows: [*rows, rows[-1]]), r"manifest\.csv lists an image twice"),
 }

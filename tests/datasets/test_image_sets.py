@@ -149,7 +149,7 @@ def test_the_error_for_missing_or_wrong_images_names_the_first_and_their_number(
 
 def test_an_image_that_is_twice_in_the_catalogue_needs_two_files(out: Path, mirror: Path, tiny: None) -> None:
     lines = catalogue.CATALOGUE.read_text().splitlines()
-    catalogue.CATALOGUE.write_text("\n".join([*lines, lines[1].replace("bird", "twin")]))
+    catalogue.CATALOGUE.write_text("\n".join([*lines, lines[1].replace("bird", "twin"), ""]))
     for name, pixels in PIXELS.items():
         picture(mirror / f"Tiny/{name}.png", pixels)
     with pytest.raises(UserError, match=r"lacks 1 of the 4 images of Tiny: the first, twin\.png, is missing"):

@@ -50,13 +50,15 @@ def test_a_table_of_other_hardware_is_read_with_a_warning(tmp_path: Path, caplog
     ("content", "said"),
     [
         (None, r"does not exist; correct latency\.table"),
-        ("", r"is no latency table \(No columns to parse from file\); correct latency\.table"),
-        (ROWS.drop(columns="expand").to_csv(), "is no latency table: it lacks the column expand; correct"),
-        (ROWS.drop(columns="ms").to_csv(), "it lacks the column ms; correct latency.table"),
+        ("", r"is empty; correct latency\.table"),
+        (ROWS.drop(columns="expand").to_csv(), r"lacks the column expand; correct latency\.table"),
+        (ROWS.drop(columns="ms").to_csv(), r"lacks the column ms; correct latency\.table"),
+        (ROWS.to_csv()[:-3], r"is damaged: it ends in the middle of a line; correct latency\.table"),
+        (ROWS.assign(ms="fast").to_csv(), "is damaged: line 2 has 'fast' where a number belongs; correct"),
         (ROWS.assign(width=40).to_csv(), r"of images of \[\(24, 40\)\], but latency\.size is \[24, 32\]; correct one"),
         (ROWS[:0].to_csv(), r"is of images of \[\], but latency\.size is \[24, 32\]"),
     ],
-    ids=["missing", "empty", "no expand", "no ms", "other size", "no rows"],
+    ids=["missing", "empty", "no expand", "no ms", "cut short", "text", "other size", "no rows"],
 )
 def test_a_file_that_is_no_table_is_refused_in_one_sentence(tmp_path: Path, content: str | None, said: str) -> None:
     path = tmp_path / "table.csv"
