@@ -118,6 +118,30 @@ def cannot_open(file: Path, runtime: str, error: Exception) -> UserError:
     return UserError(f"{runtime} cannot open {file} ({first_characters(error)}); export it again")
 
 
+def check_input(file: Path, card: Card, dtype: str, sides: Iterable[Any]) -> None:
+    """Check that a file takes the images that its card says.
+
+    Args:
+        file: the file.
+        card: its card.
+        dtype: of the input.
+        sides: height and width of the input; what is no number above 0 stands for any.
+
+    Raises:
+        UserError: if the card says another dtype or size.
+    """
+    height, width = (side if isinstance(side, int) and side > 0 else 0 for side in sides)
+    takes, says = _kind(dtype, (height, width) if height and width else None), _kind(card.input.dtype, card.size)
+    if takes != says:
+        raise UserError(
+            f"{file} takes images in {takes}, and its card {cards.path_of(file).name} says {says}; export it again"
+        )
+
+
+def _kind(dtype: str, size: Size | None) -> str:
+    return f"{dtype} of {f'{size[0]} × {size[1]} pixels' if size else 'any size'}"
+
+
 def require_cpu(runtime: str, device: str) -> None:
     """Raise UserError unless a file is to run on the CPU, the one device that this runtime has here."""
     if device != CPU:

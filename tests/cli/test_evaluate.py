@@ -42,6 +42,14 @@ def test_figures_are_printed_by_name_and_written(images: Path, capsys: pytest.Ca
     assert {path.name for path in Path("sr").iterdir()} == {"one.png", "two.png"}
 
 
+def test_the_name_of_an_image_is_no_formula_to_a_spreadsheet(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("hr/two.png").rename("hr/=1+2.png")
+    evaluate(capsys, "--model", "good", "--hr", "hr", "--csv", "all.csv")
+    assert [line.partition(",")[0] for line in Path("all.csv").read_text().splitlines()] == [
+        "image", "'=1+2.png", "one.png", "mean",
+    ]  # fmt: skip
+
+
 def test_tiles_give_the_same_figures(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole, tiled = (evaluate(capsys, "--model", "good", "--hr", "hr", *more) for more in ((), ("--tile", "18")))
     assert whole == tiled

@@ -119,3 +119,24 @@ def test_an_image_of_another_scale_than_that_of_the_card_is_one_sentence(
             f"{file} makes an array of {3 * height} × {3 * width} × 3 of an image of {height} × {width}, and its card "
             f"{name}.json says ×{scale}; export it again"
         )
+
+
+@pytest.mark.parametrize("name", ["fp32_x3.onnx", "ptq_x3.xml", "ptq_x3.tflite", "fp32_x3_360x640.tflite"])
+@pytest.mark.parametrize("wrong", ["dtype", "size"])
+def test_images_of_another_kind_than_those_of_the_card_are_one_sentence(
+    folder_copy: Path, name: str, wrong: str
+) -> None:
+    file = folder_copy / name
+    card = cards.read(file)
+    other = replace(card.input, dtype="uint8" if card.input.dtype == "float32" else "float32")
+    changed = replace(card, input=other) if wrong == "dtype" else replace(card, size=(24, 40))
+    cards.write(file, changed)
+    kinds = [
+        f"{of.input.dtype} of {f'{of.size[0]} × {of.size[1]} pixels' if of.size else 'any size'}"
+        for of in (card, changed)
+    ]
+    with pytest.raises(UserError) as error:
+        runtimes.load(file, 1)
+    assert str(error.value) == (
+        f"{file} takes images in {kinds[0]}, and its card {name}.json says {kinds[1]}; export it again"
+    )

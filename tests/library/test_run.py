@@ -36,3 +36,25 @@ def test_a_file_that_was_not_exported_names_the_stage(a_run: Path) -> None:
     assert run.exported_file(entry, "fp32", ".onnx", 3) == Path("results/export/good/fp32_x3.onnx")
     with pytest.raises(UserError, match=r"export/good/fp32_x3\.tflite does not exist; run .*dvc repro export@good"):
         run.exported_file(entry, "fp32", ".tflite", 3)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "sentence"),
+    [
+        (
+            "quantize/good/metrics.json",
+            '{"good": {"fp32": 3}}',
+            r"damaged: good\.fp32: .*; run `python -m .*\.quantize g",
+        ),
+        (
+            "benchmark/good/benchmark.csv",
+            "variant,runtime\n",
+            r"lacks the column \w+; run `python -m .*\.benchmark good`",
+        ),
+        ("benchmark/good/benchmark.csv", "", r"is empty; run `python -m .*\.benchmark good`"),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_one_sentence(a_run: Path, file: str, content: str, sentence: str) -> None:
+    (a_run / "results" / file).write_text(content)
+    with pytest.raises(UserError, match=sentence):
+        run.entries()

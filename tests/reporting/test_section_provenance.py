@@ -18,3 +18,8 @@ def test_different_machines_are_told_apart(repository: Path) -> None:
     path.unlink()
     with pytest.raises(UserError, match=r"small_x3/machine\.json does not exist; run"):
         read_machines(Path("results/benchmark"), ["abpn_x3", "small_x3"])
+    path.write_text('{"cpu": ["one", "two"]}')
+    with pytest.raises(
+        UserError, match=r"small_x3/machine\.json is damaged: cpu\..*; run `python -m .*benchmark small"
+    ):
+        read_machines(Path("results/benchmark"), ["abpn_x3", "small_x3"])

@@ -107,3 +107,25 @@ def test_a_missing_file_is_one_sentence(root: Path, monkeypatch: pytest.MonkeyPa
         UserError, match=r"nothing/search/subnets\.csv does not exist; run `python -m .*search nothing`"
     ):
         searching.read(["nothing"])
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "sentence"),
+    [
+        ("subnets.csv", ",net,", ",name,", r"subnets\.csv lacks the column net; run `python -m .*\.search supernet`"),
+        ("subnets.csv", "ms_", "p50_", r"subnets\.csv lacks the column ms_<device>; run"),
+        ("subnets.csv", ",12.0,", ",fast,", r"line 3 has 'fast' where a number belongs; run"),
+        ("metrics.json", '"subnets_x3"', '"subnets_x2"', r"metrics\.json is damaged: subnets_x3: Field required; run"),
+        ("metrics.json", "10.5", '"much"', r"damaged: hypervolume_x3\.0: Input should be a valid number; run"),
+        ("metrics.json", '"latency_error"', '"error"', "damaged: latency_error: Field required; run"),
+    ],
+)
+def test_a_damaged_file_is_one_sentence(
+    root: Path, monkeypatch: pytest.MonkeyPatch, file: str, old: str, new: str, sentence: str
+) -> None:
+    monkeypatch.chdir(root)
+    path = Path("results/nets/supernet/search") / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(UserError, match=sentence):
+        searching.read(["supernet"])

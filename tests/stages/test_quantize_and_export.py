@@ -74,7 +74,9 @@ def test_prune_quantize_export_benchmark_and_upscale_at_two_scales(trained: Path
     exported = trained / "results/export/small"
     early = stage(trained, "export", "small")
     assert early.returncode == 1
-    assert early.stderr.splitlines()[-1].endswith("metrics.json does not exist; run the stage that makes it first")
+    assert early.stderr.splitlines()[-1].endswith(
+        "metrics.json does not exist; run `python -m pipeline_src.stages.quantize small`, or `dvc repro`"
+    )
     assert not exported.exists()
     for name in ("prune", "quantize", "export"):
         done = stage(trained, name, "small")

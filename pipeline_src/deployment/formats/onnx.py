@@ -18,6 +18,7 @@ from pipeline_src.deployment.interface import (
     Runner,
     Size,
     cannot_open,
+    check_input,
     first_characters,
 )
 from pipeline_src.errors import UserError
@@ -32,6 +33,7 @@ LABEL = "ONNX"
 SUFFIX = ".onnx"
 LIBRARIES: tuple[str, ...] = ("torch", "torchao", "onnx", "onnxruntime")
 RUNTIME = "onnxruntime"
+DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 VARIANTS: tuple[str, ...] = interface.VARIANTS
 
 # The session option that makes int8 sums exact on CPUs without VNNI. It halves the speed on a CPU with VNNI
@@ -191,6 +193,8 @@ def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
                 f"weights saturate on CPUs without VNNI ({first_characters(error)}); quantise the net again"
             ) from None
         raise cannot_open(file, "ONNX Runtime", error) from None
+    (taken,) = session.get_inputs()
+    check_input(file, card, DTYPES.get(taken.type, taken.type), taken.shape[2:])
     return Runner(
         card.scale,
         lambda image: pixels.to_nchw(image, card.input.dtype),
@@ -205,9 +209,8 @@ def raw_call(file: Path, size: Size, threads: int) -> Callable[[], object]:
     """Return a function that runs a file with any inputs on random tensors."""
     random = np.random.default_rng(0)
     session = open_session(file, threads, exact=False)
-    dtypes = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
     inputs = {
-        tensor.name: random.integers(0, 100, (*tensor.shape[:2], *size)).astype(dtypes[tensor.type])
+        tensor.name: random.integers(0, 100, (*tensor.shape[:2], *size)).astype(DTYPES[tensor.type])
         for tensor in session.get_inputs()
     }
     return lambda: session.run(None, inputs)

@@ -20,6 +20,7 @@ from pipeline_src.deployment.interface import (
     Runner,
     Size,
     cannot_open,
+    check_input,
     require_cpu,
 )
 from pipeline_src.graph.operations import OperationGraph
@@ -162,9 +163,11 @@ def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
         return sr
 
     try:
-        library().Core().read_model(file)
+        model = library().Core().read_model(file)
     except RuntimeError as error:
         raise cannot_open(file, "OpenVINO", error) from None
+    sides = [0 if side.is_dynamic else side.get_length() for side in [*model.input(0).partial_shape][2:]]
+    check_input(file, card, model.input(0).element_type.to_dtype().name, sides)
     return Runner(
         card.scale,
         lambda image: pixels.to_nchw(image, card.input.dtype),

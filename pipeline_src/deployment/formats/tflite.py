@@ -20,6 +20,7 @@ from pipeline_src.deployment.interface import (
     Runner,
     Size,
     cannot_open,
+    check_input,
     require_cpu,
 )
 from pipeline_src.errors import UserError
@@ -100,7 +101,9 @@ def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise cannot_open(file, "TFLite", error) from None
-    lr_index, sr_index = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    (lr_details,), (sr_details,) = interpreter.get_input_details(), interpreter.get_output_details()
+    lr_index, sr_index = lr_details["index"], sr_details["index"]
+    check_input(file, card, np.dtype(lr_details["dtype"]).name, lr_details["shape_signature"][1:3].tolist())
 
     def infer(lr: np.ndarray) -> Callable[[], np.ndarray]:
         if lr.shape != tuple(interpreter.get_input_details()[0]["shape"]):

@@ -105,7 +105,7 @@ def _read_subnets(path: Path, system: str, remedy: str) -> pd.DataFrame:
     """Return the rows of subnets.csv with the columns ``system``, ``set``, ``genes``, ``ms`` and ``device``."""
     rows = read_table(path, SUBNETS, remedy, others=str)  # genes and devices differ from net to net
     columns = [str(column) for column in rows]
-    latency = next((column for column in columns if column.startswith("ms_")), "ms_")
+    latency = next((column for column in columns if column.startswith("ms_")), "ms_<device>")
     ms = read_table(path, {latency: float}, remedy)[latency]
     genes = columns[columns.index("scale") + 1 : columns.index("over_bicubic")]
     texts = [" ".join(f"{gene} {n}" for gene, n in row.items() if n != "0") for row in _rows(rows[genes])]

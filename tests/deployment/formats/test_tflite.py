@@ -50,7 +50,7 @@ def test_tflite_inputs_and_outputs_match_the_card(folder: Path, variant: str, dt
             if dtype != np.float32:
                 assert details[0]["quantization"] == (spec.scale, spec.zero_point) == (1.0, np.iinfo(dtype).min)
         assert list(interpreter.get_input_details()[0]["shape_signature"]) == signature
-        assert card.size == (None if -1 in signature else [360, 640])
+        assert card.size == (None if -1 in signature else (360, 640))
 
 
 @pytest.mark.parametrize("variant", ["fp32", "ptq"])
