@@ -9,26 +9,30 @@ from pipeline_src.errors import UserError
 from pipeline_src.files import is_of_the_system
 from pipeline_src.library.entries import BICUBIC
 
+NET = {"model": str, "scales": list, "net": dict}  # the fields that every net has
+
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Return the metadata of a weights file, as ``weights.load_metadata`` does.
+    """Return the metadata of the weights file of a net, as ``weights.load_metadata`` does.
 
     Raises:
-        UserError: if the file is missing or not whole.
+        UserError: if the file is missing, not whole, or does not say which net it holds.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         path.open("rb").close()  # its errors are the system's, which safetensors tells as others
         with safe_open(path, framework="numpy") as file:
-            header: dict[str, Any] = json.loads((file.metadata() or {}).get("metadata", "{}"))
-            return header
+            header = json.loads((file.metadata() or {}).get("metadata", "{}"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; correct its name") from None
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         if is_of_the_system(error):
             raise
         raise UserError(f"{path} is corrupt ({error}); replace it by a complete copy") from None
+    if not isinstance(header, dict) or not all(isinstance(header.get(name), kind) for name, kind in NET.items()):
+        raise UserError(f"{path} does not say which net it holds; give a file that the stage train wrote")
+    return header
 
 
 def is_supernet(header: dict[str, Any]) -> bool:

@@ -281,8 +281,6 @@ class ModelFile:
 
         if self.file.suffix == WEIGHTS:
             header = read_header(self.file)
-            if "scales" not in header or "model" not in header:
-                raise UserError(f"{self.file} does not say which net it holds; give a file that the stage train wrote")
             return _FileFacts(header["scales"], header.get("over_bicubic"), TORCH, "fp32")
         format_of(self.file)
         try:

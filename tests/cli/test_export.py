@@ -26,9 +26,9 @@ def export(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0)
     [
         (("--format", "tflite"), "good_fp32_x3.tflite", None, "float32"),
         (("--format", "tflite", "--dynamic", "--variant", "ptq"), "good_ptq_x3.tflite", None, "uint8"),
-        (("--format", "tflite", "--size", "24x32", "--variant", "ptq"), "good_ptq_x3_24x32.tflite", [24, 32], "int8"),
-        (("--format", "onnx", "--size", "24x32"), "good_fp32_x3_24x32.onnx", [24, 32], "float32"),
-        (("--format", "openvino", "--size", "24x32"), "good_fp32_x3_24x32.xml", [24, 32], "float32"),
+        (("--format", "tflite", "--size", "24x32", "--variant", "ptq"), "good_ptq_x3_24x32.tflite", (24, 32), "int8"),
+        (("--format", "onnx", "--size", "24x32"), "good_fp32_x3_24x32.onnx", (24, 32), "float32"),
+        (("--format", "openvino", "--size", "24x32"), "good_fp32_x3_24x32.xml", (24, 32), "float32"),
         (("--format", "tensorrt", "--variant", "ptq"), "good_ptq_x3_tensorrt.onnx", None, "float32"),
     ],
 )

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline_src import paths
 from pipeline_src.errors import UserError
 from pipeline_src.library import run
+from pipeline_src.weights import save_tensors
 
 
 def test_a_folder_without_results_has_none(shelf: Path) -> None:
@@ -57,4 +59,10 @@ def test_a_file_that_was_not_exported_names_the_stage(a_run: Path) -> None:
 def test_a_damaged_file_of_a_run_is_one_sentence(a_run: Path, file: str, content: str, sentence: str) -> None:
     (a_run / "results" / file).write_text(content)
     with pytest.raises(UserError, match=sentence):
+        run.entries()
+
+
+def test_weights_that_do_not_say_their_net_are_one_sentence(a_run: Path) -> None:
+    save_tensors(paths.weights("good"), {}, {"model": "abpn", "scales": 3, "net": {}})
+    with pytest.raises(UserError, match=r"good/weights\.safetensors does not say which net it holds; give a file that"):
         run.entries()
