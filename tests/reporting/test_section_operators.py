@@ -37,3 +37,18 @@ def test_it_says_what_to_run_where_nothing_was_measured(repository: Path) -> Non
         UserError, match=r"operators\.csv does not exist; run `python -m pipeline_src\.stages\.operators`"
     ):
         report()
+
+
+def test_a_table_without_rows_or_cut_short_is_one_sentence(repository: Path) -> None:
+    path = Path("results/operators/operators.csv")
+    content = path.read_text()
+    for damaged, sentence in (
+        (
+            content.splitlines()[0] + "\n",
+            r"operators\.csv has no rows; run `python -m pipeline_src\.stages\.operators`,",
+        ),
+        (content[: len(content) * 6 // 10], r"operators\.csv is damaged: it ends in the middle of a line; run"),
+    ):
+        path.write_text(damaged)
+        with pytest.raises(UserError, match=sentence):
+            operators.read(path)
