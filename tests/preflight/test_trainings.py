@@ -56,6 +56,9 @@ def test_twice_the_steps_take_twice_the_time_and_are_measured_once() -> None:
     measured = trainings.MEASURED.read_bytes()
     trainings.estimate(with_systems("abpn_x2", steps=100))
     assert trainings.MEASURED.read_bytes() == measured
+    trainings.MEASURED.write_bytes(measured[:-9])
+    with pytest.raises(UserError, match=r"preflight\.json is not valid JSON \(.*\); delete it$"):
+        trainings.estimate(with_systems("abpn_x2", steps=100))
 
 
 @pytest.mark.parametrize("name", ["car_x4", "vdsr", "ofa_sr"])
