@@ -6,35 +6,37 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline_src.files import sha256
 from pipeline_src.tracking import entries
-from pipeline_src.tracking.store import failure_as_warning, open_store
+from pipeline_src.tracking.store import Result, Store, open_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 SENT_EVERY = 5  # seconds between two requests with points of a curve; one takes the store some ten milliseconds
 
 
 class StageRun:
-    """An MLflow run. Without a client (tracking off, or not rank 0) every method does nothing.
+    """An MLflow run. Without a store (tracking off, or not rank 0) every method does nothing.
 
-    A store that fails causes a warning, and never an exception.
+    A store that fails causes a warning for each reason, and never an exception. When a server does not answer, nothing
+    more is sent to it until the stage ends.
 
     Args:
-        client: of the store.
+        store: where the run is.
         run_id: of the run.
         state_id: of the run of the pipeline's state.
     """
 
-    def __init__(self, client: "MlflowClient | None" = None, run_id: str = "", state_id: str = "") -> None:
-        self._client = client
+    def __init__(self, store: Store | None = None, run_id: str = "", state_id: str = "") -> None:
+        self._store = store
         self._run_id, self._state_id = run_id, state_id
         self._points: list[Metric] = []  # that have not been sent yet
         self._next_request = -math.inf  # in the time of time.monotonic
@@ -42,7 +44,7 @@ class StageRun:
     @property
     def state(self) -> "StageRun":
         """The run of the pipeline's state, under which the runs of its stages are nested."""
-        return StageRun(self._client, self._state_id)
+        return StageRun(self._store, self._state_id)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics of one moment.
@@ -59,10 +61,11 @@ class StageRun:
         Args:
             rows: each with ``step`` and any metrics; None for a metric that was not measured at this step.
         """
-        if self._client is None:
-            return
-        with failure_as_warning("metrics"):
-            entries.log_metrics(self._client, self._run_id, [metric for row in rows for metric in entries.metrics(row)])
+
+        def send(client: "MlflowClient") -> None:
+            entries.log_metrics(client, self._run_id, [metric for row in rows for metric in entries.metrics(row)])
+
+        self._attempt("metrics", send)
 
     def log_point(self, row: Mapping[str, Any]) -> None:
         """Log metrics while a training runs.
@@ -73,14 +76,12 @@ class StageRun:
         Args:
             row: ``step`` and any metrics.
         """
-        if self._client is None:
+        if self._store is None:
             return
         self._points += entries.metrics(row)
         if time.monotonic() >= self._next_request:
-            self._next_request = math.inf  # if the request fails
-            with failure_as_warning("metrics"):
-                self._send_points(self._client)
-                self._next_request = time.monotonic() + SENT_EVERY
+            sent = self._attempt("metrics", self._send_points)
+            self._next_request = time.monotonic() + SENT_EVERY if sent else math.inf
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Copy a file or a folder into the run.
@@ -89,27 +90,31 @@ class StageRun:
             path: the file or the folder.
             folder: where to put it among the artifacts.
         """
-        if self._client is None:
-            return
-        with failure_as_warning(str(path)):
+
+        def send(client: "MlflowClient") -> None:
             if path.is_dir():
-                self._client.log_artifacts(self._run_id, str(path), f"{folder}/{path.name}" if folder else path.name)
+                client.log_artifacts(self._run_id, str(path), f"{folder}/{path.name}" if folder else path.name)
             else:
-                self._client.log_artifact(self._run_id, str(path), folder or None)
+                client.log_artifact(self._run_id, str(path), folder or None)
+
+        self._attempt(str(path), send)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log params, under dotted names where they are nested."""
+        self._attempt("params", lambda client: entries.log_params(client, self._run_id, params))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags of the run."""
-        if self._client is None:
-            return
-        with failure_as_warning("tags"):
-            entries.log_tags(self._client, self._run_id, tags)
+        self._attempt("tags", lambda client: entries.log_tags(client, self._run_id, tags))
 
     def tag_outputs(self, *paths: Path) -> None:
         """Tag the run with the hashes of outputs, by which the run of a file can be found: ``output/<path>``."""
-        if self._client is None:
-            return
-        with failure_as_warning("tags"):
-            self.set_tags({f"output/{path.as_posix()}": entries.content_hash(path) for path in paths})
+
+        def send(client: "MlflowClient") -> None:
+            tags = {f"output/{path.as_posix()}": entries.content_hash(path) for path in paths}
+            entries.log_tags(client, self._run_id, tags)
+
+        self._attempt("tags", send)
 
     def log_outputs(self, *paths: Path) -> None:
         """Copy outputs into the run, and tag it with their hashes."""
@@ -126,12 +131,13 @@ class StageRun:
             context: ``training`` or ``evaluation``.
             digest: SHA-256 of ``file``, if the caller knows it.
         """
-        if self._client is None:
-            return
-        with failure_as_warning(f"the data set {name}"):
-            digest = digest or sha256(file)
-            self._client.log_inputs(self._run_id, [entries.dataset(name, file, context, digest)])
-            entries.log_tags(self._client, self._run_id, {f"sha256.{name}": digest})
+
+        def send(client: "MlflowClient") -> None:
+            known = digest or sha256(file)
+            client.log_inputs(self._run_id, [entries.dataset(name, file, context, known)])
+            entries.log_tags(client, self._run_id, {f"sha256.{name}": known})
+
+        self._attempt(f"the data set {name}", send)
 
     @contextmanager
     def nested(self, name: str, params: Mapping[str, Any]) -> "Iterator[StageRun]":
@@ -144,7 +150,7 @@ class StageRun:
         Yields:
             The nested run.
         """
-        nested = self._begin_nested(name, params)
+        nested = self._attempt(f"the run {name}", lambda client: self._begun(client, name, params)) or StageRun()
         status = "FAILED"
         try:
             yield nested
@@ -152,16 +158,12 @@ class StageRun:
         finally:
             nested.end(status)
 
-    def _begin_nested(self, name: str, params: Mapping[str, Any]) -> "StageRun":
-        """Return a new run under this one; one that does nothing if the store fails."""
-        if self._client is None:
-            return StageRun()
-        with failure_as_warning(f"the run {name}"):
-            experiment_id = self._client.get_run(self._run_id).info.experiment_id
-            created = self._client.create_run(experiment_id, run_name=name, tags={"mlflow.parentRunId": self._run_id})
-            entries.log_params(self._client, created.info.run_id, params)
-            return StageRun(self._client, created.info.run_id, self._state_id)
-        return StageRun()
+    def _begun(self, client: "MlflowClient", name: str, params: Mapping[str, Any]) -> "StageRun":
+        """Return a new run under this one."""
+        experiment_id = client.get_run(self._run_id).info.experiment_id
+        created = client.create_run(experiment_id, run_name=name, tags={"mlflow.parentRunId": self._run_id})
+        entries.log_params(client, created.info.run_id, params)
+        return StageRun(self._store, created.info.run_id, self._state_id)
 
     def end(self, status: str) -> None:
         """Send the points that are left, and end the run.
@@ -169,17 +171,17 @@ class StageRun:
         Args:
             status: ``FINISHED``, ``FAILED`` or ``KILLED``.
         """
-        if self._client is None:
-            return
-        with failure_as_warning("metrics"):
-            self._send_points(self._client)
-        with failure_as_warning("the end of a run"):
-            self._client.set_terminated(self._run_id, status)
+        self._attempt("metrics", self._send_points)
+        self._attempt("the end of a run", lambda client: client.set_terminated(self._run_id, status))
 
-    def _send_points(self, client: "MlflowClient") -> None:
+    def _attempt(self, content: str, request: "Callable[[MlflowClient], Result]") -> "Result | None":
+        return self._store.attempt(content, request) if self._store else None
+
+    def _send_points(self, client: "MlflowClient") -> bool:
         if self._points:
             entries.log_metrics(client, self._run_id, self._points)
             self._points.clear()
+        return True
 
 
 @contextmanager
@@ -187,7 +189,8 @@ def stage_run(stage: str, item: str | None, params: Mapping[str, Any]) -> Iterat
     """Record the block as the MLflow run ``stage@item``, with MLflow's system metrics.
 
     The run ends as FINISHED, as FAILED if the block raises, or as KILLED on Ctrl-C; the exception is raised again.
-    A store that fails after the run has begun causes a warning, and the stage goes on.
+    A store that fails after the run has begun causes a warning, and the stage goes on. At the end a server that did not
+    answer is asked once more, and gets the points that are left.
 
     Args:
         stage: its name in ``dvc.yaml``.
@@ -203,18 +206,13 @@ def stage_run(stage: str, item: str | None, params: Mapping[str, Any]) -> Iterat
     if os.environ.get("SR_TRACKING") == "off" or os.environ.get("RANK", "0") != "0":
         yield StageRun()
         return
-    client, experiment_id, state_id = open_store()
-    import mlflow
-
+    store, experiment_id, state_id = open_store()
     name = f"{stage}@{item}" if item else stage
-    run = StageRun()
-    with failure_as_warning("the beginning of a run"):
-        run_id = client.create_run(experiment_id, run_name=name, tags=_tags(stage, item, state_id)).info.run_id
-        run = StageRun(client, run_id, state_id)
-        client.update_run(state_id, status="RUNNING")
-        mlflow.set_tracking_uri(client.tracking_uri)
-        mlflow.start_run(run_id)  # starts its monitor of system metrics
-        entries.log_params(client, run_id, params)
+    tags = _tags(stage, item, state_id)
+    run_id = store.attempt("the beginning of a run", lambda client: _begin(client, experiment_id, name, tags, state_id))
+    run = StageRun(store, run_id, state_id) if run_id else StageRun()
+    run.log_params(params)
+    monitor = store.attempt("system metrics", lambda _: _monitor(store.uri, run_id)) if run_id else None
     status = "FAILED"
     try:
         yield run
@@ -223,11 +221,34 @@ def stage_run(stage: str, item: str | None, params: Mapping[str, Any]) -> Iterat
         status = "KILLED"
         raise
     finally:
+        store.answers = True
         run.log_metrics({"peak_memory_mb": _peak_memory_mb()})
-        with failure_as_warning("the end of a run"):
-            mlflow.end_run(status)
         run.end(status)
         run.state.end(status)
+        if monitor:
+            store.attempt("system metrics", lambda _: monitor.finish())  # waits for a request of the monitor's thread
+
+
+def _begin(client: "MlflowClient", experiment_id: str, name: str, tags: Mapping[str, str], state_id: str) -> str:
+    """Return the id of a new run, that of a stage."""
+    run_id: str = client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id
+    client.update_run(state_id, status="RUNNING")
+    return run_id
+
+
+def _monitor(uri: str, run_id: str) -> "SystemMetricsMonitor | None":
+    """Return a thread that logs system metrics until it is told to finish; None if the user has switched them off.
+
+    It is not that of ``mlflow.start_run``, which would end the run once more when the process ends.
+    """
+    from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    if not MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():
+        return None
+    monitor = SystemMetricsMonitor(run_id, tracking_uri=uri)
+    monitor.start()
+    return monitor
 
 
 def _peak_memory_mb() -> float:

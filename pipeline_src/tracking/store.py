@@ -2,10 +2,10 @@
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pipeline_src.errors import UserError
 from pipeline_src.paths import PARAMS, SCRATCH
@@ -19,37 +19,69 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 EXPERIMENT = "super-resolution"
 LOCK_TIMEOUT = 300  # seconds; the first stage creates the store in several, and those that wait only look it up
 STATE = "pipeline_state"  # tag of the run of a state
+DATABASE_ATTEMPTS = 5  # to open a database, within 3 s; MLflow's 10 take 102 s
+# What MLflow says of a store that another version has made, and of a run that was deleted, also for good.
+OTHER_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+), but expected (\w+)\)")
+GONE = re.compile(r"Current state is deleted|Run with id=\S+ not found|Run '\S+' not found")
 DEFAULT_SETTINGS = {  # environment variables of MLflow, for those that the user has not set
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # with MLflow's own 7, an unreachable server is reported after minutes
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # because what fails is a sentence of ours
+    # A server that never answers takes 3 timeouts and up to 3 s between them: 24 s, where MLflow's own take 20 minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "7",  # seconds
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",  # seconds before the second retry; MLflow adds up to one at random
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
     # In seconds. MLflow logs the first sample after one interval, so a stage shorter than this has no system metrics.
     "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "2",
 }
 
 
-@contextmanager
-def failure_as_warning(content: str) -> Iterator[None]:
-    """Turn an error of MLflow into a warning: a store that fails must not cost hours of training.
+class Store:
+    """A client of MLflow, and what its store has failed at in this process.
 
     Args:
-        content: what MLflow should have taken, for the warning.
+        client: of the store.
     """
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        log.warning("MLflow did not take %s (%s); the stage goes on without it", content, _reason(error))
+    def __init__(self, client: "MlflowClient") -> None:
+        self.uri: str = client.tracking_uri
+        self._client = client
+        self._warned_of: set[str] = set()
+        self.answers = True  # until the server has not answered a request, which takes as long as its timeouts
+
+    def attempt(self, content: str, request: "Callable[[MlflowClient], Result]") -> "Result | None":
+        """Return what ``request(client)`` returns, or None after a warning if MLflow fails.
+
+        A store that fails must not cost hours of training, so no request is made once the server has not answered one,
+        until somebody sets ``answers`` again. There is one warning for each reason.
+
+        Args:
+            content: what MLflow should take, for the warning.
+            request: makes requests with the client.
+        """
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        if not self.answers:
+            return None
+        try:
+            return request(self._client)
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            self.answers = not _is_unanswered(error)
+            reason = _reason(error)
+            if reason not in self._warned_of:
+                self._warned_of.add(reason)
+                log.warning("MLflow did not take %s (%s); the stage goes on without it", content, reason)
+            return None
 
 
-def open_store() -> "tuple[MlflowClient, str, str]":
-    """Return the client, the experiment's id and the id of the state's run, and create them if they are missing.
+def open_store() -> tuple[Store, str, str]:
+    """Return the store, the experiment's id and the id of the state's run, and create them if they are missing.
 
     A lock covers it all, because processes that create an SQLite store at the same time break it.
 
@@ -67,29 +99,95 @@ def open_store() -> "tuple[MlflowClient, str, str]":
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
     SCRATCH.mkdir(exist_ok=True)
     try:
+        if _is_server(uri):
+            # before the lock, where stages side by side would wait for one timeout after the other
+            MlflowClient(uri).get_experiment_by_name(EXPERIMENT)
+        else:
+            from mlflow.store.db import utils
+
+            utils.MAX_RETRY_COUNT = DATABASE_ATTEMPTS
         with FileLock(SCRATCH / "mlflow.lock", timeout=LOCK_TIMEOUT):
             client = MlflowClient(uri)
-            experiment = client.get_experiment_by_name(EXPERIMENT)
-            experiment_id = experiment.experiment_id if experiment else _create_experiment(client, uri, root)
-            return client, experiment_id, _state_run(client, experiment_id)
+            experiment_id = _experiment(client, uri, root)
+            return Store(client), experiment_id, _state_run(client, experiment_id)
     except Timeout:
         raise UserError(
             f"another process has held {SCRATCH}/mlflow.lock for {LOCK_TIMEOUT} s; end it and retry"
         ) from None
     except (MlflowException, SQLAlchemyError) as error:
         raise UserError(
-            f"the MLflow store {uri} cannot be used ({_reason(error)}); repair it, or set SR_TRACKING=off to run "
-            "without it"
+            f"the MLflow store {_shown(uri)} cannot be used ({_reason(error)}); {_advice(error, uri)}"
         ) from None
 
 
+def _is_server(uri: str) -> bool:
+    return uri.startswith(("http://", "https://", "databricks"))
+
+
+def _shown(uri: str) -> str:
+    """Return the address of a store without its password."""
+    return re.sub(r"(?<=://)([^/@]*):[^/@]*@", r"\1:***@", uri)
+
+
 def _reason(error: Exception) -> str:
+    """Return why a request failed, in a few words; the same for every request that fails for this reason."""
+    if _is_unanswered(error):
+        cause = _causes(error)[-1]
+        return f"the server does not answer: {getattr(cause, 'strerror', None) or _first_line(cause)}"
+    if found := OTHER_SCHEMA.search(str(error)):
+        return f"its tables are of another version of MLflow: {found[1]}, not {found[2]}"
+    if GONE.search(str(error)):
+        return "the run has been deleted"
+    return _first_line(error)
+
+
+def _advice(error: Exception, uri: str) -> str:
+    if _is_unanswered(error):
+        advice = "start the server, correct MLFLOW_TRACKING_URI"
+    elif OTHER_SCHEMA.search(str(error)):
+        advice = f"copy it, then run `mlflow db upgrade {_shown(uri)}` with the newer MLflow of the two"
+    else:
+        advice = "repair it"
+    return f"{advice}, or set SR_TRACKING=off to run without it"
+
+
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return an error, that which caused it, and so on to the first."""
+    chain = [error]
+    while cause := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(cause)
+    return chain
+
+
+def _is_unanswered(error: Exception) -> bool:
+    """Whether no answer came to a request, or only one that MLflow retries (500, 503 …), as often as it retried."""
+    from requests import HTTPError, RequestException
+
+    return any(isinstance(cause, RequestException) and not isinstance(cause, HTTPError) for cause in _causes(error))
+
+
+def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
+    """Return the id of the experiment, which is created or restored if need be."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        return _create_experiment(client, uri, root)
+    experiment_id = str(experiment.experiment_id)
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment_id)
+        log.warning(
+            "the MLflow experiment %s had been deleted and is restored with all of its runs, because MLflow keeps the "
+            "name of a deleted one; to be rid of them, delete the runs",
+            EXPERIMENT,
+        )
+    return experiment_id
+
+
 def _create_experiment(client: "MlflowClient", uri: str, root: Path) -> str:
-    server_decides = uri.startswith(("http://", "https://", "databricks"))
-    location = None if server_decides else (root / "mlartifacts").as_uri()
+    location = None if _is_server(uri) else (root / "mlartifacts").as_uri()  # a server decides itself
     experiment_id: str = client.create_experiment(EXPERIMENT, location)
     return experiment_id
 
@@ -132,5 +230,4 @@ def _configure_mlflow() -> None:
     """Set MLflow's defaults for this pipeline; call this before the first import of mlflow."""
     for name, value in DEFAULT_SETTINGS.items():
         os.environ.setdefault(name, value)
-    for chatty in ("alembic", "mlflow.store", "mlflow.system_metrics"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # without a warning for each retry
