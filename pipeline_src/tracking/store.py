@@ -35,6 +35,7 @@ DEFAULT_SETTINGS = {  # environment variables of MLflow, for those that the user
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "7",  # seconds
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",  # seconds before the second retry; MLflow adds up to one at random
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines at the end of each run, also of a trial
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
     # In seconds. MLflow logs the first sample after one interval, so a stage shorter than this has no system metrics.
     "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "2",

@@ -59,6 +59,7 @@ def library() -> Any:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()  # where a program had imported it before it called load_model
     return onnxruntime
 
 
