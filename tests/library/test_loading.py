@@ -1,5 +1,6 @@
 """Nets as functions on arrays: ``from pipeline_src import load_model``."""
 
+import os
 import subprocess
 import sys
 from decimal import Decimal
@@ -101,3 +102,19 @@ def test_importing_the_package_imports_no_other_module_of_it() -> None:
     program = f"import sys; from pipeline_src import load_model; print(*(name for name in sys.modules if {heavy}))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["pipeline_src"]
+
+
+def test_no_runtime_reports_home(tmp_path: Path) -> None:
+    """ONNX Runtime keeps a database of what it reports in the user's cache; OpenVINO reports by a package of its own."""
+    code = (
+        "import sys, numpy\n"
+        "from pipeline_src import load_model\n"
+        "for runtime in ('onnx', 'openvino'):\n"
+        "    load_model('abpn_x3', runtime=runtime)(numpy.zeros((9, 9, 3), numpy.uint8))\n"
+        "assert {'onnxruntime', 'openvino'} <= set(sys.modules)\n"
+        "assert sys.modules['openvino_telemetry'] is None"
+    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / ".cache").iterdir()] == ["superres"]
