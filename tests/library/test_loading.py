@@ -105,7 +105,7 @@ def test_importing_the_package_imports_no_other_module_of_it() -> None:
 
 
 def test_no_runtime_reports_home(tmp_path: Path) -> None:
-    """ONNX Runtime keeps a database of what it reports in the user's cache; OpenVINO reports by a package of its own."""
+    """ONNX Runtime keeps what it reports in the user's cache folder; OpenVINO reports by a package of its own."""
     code = (
         "import sys, numpy\n"
         "from pipeline_src import load_model\n"
