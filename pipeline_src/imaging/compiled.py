@@ -68,7 +68,7 @@ def compiled(*, cache: bool = True, **options: Any) -> Callable[[Loop], Loop]:
             loop = numba.njit(**options)(function)
         else:
             if cache and isinstance(loop, Dispatcher):  # which it is not with NUMBA_DISABLE_JIT
-                loop._cache = Cache(loop._cache)
+                loop._cache = Cache(loop._cache)  # type: ignore[attr-defined]
         result: Loop = loop
         return result
 
