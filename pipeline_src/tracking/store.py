@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -70,11 +71,13 @@ class Store:
 
         if not self.answers:
             return None
+        stage_error = sys.exception()
         try:
             return request(self._client)
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            self.answers = not _is_unanswered(error)
-            reason = _reason(error)
+            causes = _causes(error, stage_error)
+            self.answers = not _is_unanswered(causes)
+            reason = _reason(causes)
             if reason not in self._warned_of:
                 self._warned_of.add(reason)
                 log.warning("MLflow did not take %s (%s); the stage goes on without it", content, reason)
@@ -116,8 +119,9 @@ def open_store() -> tuple[Store, str, str]:
             f"another process has held {SCRATCH}/mlflow.lock for {LOCK_TIMEOUT} s; end it and retry"
         ) from None
     except (MlflowException, SQLAlchemyError) as error:
+        causes = _causes(error)
         raise UserError(
-            f"the MLflow store {_shown(uri)} cannot be used ({_reason(error)}); {_advice(error, uri)}"
+            f"the MLflow store {_shown(uri)} cannot be used ({_reason(causes)}); {_advice(causes, uri)}"
         ) from None
 
 
@@ -130,22 +134,21 @@ def _shown(uri: str) -> str:
     return re.sub(r"(?<=://)([^/@]*):[^/@]*@", r"\1:***@", uri)
 
 
-def _reason(error: Exception) -> str:
+def _reason(causes: list[BaseException]) -> str:
     """Return why a request failed, in a few words; the same for every request that fails for this reason."""
-    if _is_unanswered(error):
-        cause = _causes(error)[-1]
-        return f"the server does not answer: {getattr(cause, 'strerror', None) or _first_line(cause)}"
-    if found := OTHER_SCHEMA.search(str(error)):
+    if _is_unanswered(causes):
+        return f"the server does not answer: {getattr(causes[-1], 'strerror', None) or _first_line(causes[-1])}"
+    if found := OTHER_SCHEMA.search(str(causes[0])):
         return f"its tables are of another version of MLflow: {found[1]}, not {found[2]}"
-    if GONE.search(str(error)):
+    if GONE.search(str(causes[0])):
         return "the run has been deleted"
-    return _first_line(error)
+    return _first_line(causes[0])
 
 
-def _advice(error: Exception, uri: str) -> str:
-    if _is_unanswered(error):
+def _advice(causes: list[BaseException], uri: str) -> str:
+    if _is_unanswered(causes):
         advice = "start the server, correct MLFLOW_TRACKING_URI"
-    elif OTHER_SCHEMA.search(str(error)):
+    elif OTHER_SCHEMA.search(str(causes[0])):
         advice = f"copy it, then run `mlflow db upgrade {_shown(uri)}` with the newer MLflow of the two"
     else:
         advice = "repair it"
@@ -156,19 +159,24 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _causes(error: BaseException) -> list[BaseException]:
-    """Return an error, that which caused it, and so on to the first."""
+def _causes(error: BaseException, before: BaseException | None = None) -> list[BaseException]:
+    """Return an error, that which caused it, and so on to the first.
+
+    Args:
+        error: the last of them.
+        before: an error that was handled meanwhile, which Python takes for the cause of the first.
+    """
     chain = [error]
-    while cause := chain[-1].__cause__ or chain[-1].__context__:
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause is not before:
         chain.append(cause)
     return chain
 
 
-def _is_unanswered(error: Exception) -> bool:
+def _is_unanswered(causes: list[BaseException]) -> bool:
     """Whether no answer came to a request, or only one that MLflow retries (500, 503 …), as often as it retried."""
     from requests import HTTPError, RequestException
 
-    return any(isinstance(cause, RequestException) and not isinstance(cause, HTTPError) for cause in _causes(error))
+    return any(isinstance(cause, RequestException) and not isinstance(cause, HTTPError) for cause in causes)
 
 
 def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:

@@ -16,6 +16,7 @@ import forked
 import pytest
 from runs import runs_in, split, store_of
 
+from pipeline_src.errors import UserError
 from pipeline_src.tracking import EXPERIMENT, StageRun, stage_run, store
 
 STAGE = """
@@ -225,6 +226,21 @@ def test_a_server_that_is_back_at_the_end_gets_the_points_that_are_left(
     assert server.requests[before:].count("log-batch") == 1
     assert server.requests[before:].count("update") == 2, "the ends of the runs of the stage and of the state"
     assert len(ours(caplog)) == 1
+
+
+def test_why_a_server_does_not_answer_is_not_why_the_stage_failed(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        with stage_run("train", "abpn_x3", {}):
+            server.http.shutdown()
+            server.http.server_close()
+            raise UserError("the loss is not finite")
+
+    with pytest.raises(UserError):
+        fail()
+    (warning,) = ours(caplog)
+    assert "the server does not answer: Connection refused" in warning
 
 
 def test_mlflow_reports_nothing_home(folder: Path) -> None:
