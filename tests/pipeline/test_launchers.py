@@ -163,10 +163,10 @@ def test_what_dvc_would_run_snakemake_runs_whatever_the_time_stamps_say(by_dvc: 
 def test_a_run_that_was_killed_goes_on_and_two_at_once_are_refused(by_dvc: Copy) -> None:
     folder = by_dvc.folder
     shutil.rmtree(folder / "results/report")
-    code = "import sys, time; sys.path.insert(0, 'workflow'); import one_run; one_run.refuse_a_second(); print('has it')"
-    holder = subprocess.Popen(
-        [sys.executable, "-u", "-c", f"{code}; time.sleep(600)"], cwd=folder, stdout=subprocess.PIPE, text=True
-    )
+    code = "import time, one_run; one_run.refuse_a_second(); print('has it'); time.sleep(600)"
+    command = [sys.executable, "-u", "-c", code]
+    environment = os.environ | {"PYTHONPATH": f"workflow{os.pathsep}."}
+    holder = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout
         assert holder.stdout.readline() == "has it\n"

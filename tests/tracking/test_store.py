@@ -223,7 +223,7 @@ def test_a_server_that_is_back_at_the_end_gets_the_points_that_are_left(
         work(run)
         server.answers.set()
         before = len(server.requests)
-    assert server.requests[before:].count("log-batch") == 1
+    assert server.requests[before:].count("log-batch") == 2, "the memory, and the points that are left"
     assert server.requests[before:].count("update") == 2, "the ends of the runs of the stage and of the state"
     assert len(ours(caplog)) == 1
 
