@@ -1,5 +1,6 @@
 """Where files of the pipeline lie, relative to the root of the repository."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline_src.errors import UserError
@@ -65,6 +66,24 @@ def nets(system: str) -> dict[str, Path]:
         for maker in ("search", "prune")
     )
     return searched or {system: weights(system), **pruned}
+
+
+def all_nets(system: str, names: Sequence[str]) -> dict[str, Path]:
+    """Return :func:`nets`, which must be those of params.yaml.
+
+    Args:
+        system: of params.yaml.
+        names: of its nets there.
+
+    Raises:
+        UserError: if one is missing, or the stage train has not run.
+    """
+    found = nets(system)
+    if missing := [name for name in names if name not in found]:
+        maker = "prune" if system in names else "search"
+        file = smaller_nets(maker, system) / "nets" / f"{missing[0].partition('/')[2]}.safetensors"
+        raise UserError(f"{file} does not exist; {remedy(maker, system)}")
+    return found
 
 
 def quantized(net: str, variant: str) -> Path:

@@ -29,13 +29,14 @@ def export(system: str) -> None:
     height, width = params.system(system).benchmark_size
     metrics, remedy = paths.results("quantize", system) / "metrics.json", paths.remedy("quantize", system)
     validation = read_json(metrics, dict[str, dict[str, dict[str, float]]], remedy)
-    if missing := [net for net in paths.nets(system) if net not in validation]:
+    nets = paths.all_nets(system, params.nets_of(system))
+    if missing := [net for net in nets if net not in validation]:
         raise UserError(f"{metrics} lacks the net {missing[0]}; {remedy}")
     with tracking.stage_run("export", system, {"benchmark_size": [height, width]}) as run:
         with whole_folder(paths.results("export", system)) as out:
             files: list[Path] = []
             operators: list[dict[str, object]] = []
-            for net, weights in paths.nets(system).items():
+            for net, weights in nets.items():
                 folder = out / net.removeprefix(system).strip("/")
                 folder.mkdir(exist_ok=True)
                 of_net: list[Path] = []

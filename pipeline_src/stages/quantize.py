@@ -21,7 +21,7 @@ def quantize(system: str) -> None:
     from pipeline_src.weights import learned_lr, load_deployed_net
 
     out, recipe = paths.results("quantize", system), params.system(system).qat
-    nets = paths.nets(system)
+    nets = paths.all_nets(system, params.nets_of(system))
     session = TrainingSession(params.train, params.seed, params.threads, learned_lr(system))
     settings = params.quantize.model_dump() | {"float_layers": recipe.float_layers}
     # bfloat16 is no finer than int8, and a graph with fake quantisation takes longer to compile than to train

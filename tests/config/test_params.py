@@ -56,3 +56,20 @@ def test_every_system_has_the_keys_that_dvc_names() -> None:
     assert {"prune", "search", "tune"} <= set(params)
     for system in params["systems"].values():
         assert {"model", "scales", "net", "downscaler", "benchmark_size", "train", "qat"} <= set(system)
+
+
+@pytest.mark.parametrize(("system", "net"), [("abpn_x3", "abpn_x3/l1_50"), ("ofa_sr", "ofa_sr/half")])
+def test_a_net_of_params_that_is_not_there_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, net: str
+) -> None:
+    names = config.load(ROOT / "params.yaml").nets_of(system)
+    maker = "prune" if system in names else "search"
+    monkeypatch.chdir(tmp_path)
+    paths.weights(system).parent.mkdir(parents=True)
+    paths.weights(system).touch()
+    with pytest.raises(UserError, match=rf"{maker}/nets/\w+\.safetensors does not exist; run `python -m pipeline_src"):
+        paths.all_nets(system, names)
+    file = paths.smaller_nets(maker, system) / "nets" / f"{net.partition('/')[2]}.safetensors"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert [*paths.all_nets(system, names)] == names

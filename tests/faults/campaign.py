@@ -196,6 +196,8 @@ def _classified(campaign: Campaign, case: Case, command: forked.Command) -> tupl
 
 def _is_spare(file: str) -> bool:
     """Whether a stage that measures, or reports, may ignore a file: it is made for people, or for another stage."""
+    if file.startswith("results/nets/") and file.endswith("/weights.safetensors"):
+        return True  # the report reads what the search has found, beside them
     names = ("inventory.csv", "curve.csv", "metrics.json", "layers.csv", "machine.json", "calibration.csv")
     return Path(file).name in names or (file.startswith("results/operators/") and not file.endswith("operators.csv"))
 
