@@ -350,7 +350,7 @@ def test_what_is_not_searched_is_one_sentence(ready: Path, stage: Stage) -> None
     supernet = build("once_for_all", [2, 4], OFA["net"])
     save_net(ready / WEIGHTS, supernet, {key: OFA[key] for key in ("model", "scales", "net")})
     said = said_by(stage(ready, "quantize", "tiny"))
-    assert said.startswith("error: results/nets/tiny/search/nets/light.safetensors does not exist; run `python -m pipel")
+    assert said.startswith("error: results/nets/tiny/search/nets/light.safetensors does not exist; run `python -m")
     Image.new("RGB", (20, 20)).save(ready / "a.png")
     said = said_by(upscale(ready, "a.png", "-o", "b.png", "--model", "tiny/light"))
     sentence = "there is no net tiny/light here; run `make report` (or `dvc repro export@tiny`) to make it"
