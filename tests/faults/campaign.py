@@ -85,9 +85,8 @@ class Campaign:
 
     def written(self, stage: str) -> dict[str, str]:
         """Return the hash of each file that a stage has written."""
-        outs = [self.copy.folder / out for out in (*self.stages[stage].files, *self.stages[stage].folders)]
-        files = [file for out in outs for file in ([out] if out.is_file() else sorted(out.rglob("*")))]
-        return {file.relative_to(self.copy.folder).as_posix(): sha256(file) for file in files if file.is_file()}
+        outs = [*self.stages[stage].files, *self.stages[stage].folders]
+        return {file: sha256(self.copy.folder / file) for file in _files(self.copy.folder, outs)}
 
     def restore(self) -> None:
         """Put everything back as it was before a case."""
@@ -131,14 +130,14 @@ def cases(campaign: Campaign, count: int, seed: int) -> Iterator[Case]:
 
 def _inputs(campaign: Campaign, stage: str) -> list[str]:
     """Return the files that a stage reads and others have written, and params.yaml."""
-    folder = campaign.kept
     read = [path for path in campaign.stages[stage].inputs if path.startswith("results/")]
-    files = [
-        file
-        for path in read
-        for file in ([folder / path], sorted((folder / path).rglob("*")))[(folder / path).is_dir()]
-    ]
-    return ["params.yaml", *(file.relative_to(folder).as_posix() for file in files if file.is_file())]
+    return ["params.yaml", *_files(campaign.kept, read)]
+
+
+def _files(root: Path, paths: list[str]) -> list[str]:
+    """Return the files among paths, and those in the folders among them, all from ``root`` on."""
+    found = [file for path in paths for file in [root / path, *sorted((root / path).rglob("*"))]]
+    return [file.relative_to(root).as_posix() for file in found if file.is_file()]
 
 
 def outcome(campaign: Campaign, case: Case, chance: random.Random) -> tuple[str, str]:
