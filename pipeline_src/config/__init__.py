@@ -13,7 +13,7 @@ from pipeline_src.config.reading import load, recipe
 from pipeline_src.config.report import Report
 from pipeline_src.config.search import Budget, LatencyTable, Search
 from pipeline_src.config.system import System
-from pipeline_src.config.training import Downscaler, Recipe, ShrinkPhase, Train, Training
+from pipeline_src.config.training import Downscaler, Recipe, Reparameterise, ShrinkPhase, Train, Training
 from pipeline_src.config.tune import Range, Tune
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Quantize",
     "Range",
     "Recipe",
+    "Reparameterise",
     "Report",
     "Role",
     "Search",

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from pipeline_src.config.base import Role, Scale, Section
 
+ResizeFactor = Annotated[float, Field(gt=0, le=1)]
+
 
 class ImageSet(Section):
     """An image set: one of the catalogue, by its name, or the user's own photographs."""
@@ -22,11 +24,18 @@ class ImageSet(Section):
         description="Folder of your own LR images of the photographs in `folder`, in place of those that bicubic would "
         "make: in subfolders `X2`, `X3` and `X4`, or of a single scale.",
     )
+    resize_factors: list[ResizeFactor] | None = Field(
+        default=None,
+        min_length=1,
+        description="`build_h5.resize_factors` of this training set; `[0.5]` shrinks the blocks of JPEG files away.",
+    )
 
     @model_validator(mode="after")
     def _check_pairs(self) -> "ImageSet":
         if self.lr_folder is not None and self.folder is None:
             raise ValueError("lr_folder needs a folder with the HR images; add `folder:`")
+        if self.resize_factors and (self.role != "training" or self.lr_folder is not None):
+            raise ValueError("resize_factors is for a training set whose LR images bicubic makes; remove it")
         return self
 
 
@@ -39,7 +48,7 @@ class BuildH5(Section):
         description="Whose rounding bicubic follows: MATLAB's imresize on uint8 images, or on im2double of them.",
     )
     validation_every: int = Field(ge=2, description="Every n-th training image validates instead.")
-    resize_factors: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+    resize_factors: list[ResizeFactor] = Field(
         default=[1.0],
         min_length=1,
         description="Each training image is stored once at each of these sizes: smaller copies are sharper, and more.",

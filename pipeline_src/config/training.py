@@ -106,6 +106,18 @@ class Recipe(Section):
         return self
 
 
+class Reparameterise(Section):
+    """Linear branches beside each 3×3 convolution, in training alone: the file holds the convolution they amount to."""
+
+    kind: Literal["expanded", "edges"] = Field(
+        description="`expanded`: a 1×1, a 3×3 and a 1×1 convolution (after SESR); `edges`: a 1×1 and a 3×3 one, and "
+        "1×1 ones before fixed edge filters (after ECBSR)."
+    )
+    expansion: int = Field(
+        default=2, ge=1, le=64, description="Channels inside the branches, as a multiple of the convolution's."
+    )
+
+
 class ShrinkPhase(Section):
     """A phase of the progressive shrinking of a once-for-all net, which allows more subnets than the phase before."""
 
@@ -129,6 +141,9 @@ class Training(Recipe):
     )
     distil: float = Field(
         default=0.0, ge=0, description="Weight of the distance to the largest net's image, beside the distance to HR."
+    )
+    reparameterise: Reparameterise | None = Field(
+        default=None, description="Branches beside each convolution in training; without it, none."
     )
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """The HR and LR images of ``train.h5``, made from the images of the training sets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from pipeline_src.progress import progress_bar
 SMALLEST = 32  # HR pixels per side; a little more than SSIM needs for a validation image at every scale
 
 
-def training_pairs(files: Sequence[Path], spec: BuildH5, threads: int) -> Iterator[ImageRecord]:
+def training_pairs(
+    files: Sequence[Path], spec: BuildH5, threads: int, factors_of_sets: Mapping[str, Sequence[float]] | None = None
+) -> Iterator[ImageRecord]:
     """Yield the images in the order of ``files``, which are decoded ahead of use.
 
     A training image is yielded once for each of ``spec.resize_factors`` after which it still has ``SMALLEST`` pixels
@@ -30,11 +32,13 @@ def training_pairs(files: Sequence[Path], spec: BuildH5, threads: int) -> Iterat
         files: ``<set>/<file>``, in folders of the stage fetch.
         spec: scales, resize factors, and the interval of validation images.
         threads: number of threads for decoding, and for resizing.
+        factors_of_sets: resize factors by set, of those that have others than ``spec``.
 
     Raises:
         UserError: if an image is broken or has fewer than ``SMALLEST`` pixels a side, or if a set has LR images of its
             own but not of every scale.
     """
+    factors_of_sets = factors_of_sets or {}
     own = {folder: own_lr.scales_of(folder) for folder in {file.parent for file in files}}
     for folder, scales in own.items():
         own_lr.refuse_missing_scales(folder.name, scales, spec.scales)
@@ -47,7 +51,8 @@ def training_pairs(files: Sequence[Path], spec: BuildH5, threads: int) -> Iterat
         if own[file.parent]:
             yield split, name, hr, {scale: as_rgb(own_lr.read(file, scale)) for scale in spec.scales}
             continue
-        for factor in spec.resize_factors if split == "training" else [1.0]:
+        factors = factors_of_sets.get(file.parent.name, spec.resize_factors)
+        for factor in factors if split == "training" else [1.0]:
             resized = hr if factor == 1 else imresize(hr, factor, spec.matlab, threads)
             if min(resized.shape[:2]) >= SMALLEST:
                 lr = {s: imresize(modcrop(resized, s), 1 / s, spec.matlab, threads) for s in spec.scales}

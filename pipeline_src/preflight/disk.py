@@ -24,8 +24,7 @@ def needed_bytes(params: Params, needs: Sequence[SetNeeds]) -> int:
     """
     archives = sum(download.size or 0 for download in downloads_of(needs))
     images = sum(need.size * (COPIES + bool(need.download)) for need in needs)
-    hr_bytes = 3 * sum(need.pixels for need in needs if need.role == "training")
-    hr_bytes = int(hr_bytes * sum(factor**2 for factor in params.build_h5.resize_factors))
+    hr_bytes = int(3 * sum(need.pixels * _copies(params, need.name) for need in needs if need.role == "training"))
     train_h5 = int(hr_bytes * (1 + sum(1 / scale**2 for scale in params.build_h5.scales)))
     learned = {
         paths.downscaler(name) / "lr.h5": hr_bytes // system.scales[0] ** 2
@@ -34,6 +33,11 @@ def needed_bytes(params: Params, needs: Sequence[SetNeeds]) -> int:
     }
     made = sum(max(0, size - _size(path)) for path, size in ({paths.TRAIN_H5: train_h5} | learned).items())
     return archives + images + COPIES * made
+
+
+def _copies(params: Params, name: str) -> float:
+    """Return the pixels of the resized copies of a training set, as a multiple of its own."""
+    return sum(factor**2 for factor in params.sets[name].resize_factors or params.build_h5.resize_factors)
 
 
 def refuse_full_disk(needed: int) -> int:

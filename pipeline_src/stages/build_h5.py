@@ -20,10 +20,11 @@ def build_h5() -> None:
     folders = {role: [paths.images_folder(role, name) for name in params.sets_for(role)] for role in config.ROLES}
     refuse_overlap(folders["training"], folders["evaluation"])
     files = [file for folder in folders["training"] for file in images_of(folder, params.threads)]
+    factors = {name: params.sets[name].resize_factors or spec.resize_factors for name in params.sets_for("training")}
     with tracking.stage_run("build_h5", None, {"images": len(files), **spec.model_dump()}) as run:
         for name in params.sets_for("training"):
             run.log_data(name, paths.manifest("training", name), "training")
-        hdf5.write(paths.TRAIN_H5, training_pairs(files, spec, params.threads))
+        hdf5.write(paths.TRAIN_H5, training_pairs(files, spec, params.threads, factors))
         run.tag_outputs(paths.TRAIN_H5)
 
 

@@ -19,6 +19,7 @@ def train(system: str) -> None:
     from pipeline_src.models import SuperResolutionNet
     from pipeline_src.starts import begin
     from pipeline_src.training import joint, shrinking
+    from pipeline_src.training.reparameterisation import reparameterised
     from pipeline_src.training.session import Options, TrainingSession
     from pipeline_src.weights import build, dtype_name, origin, save_net
 
@@ -48,7 +49,8 @@ def train(system: str) -> None:
         )
         name = f"train@{system} phase {phase}" if phase else f"train@{system}"
         trained = joint.Joint(net, downscaler, spec.downscaler) if downscaler else net
-        return session.fit(name, trained, recipe, made_from, options)
+        with reparameterised(net, spec.train.reparameterise):
+            return session.fit(name, trained, recipe, made_from, options)
 
     def run_training(run: tracking.StageRun) -> list[dict[str, float]]:
         if not recipe.shrink:

@@ -45,6 +45,11 @@ def test_every_third_image_is_for_validation_and_only_the_others_are_resized(tmp
         assert np.array_equal(lr[3], imresize(image[:side, :side], 1 / 3, "double"))
 
 
+def test_a_set_may_have_resize_factors_of_its_own(tmp_path: Path) -> None:
+    records = training_pairs(files(tmp_path, 70, 80), SPEC, 1, {"set": [0.5], "another": [1.0]})
+    assert [name for _, name, _, _ in records] == ["set/0.png@0.5", "set/1.png@0.5"]
+
+
 def test_the_error_for_a_small_image_names_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"set/1\.png is smaller than 32 pixels; remove it from its set"):
         list(training_pairs(files(tmp_path, 40, 31), SPEC, 1))

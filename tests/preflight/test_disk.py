@@ -17,13 +17,17 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> config.Params:
     monkeypatch.chdir(tmp_path)
     loaded = config.load(ROOT / "params.yaml")
     build_h5 = loaded.build_h5.model_copy(update={"scales": [2, 4], "resize_factors": [1.0, 0.5]})
-    return loaded.model_copy(update={"build_h5": build_h5, "systems": {"abpn_x3": loaded.systems["abpn_x3"]}})
+    sets = {"a": config.ImageSet(role="training"), "b": config.ImageSet(role="evaluation")}
+    systems = {"abpn_x3": loaded.systems["abpn_x3"]}
+    return loaded.model_copy(update={"sets": sets, "build_h5": build_h5, "systems": systems})
 
 
 def test_the_training_file_is_estimated_from_the_pixels(params: config.Params, train_h5: Path) -> None:
     training, evaluation = SetNeeds("a", "training", pixels=1000), SetNeeds("b", "evaluation", pixels=5000)
     train_bytes = 3 * 1000 * (1 + 1 / 4) * (1 + 1 / 4 + 1 / 16)
     assert needed_bytes(params, [training, evaluation]) == 2 * int(train_bytes)  # and in DVC's cache
+    params.sets["a"] = config.ImageSet(role="training", resize_factors=[0.5])
+    assert needed_bytes(params, [training, evaluation]) == pytest.approx(2 * train_bytes / 5, abs=4)
 
 
 def test_the_estimate_is_that_of_a_real_training_file(params: config.Params, train_h5: Path) -> None:

@@ -4,7 +4,6 @@ The custom operators are in :mod:`pipeline_src.models.layers.operators`, batch n
 :mod:`pipeline_src.models.layers.batch_norm`.
 """
 
-import copy
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
@@ -53,7 +52,8 @@ def one_scale(net: Any, scale: int) -> nn.Module:
 def _one_scale(module: nn.Module, scale: int) -> nn.Module:
     if isinstance(module, ByScale):
         return _one_scale(module[str(scale)], scale)
-    part = copy.copy(module)  # a module of its own, with the same parameters and buffers
+    part = object.__new__(type(module))  # a module of its own, with the same parameters and buffers
+    part.__dict__ = dict(module.__dict__)  # copy.copy would refuse a layer with branches (training.reparameterisation)
     part._modules = {name: child and _one_scale(child, scale) for name, child in module._modules.items()}
     return part
 
