@@ -8,6 +8,7 @@ own working folder, environment, output and exit status, and with the package of
 import atexit
 import functools
 import os
+import resource
 import runpy
 import shutil
 import socket
@@ -66,7 +67,9 @@ class Command:
         return subprocess.CompletedProcess([], self.wait(), self.stdout.read_text(), self.stderr.read_text())
 
 
-def start(folder: Path, module: str, *arguments: str, environment: Mapping[str, str]) -> Command:
+def start(
+    folder: Path, module: str, *arguments: str, environment: Mapping[str, str], limits: Mapping[int, int] | None = None
+) -> Command:
     """Start ``python -m module arguments`` in a folder.
 
     Args:
@@ -74,10 +77,12 @@ def start(folder: Path, module: str, *arguments: str, environment: Mapping[str, 
         module: such as ``pipeline_src.stages.train``.
         arguments: of the command line.
         environment: all of its environment variables.
+        limits: of ``resource.setrlimit``, by its constants; None for those of this process.
     """
     log = Path(tempfile.mkdtemp(prefix="command"))
     stdout, stderr = log / "stdout", log / "stderr"
-    process = _server().Process(target=_run, args=(folder, module, arguments, dict(environment), stdout, stderr))
+    run_as = (folder, module, arguments, dict(environment), dict(limits or {}))
+    process = _server().Process(target=_run, args=(*run_as, stdout, stderr))
     process.start()
     command = Command(process, stdout, stderr)
     weakref.finalize(command, shutil.rmtree, log)
@@ -120,7 +125,13 @@ def _server() -> ForkServerContext:
 
 
 def _run(
-    folder: Path, module: str, arguments: tuple[str, ...], environment: dict[str, str], stdout: Path, stderr: Path
+    folder: Path,
+    module: str,
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    limits: dict[int, int],
+    stdout: Path,
+    stderr: Path,
 ) -> None:
     """Become the command; the process ends with this function."""
     for number, path in ((1, stdout), (2, stderr)):
@@ -135,6 +146,8 @@ def _run(
         for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
             del sys.modules[name]
     sys.argv = [module, *arguments]
+    for limit, value in limits.items():
+        resource.setrlimit(limit, (value, resource.getrlimit(limit)[1]))
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:

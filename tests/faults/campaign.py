@@ -1,16 +1,20 @@
-"""Damages what stages read, or kills them, and tells how each case ended: ``make faults``.
+"""Damages what stages and commands read, limits the machine, or kills them, and tells how each case ended.
 
     python tests/faults/campaign.py --cases 200 --seed 1
 
-A copy of the repository runs the whole pipeline once, at tiny lengths. A case then takes one stage, damages one file
-that another stage has written for it (or params.yaml), or kills the stage at a random moment and runs it again, and
-compares what it wrote with what it writes without a fault. Cases come from the seed, so one that ends badly can be run
-again.
+A copy of the repository runs the whole pipeline once, at tiny lengths. A case then takes a stage or a subcommand of
+superres, and damages one file that it reads, or gives it a small disk or few open files, or kills it at a random
+moment. What ends before it is done runs again, and must write what it writes without a fault. Cases come from the
+seed, so one that ends badly can be run again.
 """
 
 import argparse
+import os
 import random
+import resource
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,17 +24,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/pipeline"), str(ROOT / "workflow")]
+HERE = Path(__file__).parent
+sys.path[:0] = [*(str(ROOT / name) for name in (".", "tests", "tests/pipeline", "workflow")), str(HERE)]
 
 import forked  # noqa: E402
 from copies import Copy, copied  # noqa: E402
-from dvc_stages import Stage, stages  # noqa: E402
+from dvc_stages import stages  # noqa: E402
+from subjects import CHECKPOINTS, PHOTOGRAPHS, Subject, of_stage, of_superres  # noqa: E402
 
 from pipeline_src.files import sha256  # noqa: E402
 
-LONGEST = 120.0  # seconds, after which a stage counts as stuck
-# What these write is measured, and differs from run to run.
-MEASURING = ("benchmark", "operators", "search", "report")
+LONGEST = 120.0  # seconds, after which a command counts as stuck
+KEPT = ("results", "params.yaml", PHOTOGRAPHS, CHECKPOINTS)  # what a case may damage
 GOOD = ("correct", "one sentence")
 OUTCOMES = (*GOOD, "traceback", "silent", "stuck", "half-written", "other result", "other end")
 
@@ -39,21 +44,35 @@ def _cut(content: bytes, chance: random.Random) -> bytes:
     return content[: int(len(content) * chance.uniform(0.1, 0.95))]
 
 
+def _with_a_flipped_bit(content: bytes, chance: random.Random) -> bytes:
+    flipped = bytearray(content)
+    flipped[chance.randrange(len(flipped))] ^= 1 << chance.randrange(8)
+    return bytes(flipped)
+
+
 DAMAGES: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "empty": lambda content, chance: b"",
     "cut short": _cut,
     "NUL bytes": lambda content, chance: bytes(len(content)),
     "noise": lambda content, chance: chance.randbytes(max(1, len(content))),
     "no UTF-8": lambda content, chance: b"\xff\xfe" + content,
+    "a flipped bit": _with_a_flipped_bit,
 }
+# Of a flipped bit in another file DVC knows, and a single stage cannot.
+HASHED = ("results/fetch/*.png", "results/export/*.tflite", "results/export/*.onnx", "results/export/*.bin")
 LOST = ("missing", "a folder")
+LIMITS: dict[str, tuple[int, tuple[int, int]]] = {  # what is limited, and the range of the limit
+    "a full disk": (resource.RLIMIT_FSIZE, (1_000, 300_000)),  # a file grows to so many bytes and no further
+    "few open files": (resource.RLIMIT_NOFILE, (12, 60)),
+}
+KILLED = "killed"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A fault: a stage, what happens, and to which file; a kill has none."""
+    """A fault: what it happens to, its kind, and the damaged file, if it is one of a file."""
 
-    stage: str
+    subject: Subject
     fault: str
     file: str = ""
 
@@ -64,99 +83,127 @@ class Campaign:
 
     Attributes:
         copy: it.
-        kept: what its results were then.
-        stages: those of dvc.yaml, by name.
-        outs: hash of each file that a stage writes, when it runs alone and without a fault.
-        seconds: that each stage takes so.
+        kept: what lay there then.
+        subjects: by name.
+        written: hash of each file that a subject writes when it runs alone and without a fault.
+        seconds: that each subject takes so.
     """
 
     copy: Copy
     kept: Path
-    stages: dict[str, Stage]
-    outs: dict[str, dict[str, str]] = field(default_factory=dict)
+    subjects: dict[str, Subject] = field(default_factory=dict)
+    written: dict[str, dict[str, str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def start(self, stage: str) -> forked.Command:
-        """Start a stage."""
-        verb, _, item = stage.partition("@")
+    def start(self, subject: Subject, limits: dict[int, int] | None = None) -> forked.Command:
+        """Start a stage or a command."""
         environment = self.copy._environment() | {"SR_TRACKING": "off"}
-        arguments = [item] if item else []
-        return forked.start(self.copy.folder, f"pipeline_src.stages.{verb}", *arguments, environment=environment)
+        folder, arguments = self.copy.folder, subject.arguments
+        return forked.start(folder, subject.module, *arguments, environment=environment, limits=limits)
 
-    def written(self, stage: str) -> dict[str, str]:
-        """Return the hash of each file that a stage has written."""
-        outs = [*self.stages[stage].files, *self.stages[stage].folders]
-        return {file: sha256(self.copy.folder / file) for file in _files(self.copy.folder, outs)}
+    def outs(self, subject: Subject) -> dict[str, str]:
+        """Return the hash of each file that a subject has written."""
+        return {file: sha256(self.copy.folder / file) for file in files_among(self.copy.folder, subject.writes)}
 
     def restore(self) -> None:
         """Put everything back as it was before a case."""
-        for name in ("results", ".cache", "params.yaml"):
+        for name in (*KEPT, ".cache", "out"):
             path = self.copy.folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        shutil.copytree(self.kept / "results", self.copy.folder / "results")
-        shutil.copy(self.kept / "params.yaml", self.copy.folder / "params.yaml")
+        for name in KEPT:
+            if (self.kept / name).is_dir():
+                shutil.copytree(self.kept / name, self.copy.folder / name)
+            else:
+                shutil.copy(self.kept / name, self.copy.folder / name)
 
-    def measure(self, stage: str) -> None:
-        """Run a stage without a fault, and keep what it writes and how long it takes."""
+    def add(self, subject: Subject) -> None:
+        """Run a subject without a fault, and keep what it writes and how long it takes."""
         began = time.monotonic()
-        done = self.start(stage).completed()
-        assert done.returncode == 0, done.stderr
-        self.seconds[stage], self.outs[stage] = time.monotonic() - began, self.written(stage)
+        done = self.start(subject).completed()
+        assert done.returncode == 0, f"{subject.name}\n{done.stderr}"
+        self.seconds[subject.name], self.written[subject.name] = time.monotonic() - began, self.outs(subject)
+        self.subjects[subject.name] = subject
         self.restore()
 
 
-def prepared(folder: Path) -> Campaign:
-    """Make the copy of the repository, and run the pipeline there."""
-    copy = copied(folder)
-    copy.ran("snakemake", "--cores", "2", "report", SR_TRACKING="off")
-    kept = folder.with_name(f"{folder.name}-kept")
-    shutil.copytree(folder / "results", kept / "results")
-    shutil.copy(folder / "params.yaml", kept)
-    campaign = Campaign(copy, kept, {stage.name: stage for stage in stages(folder, compare=False)})
-    for stage in campaign.stages:
-        campaign.measure(stage)
-    return campaign
-
-
-def cases(campaign: Campaign, count: int, seed: int) -> Iterator[Case]:
-    """Yield random cases: of every stage, of every kind of fault, and of every file that it reads."""
-    chance = random.Random(seed)
-    faults = ["killed", "killed", *DAMAGES, *LOST]
-    for _ in range(count):
-        stage = chance.choice([*campaign.stages])
-        fault = chance.choice(faults)
-        yield Case(stage, fault, "" if fault == "killed" else chance.choice(_inputs(campaign, stage)))
-
-
-def _inputs(campaign: Campaign, stage: str) -> list[str]:
-    """Return the files that a stage reads and others have written, and params.yaml."""
-    read = [path for path in campaign.stages[stage].inputs if path.startswith("results/")]
-    return ["params.yaml", *_files(campaign.kept, read)]
-
-
-def _files(root: Path, paths: list[str]) -> list[str]:
+def files_among(root: Path, paths: list[str]) -> list[str]:
     """Return the files among paths, and those in the folders among them, all from ``root`` on."""
     found = [file for path in paths for file in [root / path, *sorted((root / path).rglob("*"))]]
     return [file.relative_to(root).as_posix() for file in found if file.is_file()]
 
 
+def prepared(folder: Path) -> Campaign:
+    """Make the copy of the repository, run the pipeline there, and run each stage and command alone."""
+    copy = copied(folder)
+    shutil.copy(HERE / "systems.yaml", folder)
+    copy.superres("preset", "add", "systems.yaml")
+    copy.ran("snakemake", "--cores", "2", "report", SR_TRACKING="off")
+    return of_a_run(copy)
+
+
+def of_a_run(copy: Copy) -> Campaign:
+    """Return the campaign on a copy in which the pipeline has run."""
+    folder = copy.folder
+    shutil.copytree(folder / "judged", folder / PHOTOGRAPHS)
+    (folder / CHECKPOINTS).mkdir()
+    _write_checkpoints(folder / CHECKPOINTS)
+    campaign = Campaign(copy, folder.with_name(f"{folder.name}-kept"))
+    campaign.kept.mkdir()
+    for name in KEPT:
+        if (folder / name).is_dir():
+            shutil.copytree(folder / name, campaign.kept / name)
+        else:
+            shutil.copy(folder / name, campaign.kept)
+    for subject in (*map(of_stage, stages(folder, compare=False)), *of_superres()):
+        if all((folder / path).exists() for path in subject.reads):  # a run has a CAR, or it has none
+            campaign.add(subject)
+    return campaign
+
+
+def _write_checkpoints(folder: Path) -> None:
+    """Write the same weights as a pickle of torch and as safetensors."""
+    import torch
+    from safetensors.torch import load_file
+
+    weights = ROOT / "pipeline_src/pretrained/carn_m.safetensors"
+    shutil.copy(weights, folder / "net.safetensors")
+    torch.save(load_file(weights), folder / "net.pth")
+
+
+def cases(campaign: Campaign, count: int, seed: int) -> Iterator[Case]:
+    """Yield random cases: of every subject, of every kind of fault, and of every file that it reads."""
+    chance = random.Random(seed)
+    faults = [KILLED, KILLED, *DAMAGES, *LOST, *LIMITS]
+    for _ in range(count):
+        subject, fault, file = chance.choice([*campaign.subjects.values()]), chance.choice(faults), ""
+        if fault in DAMAGES or fault in LOST:
+            choice = files_among(campaign.kept, subject.reads) or ["params.yaml"]
+            if fault == "a flipped bit":
+                choice = [file for file in choice if any(Path(file).match(pattern) for pattern in HASHED)]
+            if not choice:
+                fault = KILLED
+            else:
+                file = chance.choice(choice)
+        yield Case(subject, fault, file)
+
+
 def outcome(campaign: Campaign, case: Case, chance: random.Random) -> tuple[str, str]:
     """Run a case, and return how it ended and what was said last."""
-    if case.fault == "killed":
-        killed = campaign.start(case.stage)
-        time.sleep(chance.uniform(0, 1) * campaign.seconds[case.stage])
-        killed.kill()
-        # Files of the killed process are removed by the next one; what is not, is half-written.
-    else:
+    if case.file:
         _damage(campaign.copy.folder / case.file, case.fault, chance)
-    command = campaign.start(case.stage)
-    began = time.monotonic()
-    while command.poll() is None:
-        if time.monotonic() - began > LONGEST:
-            command.kill()
-            return "stuck", ""
-        time.sleep(0.01)
-    return _classified(campaign, case, command)
+        return _classified(campaign, case, campaign.start(case.subject))
+    if case.fault == KILLED:
+        killed = campaign.start(case.subject)
+        time.sleep(chance.uniform(0, 1) * campaign.seconds[case.subject.name])
+        killed.kill()
+    else:
+        limit, choice = LIMITS[case.fault]
+        ended = _classified(campaign, case, campaign.start(case.subject, {limit: chance.randint(*choice)}))
+        if ended[0] != "one sentence":
+            return ended
+    # Once more, without a fault: the same files as ever, and nothing left of what has ended too early.
+    again = _classified(campaign, Case(case.subject, KILLED), campaign.start(case.subject))
+    return ended if case.fault != KILLED and again[0] == "correct" else again
 
 
 def _damage(file: Path, fault: str, chance: random.Random) -> None:
@@ -170,25 +217,34 @@ def _damage(file: Path, fault: str, chance: random.Random) -> None:
 
 
 def _classified(campaign: Campaign, case: Case, command: forked.Command) -> tuple[str, str]:
+    began = time.monotonic()
+    while command.poll() is None:
+        if time.monotonic() - began > LONGEST:
+            command.kill()
+            return "stuck", ""
+        time.sleep(0.01)
     done = command.completed()
     said = done.stderr.strip().splitlines()
     last = said[-1] if said else ""
     if "Traceback (most recent call last)" in done.stderr:
         return "traceback", last
-    if [*(campaign.copy.folder / "results").rglob(".[0-9]*")]:
-        return "half-written", last
+    if case.fault not in LIMITS and [*campaign.copy.folder.rglob("results/**/.[0-9]*")]:
+        return "half-written", last  # with a limit the next run removes it
     if done.returncode == 1 and last.startswith("error: "):
-        return ("one sentence", last) if case.fault != "killed" else ("other end", last)
+        return ("one sentence", last) if case.fault != KILLED else ("other end", last)
     if done.returncode != 0:
         return "other end", f"exit status {done.returncode}: {last}"
-    now, expected = campaign.written(case.stage), campaign.outs[case.stage]
+    return _compared(case, campaign.outs(case.subject), campaign.written[case.subject.name])
+
+
+def _compared(case: Case, now: dict[str, str], expected: dict[str, str]) -> tuple[str, str]:
+    """Return how a case ended whose command has ended well."""
     if now.keys() != expected.keys():
         return "other result", f"files differ: {sorted(now.keys() ^ expected.keys())[:3]}"
-    verb = case.stage.partition("@")[0]
-    if verb not in MEASURING and now != expected:
+    if case.subject.repeats and now != expected:
         name = next(name for name in now if now[name] != expected[name])
         return ("silent" if case.file else "other result"), f"{name} is another"
-    if verb in MEASURING and case.file and case.fault != "missing" and case.file != "params.yaml":
+    if not case.subject.repeats and case.file and case.fault != "missing" and case.file != "params.yaml":
         return ("correct", "") if _is_spare(case.file) else ("silent", "it went on")
     return "correct", ""
 
@@ -201,26 +257,69 @@ def _is_spare(file: str) -> bool:
     return Path(file).name in names or (file.startswith("results/operators/") and not file.endswith("operators.csv"))
 
 
+def kill_of_a_launcher(campaign: Campaign, launcher: list[str], chance: random.Random) -> tuple[str, str]:
+    """Kill a launcher and its stages while it trains and prunes abpn_x3, and run it again."""
+    folder, stage = campaign.copy.folder, campaign.subjects["prune@abpn_x3"]
+    shutil.rmtree(folder / ".dvc/cache")
+    for path in ("results/train/abpn_x3", "results/nets/abpn_x3"):
+        shutil.rmtree(folder / path)
+    command, environment = [*launcher, stage.name], campaign.copy._environment() | {"SR_TRACKING": "off"}
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=quiet, stderr=quiet, start_new_session=True
+    ) as launched:
+        time.sleep(chance.uniform(1, 12))
+        os.killpg(launched.pid, signal.SIGKILL)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if "Traceback (most recent call last)" in done.stderr:
+        return "traceback", done.stderr[-300:]
+    if done.returncode:
+        return "other end", f"exit status {done.returncode}: {done.stderr[-300:]}"
+    return _compared(Case(stage, KILLED), campaign.outs(stage), campaign.written[stage.name])
+
+
+LAUNCHERS = {"snakemake": ["snakemake", "--cores", "2"], "dvc": ["dvc", "repro"]}
+
+
+def run(campaign: Campaign, count: int, seed: int, launchers: int = 0) -> dict[str, Counter[str]]:
+    """Run cases, say those that end as none should, and return how many of each kind of fault ended how."""
+    ended: dict[str, Counter[str]] = {}
+    for number, case in enumerate(cases(campaign, count, seed)):
+        end, said = outcome(campaign, case, random.Random(f"{seed} {number}"))
+        ended.setdefault(case.fault, Counter())[end] += 1
+        if end not in GOOD:
+            print(f"case {number}: {case.subject.name}, {case.fault} {case.file}: {end}: {said}", flush=True)
+        campaign.restore()
+    for number in range(launchers):
+        name, launcher = list(LAUNCHERS.items())[number % len(LAUNCHERS)]
+        end, said = kill_of_a_launcher(campaign, launcher, random.Random(f"{seed} launcher {number}"))
+        ended.setdefault(f"{name} killed", Counter())[end] += 1
+        if end not in GOOD:
+            print(f"launcher {number}: {name}: {end}: {said}", flush=True)
+        campaign.restore()
+    return ended
+
+
+def table(ended: dict[str, Counter[str]]) -> str:
+    """Return what :func:`run` returns as a table in Markdown."""
+    rows = [f"| {' | '.join(['fault', 'cases', *OUTCOMES])} |", f"|---|{'---:|' * (1 + len(OUTCOMES))}"]
+    for fault, ends in [*sorted(ended.items()), ("all", sum(ended.values(), Counter()))]:
+        counts = [ends.total(), *(ends[end] for end in OUTCOMES)]
+        rows.append(f"| {fault} | {' | '.join(map(str, counts))} |")
+    return "\n".join(rows)
+
+
 def main() -> int:
     """Run the campaign, print its table, and return 1 if a case ended as none should."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--launchers", type=int, default=4, help="how often a launcher is killed, with its stages")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    ended: dict[str, Counter[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "copy").mkdir()
-        campaign = prepared(Path(folder) / "copy")
-        for number, case in enumerate(cases(campaign, args.cases, args.seed)):
-            end, said = outcome(campaign, case, random.Random(f"{args.seed} {number}"))
-            ended.setdefault(case.fault, Counter())[end] += 1
-            if end not in GOOD:
-                print(f"case {number}: {case.stage}, {case.fault} {case.file}: {end}: {said}", flush=True)
-            campaign.restore()
-    print(f"| {' | '.join(['fault', 'cases', *OUTCOMES])} |\n|---|{'---:|' * (1 + len(OUTCOMES))}")
-    for fault, ends in [*sorted(ended.items()), ("all", sum(ended.values(), Counter()))]:
-        counts = [ends.total(), *(ends[end] for end in OUTCOMES)]
-        print(f"| {fault} | {' | '.join(map(str, counts))} |")
+        ended = run(prepared(Path(folder) / "copy"), args.cases, args.seed, args.launchers)
+    print(table(ended))
     return int(any(ends.keys() - {*GOOD} for ends in ended.values()))
 
 
