@@ -1,5 +1,6 @@
 """Files and folders that are either whole or absent."""
 
+import errno
 import glob
 import hashlib
 import json
@@ -18,9 +19,10 @@ T = TypeVar("T")
 def is_of_the_system(error: Exception) -> bool:
     """Whether an exception says what keeps a file from being read or written, and nothing of its content.
 
-    Libraries raise OSError without a number for content that they cannot read.
+    Libraries raise OSError without a number for content that they cannot read. If content makes them read from a place
+    that no file has, the system says that this is invalid.
     """
-    return isinstance(error, OSError) and error.errno is not None
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL, errno.EOVERFLOW)
 
 
 @contextmanager

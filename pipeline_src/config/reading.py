@@ -1,5 +1,6 @@
 """Reading of ``params.yaml``, with each mistake told in one sentence."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from pipeline_src.config.params import Params
 from pipeline_src.config.training import Recipe
 from pipeline_src.errors import UserError
 from pipeline_src.paths import PARAMS
+
+LONGEST = 600  # letters of a message; what it leaves out is in the middle
 
 
 def load(path: Path = PARAMS) -> Params:
@@ -43,7 +46,12 @@ def recipe(values: dict[str, Any], where: str) -> Recipe:
 
 
 def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
+    """Return the first problem that pydantic found, in a line that a terminal can show."""
+    text = _problem(error.errors()[0])
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 100]} … {text[-97:]}"
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in problem["loc"]) or "the whole file"
     if problem["type"] == "extra_forbidden":
         return f"{key} is an unknown key; correct its spelling or remove it"

@@ -36,6 +36,7 @@ from pipeline_src.files import sha256  # noqa: E402
 
 LONGEST = 120.0  # seconds, after which a command counts as stuck
 KEPT = ("results", "params.yaml", PHOTOGRAPHS, CHECKPOINTS)  # what a case may damage
+OF_LAUNCHERS = (".snakemake_timestamp",)  # files that no stage reads or writes
 GOOD = ("correct", "one sentence")
 OUTCOMES = (*GOOD, "traceback", "silent", "stuck", "half-written", "other result", "other end")
 
@@ -84,16 +85,15 @@ class Campaign:
     Attributes:
         copy: it.
         kept: what lay there then.
-        subjects: by name.
-        written: hash of each file that a subject writes when it runs alone and without a fault.
-        seconds: that each subject takes so.
+        subjects: what may be damaged or killed there, by name.
+        alone: by subject, the hash of each file that it writes when it runs alone and without a fault, and the seconds
+            that it takes so.
     """
 
     copy: Copy
     kept: Path
-    subjects: dict[str, Subject] = field(default_factory=dict)
-    written: dict[str, dict[str, str]] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    subjects: dict[str, Subject]
+    alone: dict[str, tuple[dict[str, str], float]] = field(default_factory=dict)
 
     def start(self, subject: Subject, limits: dict[int, int] | None = None) -> forked.Command:
         """Start a stage or a command."""
@@ -116,24 +116,25 @@ class Campaign:
             else:
                 shutil.copy(self.kept / name, self.copy.folder / name)
 
-    def add(self, subject: Subject) -> None:
-        """Run a subject without a fault, and keep what it writes and how long it takes."""
-        began = time.monotonic()
-        done = self.start(subject).completed()
-        assert done.returncode == 0, f"{subject.name}\n{done.stderr}"
-        self.seconds[subject.name], self.written[subject.name] = time.monotonic() - began, self.outs(subject)
-        self.subjects[subject.name] = subject
-        self.restore()
+    def run_alone(self, subject: Subject) -> tuple[dict[str, str], float]:
+        """Return what ``alone`` holds of a subject, which runs for that the first time."""
+        if subject.name not in self.alone:
+            began = time.monotonic()
+            done = self.start(subject).completed()
+            assert done.returncode == 0, f"{subject.name}\n{done.stderr}"
+            self.alone[subject.name] = self.outs(subject), time.monotonic() - began
+            self.restore()
+        return self.alone[subject.name]
 
 
 def files_among(root: Path, paths: list[str]) -> list[str]:
     """Return the files among paths, and those in the folders among them, all from ``root`` on."""
     found = [file for path in paths for file in [root / path, *sorted((root / path).rglob("*"))]]
-    return [file.relative_to(root).as_posix() for file in found if file.is_file()]
+    return [file.relative_to(root).as_posix() for file in found if file.is_file() and file.name not in OF_LAUNCHERS]
 
 
 def prepared(folder: Path) -> Campaign:
-    """Make the copy of the repository, run the pipeline there, and run each stage and command alone."""
+    """Make the copy of the repository, and run the pipeline there."""
     copy = copied(folder)
     shutil.copy(HERE / "systems.yaml", folder)
     copy.superres("preset", "add", "systems.yaml")
@@ -147,17 +148,16 @@ def of_a_run(copy: Copy) -> Campaign:
     shutil.copytree(folder / "judged", folder / PHOTOGRAPHS)
     (folder / CHECKPOINTS).mkdir()
     _write_checkpoints(folder / CHECKPOINTS)
-    campaign = Campaign(copy, folder.with_name(f"{folder.name}-kept"))
-    campaign.kept.mkdir()
+    kept = folder.with_name(f"{folder.name}-kept")
+    kept.mkdir()
     for name in KEPT:
         if (folder / name).is_dir():
-            shutil.copytree(folder / name, campaign.kept / name)
+            shutil.copytree(folder / name, kept / name)
         else:
-            shutil.copy(folder / name, campaign.kept)
-    for subject in (*map(of_stage, stages(folder, compare=False)), *of_superres()):
-        if all((folder / path).exists() for path in subject.reads):  # a run has a CAR, or it has none
-            campaign.add(subject)
-    return campaign
+            shutil.copy(folder / name, kept)
+    possible = (*map(of_stage, stages(folder, compare=False)), *of_superres())
+    made = (subject for subject in possible if all((folder / path).exists() for path in subject.reads))  # a CAR or none
+    return Campaign(copy, kept, {subject.name: subject for subject in made})
 
 
 def _write_checkpoints(folder: Path) -> None:
@@ -189,12 +189,13 @@ def cases(campaign: Campaign, count: int, seed: int) -> Iterator[Case]:
 
 def outcome(campaign: Campaign, case: Case, chance: random.Random) -> tuple[str, str]:
     """Run a case, and return how it ended and what was said last."""
+    _, seconds = campaign.run_alone(case.subject)
     if case.file:
         _damage(campaign.copy.folder / case.file, case.fault, chance)
         return _classified(campaign, case, campaign.start(case.subject))
     if case.fault == KILLED:
         killed = campaign.start(case.subject)
-        time.sleep(chance.uniform(0, 1) * campaign.seconds[case.subject.name])
+        time.sleep(chance.uniform(0, 1) * seconds)
         killed.kill()
     else:
         limit, choice = LIMITS[case.fault]
@@ -234,7 +235,7 @@ def _classified(campaign: Campaign, case: Case, command: forked.Command) -> tupl
         return ("one sentence", last) if case.fault != KILLED else ("other end", last)
     if done.returncode != 0:
         return "other end", f"exit status {done.returncode}: {last}"
-    return _compared(case, campaign.outs(case.subject), campaign.written[case.subject.name])
+    return _compared(case, campaign.outs(case.subject), campaign.alone[case.subject.name][0])
 
 
 def _compared(case: Case, now: dict[str, str], expected: dict[str, str]) -> tuple[str, str]:
@@ -260,6 +261,7 @@ def _is_spare(file: str) -> bool:
 def kill_of_a_launcher(campaign: Campaign, launcher: list[str], chance: random.Random) -> tuple[str, str]:
     """Kill a launcher and its stages while it trains and prunes abpn_x3, and run it again."""
     folder, stage = campaign.copy.folder, campaign.subjects["prune@abpn_x3"]
+    expected, _ = campaign.run_alone(stage)
     shutil.rmtree(folder / ".dvc/cache")
     for path in ("results/train/abpn_x3", "results/nets/abpn_x3"):
         shutil.rmtree(folder / path)
@@ -275,7 +277,7 @@ def kill_of_a_launcher(campaign: Campaign, launcher: list[str], chance: random.R
         return "traceback", done.stderr[-300:]
     if done.returncode:
         return "other end", f"exit status {done.returncode}: {done.stderr[-300:]}"
-    return _compared(Case(stage, KILLED), campaign.outs(stage), campaign.written[stage.name])
+    return _compared(Case(stage, KILLED), campaign.outs(stage), expected)
 
 
 LAUNCHERS = {"snakemake": ["snakemake", "--cores", "2"], "dvc": ["dvc", "repro"]}

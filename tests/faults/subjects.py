@@ -6,6 +6,7 @@ from dvc_stages import Stage
 
 # What these write is measured, and differs from run to run.
 MEASURING = ("benchmark", "operators", "search", "report")
+TIMED = ("/trials.csv",)  # and these files, beside others that are not: the seconds of a trial
 # What commands read beside the results, in the folder of the copy, as campaign.prepared puts it there.
 PHOTOGRAPHS = "photographs"
 CHECKPOINTS = "checkpoints"
@@ -36,7 +37,7 @@ def of_stage(stage: Stage) -> Subject:
     """Return a stage as a subject."""
     verb, _, item = stage.name.partition("@")
     reads = ["params.yaml", *(path for path in stage.inputs if path.startswith("results/"))]
-    writes = [*stage.files, *stage.folders]
+    writes = [path for path in (*stage.files, *stage.folders) if not path.endswith(TIMED)]
     module, arguments = f"pipeline_src.stages.{verb}", [item] if item else []
     return Subject(stage.name, module, arguments, reads, writes, repeats=verb not in MEASURING)
 
