@@ -1,8 +1,8 @@
 """Gets the images of a set from the user's own folder, from the mirror, or from its authors' archive, in this order.
 
 The mirror is the folder named by ``SR_DATA_MIRROR``, with the images of each set in ``<set>/HR``. The sample sets are
-part of the scikit-image package. Archives come from their own addresses, or from the server that ``SR_ARCHIVE_MIRROR``
-names. All images are verified, see :mod:`pipeline_src.datasets.verification`.
+part of the scikit-image package, and the set ``synthetic`` is drawn. Archives come from their own addresses, or from
+the server that ``SR_ARCHIVE_MIRROR`` names. All images are verified, see :mod:`pipeline_src.datasets.verification`.
 """
 
 import hashlib
@@ -11,20 +11,21 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 from pipeline_src.config import ImageSet
-from pipeline_src.datasets import lr_folders
+from pipeline_src.datasets import lr_folders, synthetic
 from pipeline_src.datasets.archives import extract
 from pipeline_src.datasets.catalogue import read_catalogue
 from pipeline_src.datasets.download import download
 from pipeline_src.datasets.known_sets import SETS, KnownSet
 from pipeline_src.datasets.manifests import Entry, write_manifest
-from pipeline_src.datasets.verification import Candidates, refuse_evaluation_images, verify
+from pipeline_src.datasets.verification import WORKERS, Candidates, refuse_evaluation_images, verify
 from pipeline_src.errors import UserError
-from pipeline_src.imaging.images import SUFFIXES, list_images
+from pipeline_src.imaging.images import SUFFIXES, list_images, write_png
 from pipeline_src.paths import SCRATCH
 
 MIRROR = "SR_DATA_MIRROR"
@@ -124,12 +125,31 @@ def download_path(url: str) -> Path:
 @contextmanager
 def _available(name: str, own_folder: str | None) -> Iterator[dict[Entry, Path]]:
     """Yield the verified images of a set from the first source that has it; unpacked archives are deleted later."""
+    if not own_folder and is_drawn(name):
+        with tempfile.TemporaryDirectory() as folder:
+            yield verify(name, _drawn(Path(folder)))
+        return
     if candidates := on_this_machine(name, own_folder):
         yield verify(name, candidates)
         return
     DOWNLOADS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=DOWNLOADS, prefix=f"{name}.") as unpacked:
         yield _from_archives(name, SETS[name], Path(unpacked))
+
+
+def is_drawn(name: str) -> bool:
+    """Whether the images of a set are drawn, and neither looked for nor downloaded."""
+    return name in SETS and SETS[name].drawn
+
+
+def _drawn(folder: Path) -> Candidates:
+    """Draw the images of the set ``synthetic`` into a folder."""
+    files = [folder / f"{index:02}.png" for index in range(synthetic.COUNT)]
+    with ThreadPoolExecutor(WORKERS) as painters:
+        for file, image in zip(files, painters.map(synthetic.draw, range(synthetic.COUNT)), strict=True):
+            write_png(file, image)
+    source = f"{synthetic.__name__}, Pillow {metadata.version('pillow')}"
+    return Candidates(str(folder), dict.fromkeys(files, source), "drawn", "report this")
 
 
 def _mirror() -> Path | None:

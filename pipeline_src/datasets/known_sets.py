@@ -32,6 +32,7 @@ class KnownSet:
         evaluation_only: whether training on it is refused, because published results are measured on it.
         archives: downloads that contain it, tried in this order.
         in_scikit_image: whether its images are part of the scikit-image package.
+        drawn: whether its images are drawn by :mod:`pipeline_src.datasets.synthetic`.
         numbers: its file names, as four-digit numbers; checked if ``catalogue.csv`` has no hashes.
         side: length in pixels that one side of every image has; checked if ``catalogue.csv`` has no hashes.
     """
@@ -41,6 +42,7 @@ class KnownSet:
     evaluation_only: bool = False
     archives: tuple[Archive, ...] = ()
     in_scikit_image: bool = False
+    drawn: bool = False
     numbers: range | None = None
     side: int | None = None
 
@@ -61,13 +63,15 @@ def _div2k(part: str, sha256: str) -> tuple[Archive, ...]:
 SRCNN = "http://mmlab.ie.cuhk.edu.hk/projects/SRCNN/SRCNN_train.zip"  # T91, Set5 and Set14, from SRCNN's authors
 EDSR = "https://cv.snu.ac.kr/research/EDSR/benchmark.tar"
 
-# All are for research and education only, but for the photographs of scikit-image, which have free licences.
+# All are for research and education only, but for what is drawn, and the photographs of scikit-image, which have free
+# licences.
 # General100, SunHays80 and DIV2K_valid_crop256 have no permanent address.
 SETS = {
     "samples": KnownSet(14, "scikit-image; van der Walt et al., PeerJ 2014", in_scikit_image=True),
     "samples_heldout": KnownSet(
         4, "scikit-image; van der Walt et al., PeerJ 2014", evaluation_only=True, in_scikit_image=True
     ),
+    "synthetic": KnownSet(60, "drawn by this package", drawn=True),
     "T91": KnownSet(91, "Yang et al., IEEE TIP 2010", archives=(Archive(SRCNN, "*Train/*.bmp"),)),
     "BSD200": KnownSet(200, "Martin et al., ICCV 2001", archives=_bsds500("train")),
     "BSDS500_test": KnownSet(200, "Arbeláez et al., IEEE TPAMI 2011", archives=_bsds500("test")),

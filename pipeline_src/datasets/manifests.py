@@ -23,8 +23,8 @@ class Entry:
         sha256_pixels: hex hash of the decoded pixels.
         source: its origin.
         verified: ``catalogue`` (its pixels are those of the catalogue), ``archive`` (it came from an archive with the
-            published checksum), ``first use`` (no hash is published, so the first one seen is recorded) or ``no`` (the
-            user's own image).
+            published checksum), ``drawn`` (by this package), ``first use`` (no hash is published, so the first one seen
+            is recorded) or ``no`` (the user's own image).
     """
 
     file: str

@@ -1,8 +1,8 @@
-"""Images that are drawn and not photographed: dead leaves, text and line art, the same on every machine.
+"""Images that are drawn and not photographed: dead leaves, text and line art.
 
-What photographs of nature hold little of: straight edges without noise, pure colours, letters. Dead leaves are discs and
-polygons that cover one another, with sizes whose statistics are those of natural images (Lee, Mumford and Huang, IJCV
-2001). Everything is drawn at three times the size and made smaller, so that edges are as soft as those of a camera.
+What photographs of nature hold little of: straight edges without noise, pure colours, letters. Dead leaves are discs
+and polygons that cover one another, with sizes whose statistics are those of natural images (Lee, Mumford and Huang,
+IJCV 2001). All is drawn at three times the size and made smaller, so that edges are as soft as those of a camera.
 """
 
 import colorsys
@@ -117,14 +117,11 @@ def _line_art(image: Image.Image, chance: random.Random) -> None:
 
 def _curve(start: Point, reach: float, chance: random.Random) -> list[Point]:
     """Return points of a cubic Bézier curve."""
-    points = [
-        start,
-        *((start[0] + chance.uniform(-2, 2) * reach, start[1] + chance.uniform(-2, 2) * reach) for _ in "123"),
-    ]
-    weights = [((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3) for t in np.linspace(0, 1, 40).tolist()]
-    return [
-        tuple(sum(w * point[axis] for w, point in zip(row, points, strict=True)) for axis in (0, 1)) for row in weights
-    ]
+    (x, y), away = start, 2 * reach
+    points = [start, *((x + chance.uniform(-away, away), y + chance.uniform(-away, away)) for _ in range(3))]
+    t = np.linspace(0, 1, 40)[:, None]
+    weights = np.hstack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
+    return [(x, y) for x, y in (weights @ np.array(points)).tolist()]
 
 
 def _colour(chance: random.Random) -> Colour:

@@ -61,3 +61,38 @@ def downscale(model: str, net: LearnedDownscaler, hr: "np.ndarray") -> "np.ndarr
     """Return the LR image that a trained ``net`` of the downscaler ``model`` makes of an HR image, both uint8."""
     lr: np.ndarray = importlib.import_module(f"{__name__}.{model}").downscale(net, hr)
     return lr
+
+
+def in_tiles(net: LearnedDownscaler, hr: "np.ndarray", tile: int, overlap: int, multiple: int) -> "np.ndarray":
+    """Downscale an image of any size, in tiles that leave no seams.
+
+    Args:
+        net: a trained downscaler.
+        hr: uint8, H×W×3 or H×W.
+        tile: greatest side of a tile in HR pixels.
+        overlap: HR pixels that neighbouring tiles share; twice as far as the net sees.
+        multiple: HR pixels of which starts and seams of tiles are multiples.
+
+    Returns:
+        LR, uint8, ⌈H/scale⌉×⌈W/scale⌉×3, or without the 3 if ``hr`` has no colour.
+    """
+    import numpy as np
+    import torch
+
+    from pipeline_src.imaging.colour import as_rgb, to_grey
+    from pipeline_src.imaging.tiles import spans
+
+    scale = net.scale
+    device = next(net.parameters()).device
+    rgb = as_rgb(hr)
+    lr = np.empty((*(-(-side // scale) for side in rgb.shape[:2]), 3), np.uint8)
+    for top, rows in spans(rgb.shape[0], tile, overlap, multiple):
+        for left, columns in spans(rgb.shape[1], tile, overlap, multiple):
+            pixels = torch.from_numpy(rgb[top : top + tile, left : left + tile].astype(np.float32)).to(device)
+            with torch.inference_mode():
+                out, _ = net(pixels.permute(2, 0, 1)[None])
+            lr_tile = out[0].permute(1, 2, 0).clamp(0, 255).round().to(torch.uint8).cpu().numpy()
+            (y0, y1), (x0, x1) = ((span.start // scale, -(-span.stop // scale)) for span in (rows, columns))
+            y, x = top // scale, left // scale
+            lr[y0:y1, x0:x1] = lr_tile[y0 - y : y1 - y, x0 - x : x1 - x]
+    return lr if hr.ndim == 3 else to_grey(lr)

@@ -7,10 +7,17 @@ from pathlib import Path
 
 from pipeline_src import paths
 from pipeline_src.config import ImageSet
-from pipeline_src.datasets import lr_folders, own_lr
+from pipeline_src.datasets import lr_folders, own_lr, synthetic
 from pipeline_src.datasets.catalogue import read_catalogue
 from pipeline_src.datasets.download import reason_of, total_size
-from pipeline_src.datasets.image_sets import address, download_path, how_to_provide, on_this_machine, refuse_misuse
+from pipeline_src.datasets.image_sets import (
+    address,
+    download_path,
+    how_to_provide,
+    is_drawn,
+    on_this_machine,
+    refuse_misuse,
+)
 from pipeline_src.datasets.known_sets import SETS
 from pipeline_src.datasets.manifests import MANIFEST, read_manifest
 from pipeline_src.datasets.verification import refuse_none
@@ -107,6 +114,9 @@ def _fetched(name: str, spec: ImageSet) -> SetNeeds | None:
 
 def _local(name: str, spec: ImageSet) -> SetNeeds | None:
     """Return the needs of a set in a folder or in scikit-image, or None if it has to be downloaded."""
+    if not spec.folder and is_drawn(name):
+        pixels = synthetic.COUNT * synthetic.SIDE**2
+        return SetNeeds(name, spec.role, pixels, size=pixels)  # as PNG less than a byte a pixel
     candidates = on_this_machine(name, spec.folder)
     if candidates is None:
         return None

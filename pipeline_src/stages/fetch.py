@@ -1,7 +1,7 @@
 """Get one image set, verify the pixels of every image, and list them in a manifest.
 
 The images come from the set's `folder:` in params.yaml, else from the folder that SR_DATA_MIRROR names (as <set>/HR),
-else from the authors' archive; samples and samples_heldout are part of scikit-image.
+else from the authors' archive; samples and samples_heldout are part of scikit-image, and synthetic is drawn here.
 """
 
 from collections import Counter
@@ -13,6 +13,7 @@ from pipeline_src.files import whole_folder
 VERIFIED = {  # `verified` of the manifest, explained
     "catalogue": "the pixels are those of the catalogue",
     "archive": "their archive has the published checksum",
+    "drawn": "drawn here",
     "first use": "no published hashes to compare with, so the pixels are recorded as first seen",
     "no": "your own, recorded as they are",
 }

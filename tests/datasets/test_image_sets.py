@@ -7,7 +7,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,13 +17,14 @@ import pytest
 from PIL import Image
 
 from pipeline_src.config import ImageSet
-from pipeline_src.datasets import catalogue, image_sets
+from pipeline_src.datasets import catalogue, image_sets, synthetic
 from pipeline_src.datasets.catalogue import read_catalogue
 from pipeline_src.datasets.image_sets import obtain
 from pipeline_src.datasets.known_sets import SETS, Archive, KnownSet
 from pipeline_src.datasets.manifests import read_manifest
 from pipeline_src.errors import UserError
-from pipeline_src.imaging.images import describe
+from pipeline_src.imaging.images import describe, read_image
+from pipeline_src.preflight.image_sets import needs_of
 
 EVALUATION, TRAINING = ImageSet(role="evaluation"), ImageSet(role="training")
 PIXELS = {
@@ -70,7 +71,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_catalogue_agrees_with_the_known_sets() -> None:
     listed = read_catalogue()
     assert {name: len(files) for name, files in listed.items()} == {name: SETS[name].images for name in listed}
-    assert set(SETS) - set(listed) == {"Urban100", "DIV2K_train", "DIV2K_valid"}
+    assert set(SETS) - set(listed) == {"Urban100", "DIV2K_train", "DIV2K_valid", "synthetic"}
     held_out = {image.sha256_pixels for name in listed if SETS[name].evaluation_only for image in listed[name].values()}
     others = {
         image.sha256_pixels for name in listed if not SETS[name].evaluation_only for image in listed[name].values()
@@ -318,3 +319,18 @@ def test_if_no_address_has_the_set_the_error_gives_every_reason(
         assert reason in str(raised.value)
     assert list(out.iterdir()) == []
     assert not list(tmp_path.rglob("evil.bmp"))
+
+
+def test_the_synthetic_set_is_drawn_and_the_same_each_time(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthetic, "COUNT", 3)
+    monkeypatch.setitem(SETS, "synthetic", replace(SETS["synthetic"], images=3))
+    entries = obtain("synthetic", TRAINING, out)
+    assert [(entry.file, entry.width, entry.height, entry.verified) for entry in entries] == [
+        (f"0{index}.png", 360, 360, "drawn") for index in range(3)
+    ]
+    assert len({entry.sha256_pixels for entry in entries}) == 3
+    pixels = read_image(out / "02.png")
+    assert np.array_equal(pixels, synthetic.draw(2))
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100, "soft edges and many colours"
+    (needs,) = needs_of({"synthetic": TRAINING})
+    assert needs.pixels == 3 * 360**2

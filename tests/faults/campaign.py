@@ -252,8 +252,8 @@ def _compared(case: Case, now: dict[str, str], expected: dict[str, str]) -> tupl
 
 def _is_spare(file: str) -> bool:
     """Whether a stage that measures, or reports, may ignore a file: it is made for people, or for another stage."""
-    if file.startswith("results/nets/") and file.endswith("/weights.safetensors"):
-        return True  # the report reads what the search has found, beside them
+    if file.endswith(".safetensors"):
+        return True  # the report reads tables that lie beside them
     names = ("inventory.csv", "curve.csv", "metrics.json", "layers.csv", "machine.json", "calibration.csv")
     return Path(file).name in names or (file.startswith("results/operators/") and not file.endswith("operators.csv"))
 
@@ -292,6 +292,8 @@ def run(campaign: Campaign, count: int, seed: int, launchers: int = 0) -> dict[s
         if end not in GOOD:
             print(f"case {number}: {case.subject.name}, {case.fault} {case.file}: {end}: {said}", flush=True)
         campaign.restore()
+        if (number + 1) % 100 == 0:
+            print(f"{number + 1} of {count} cases", file=sys.stderr, flush=True)
     for number in range(launchers):
         name, launcher = list(LAUNCHERS.items())[number % len(LAUNCHERS)]
         end, said = kill_of_a_launcher(campaign, launcher, random.Random(f"{seed} launcher {number}"))

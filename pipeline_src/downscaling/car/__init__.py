@@ -53,23 +53,6 @@ def downscale(net: "LearnedDownscaler", hr: "np.ndarray") -> "np.ndarray":
     Returns:
         LR, uint8, ⌈H/scale⌉×⌈W/scale⌉×3, or without the 3 if ``hr`` has no colour.
     """
-    import numpy as np
-    import torch
+    from pipeline_src.downscaling import in_tiles
 
-    from pipeline_src.imaging.colour import as_rgb, to_grey
-    from pipeline_src.imaging.tiles import spans
-
-    scale = net.scale
-    device = next(net.parameters()).device
-    rgb = as_rgb(hr)
-    lr = np.empty((*(-(-side // scale) for side in rgb.shape[:2]), 3), np.uint8)
-    for top, rows in spans(rgb.shape[0], TILE, OVERLAP, 8):
-        for left, columns in spans(rgb.shape[1], TILE, OVERLAP, 8):
-            tile = torch.from_numpy(rgb[top : top + TILE, left : left + TILE].astype(np.float32)).to(device)
-            with torch.inference_mode():
-                out, _ = net(tile.permute(2, 0, 1)[None])
-            lr_tile = out[0].permute(1, 2, 0).clamp(0, 255).round().to(torch.uint8).cpu().numpy()
-            (y0, y1), (x0, x1) = ((span.start // scale, -(-span.stop // scale)) for span in (rows, columns))
-            y, x = top // scale, left // scale
-            lr[y0:y1, x0:x1] = lr_tile[y0 - y : y1 - y, x0 - x : x1 - x]
-    return lr if hr.ndim == 3 else to_grey(lr)
+    return in_tiles(net, hr, TILE, OVERLAP, 8)

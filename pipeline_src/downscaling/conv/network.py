@@ -1,0 +1,112 @@
+"""The net of the convolutional downscaler."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline_src.imaging.imresize import taps_and_weights
+
+REACH = 2  # LR pixels on each side of an LR pixel whose HR pixels bicubic sums
+LEAST = REACH + 1  # LR pixels of a side; of fewer the border cannot be mirrored
+
+
+class Sampling(NamedTuple):
+    """How LR was sampled: on a regular grid, so that no regulariser has anything to add."""
+
+    zero: Tensor
+
+    def offset_distance(self) -> Tensor:
+        """Return 0."""
+        return self.zero
+
+    def partial_variation(self) -> Tensor:
+        """Return 0."""
+        return self.zero
+
+
+class Downscaler(nn.Module):
+    """Bicubic and what 3×3 convolutions add to it, both on HR whose blocks of scale×scale pixels became channels.
+
+    Args:
+        scale: the factor by which it downscales.
+        channels: filters of the convolutions but the last one.
+        depth: number of convolutions between the first and the last one.
+    """
+
+    def __init__(self, scale: int, channels: int, depth: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.to_channels = nn.PixelUnshuffle(scale)
+        self.bicubic = nn.Conv2d(3 * scale**2, 3, 2 * REACH + 1, bias=False)
+        self.bicubic.weight = nn.Parameter(bicubic_kernel(scale), requires_grad=False)
+        widths = [3 * scale**2, *[channels] * (depth + 1)]
+        hidden = [nn.Conv2d(i, o, 3, padding=1) for i, o in pairwise(widths)]
+        last = nn.Conv2d(channels, 3, 3, padding=1)
+        for conv in hidden:
+            nn.init.kaiming_normal_(conv.weight)
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(last.weight)  # it starts as bicubic
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        self.body = nn.Sequential(*[layer for conv in hidden for layer in (conv, nn.ReLU())], last)
+
+    def forward(self, hr: Tensor) -> tuple[Tensor, Sampling]:
+        """Downscale HR of any size.
+
+        Args:
+            hr: N×3×H×W in 0..255.
+
+        Returns:
+            LR, N×3×⌈H/scale⌉×⌈W/scale⌉, neither rounded nor clamped to 0..255, of HR that is mirrored at the right and
+            the bottom edge to multiples of the scale; and that it was sampled on a regular grid.
+        """
+        height, width = (-(-side // self.scale) for side in hr.shape[2:])
+        blocks = self.to_channels(_mirrored(hr.float(), self.scale))
+        return self.of_blocks(blocks)[..., :height, :width], Sampling(hr.new_zeros(()))
+
+    def of_blocks(self, blocks: Tensor) -> Tensor:
+        """Return LR, N×3×h×w, of HR as N×(3·scale²)×h×w; not clamped to 0..255."""
+        bicubic: Tensor = self.bicubic(functional.pad(blocks, [REACH] * 4, "reflect"))
+        return bicubic + self.body(blocks / 255 - 0.5) * 255
+
+    def in_standard_operators(self) -> nn.Module:
+        """Return the same net for files: HR with sides that are multiples of the scale to LR clamped to 0..255."""
+        return _Standard(self)
+
+
+class _Standard(nn.Module):
+    def __init__(self, net: Downscaler) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, hr: Tensor) -> Tensor:
+        """Downscale N×3×H×W in 0..255 to N×3×(H/scale)×(W/scale) in 0..255."""
+        return self.net.of_blocks(self.net.to_channels(hr)).clamp(0, 255)
+
+
+def bicubic_kernel(scale: int) -> Tensor:
+    """Return MATLAB's bicubic as a convolution of blocks: float 3×(3·scale²)×5×5."""
+    side = (2 * REACH + 1) * scale
+    taps, weights = taps_and_weights(3 * side, 1 / scale, "uint8")
+    line = torch.zeros(side, dtype=torch.float64)
+    middle = len(taps) // 2
+    line.index_add_(0, torch.from_numpy(taps[middle] - scale * (middle - REACH)), torch.from_numpy(weights[middle]))
+    of_one = (line[:, None] * line).reshape(2 * REACH + 1, scale, 2 * REACH + 1, scale).permute(1, 3, 0, 2)
+    kernel = torch.zeros(3, 3, scale**2, 2 * REACH + 1, 2 * REACH + 1)
+    for colour in range(3):
+        kernel[colour, colour] = of_one.reshape(scale**2, 2 * REACH + 1, 2 * REACH + 1).float()
+    return kernel.flatten(1, 2)
+
+
+def _mirrored(image: Tensor, scale: int) -> Tensor:
+    """Return N×C×H×W mirrored at its right and bottom edge, repeatedly if needed, to sides that the net can take."""
+    for axis in (2, 3):
+        length = image.shape[axis]
+        padded_length = max(LEAST * scale, -(-length // scale) * scale)
+        if padded_length != length:
+            period = max(2 * (length - 1), 1)
+            index = torch.arange(padded_length, device=image.device) % period
+            image = image.index_select(axis, torch.minimum(index, period - index))
+    return image
