@@ -160,7 +160,7 @@ class Downscaler(Section):
     """The downscaler that makes the LR images of a system; one that learns is trained together with the net."""
 
     model: str = Field(
-        description="A package of `pipeline_src/downscaling`: `bicubic`, which has no other keys, or `car`."
+        description="A package of `pipeline_src/downscaling`: `bicubic`, which has no other keys, `car` or `conv`."
     )
     net: dict[str, Any] = Field(default={}, description="Arguments of the downscaler's `build`.")
     lr_factor: float = Field(
@@ -199,4 +199,6 @@ class Downscaler(Section):
         check_arguments(self.net, known, f"the downscaler {self.model}")
         if not known and self.model_fields_set != {"model"}:
             raise ValueError(f"{self.model} learns nothing, so it takes no other keys; remove them")
+        if known and "offsets" not in known and (self.offset_weight or self.tv_weight):
+            raise ValueError(f"{self.model} has no offsets, so offset_weight and tv_weight weigh nothing; remove them")
         return self

@@ -182,7 +182,7 @@ def write_for_downscaler(
     fields = {
         "system": system,
         "scale": net.scale,
-        "input": {"name": "hr", **image, "multiple_of": 8},
+        "input": {"name": "hr", **image, "multiple_of": net.multiple},
         "output": {"name": "lr", **image, "round": True},
         "parameters": sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad),
         "files": {file.name: sha256(file) for file in files},

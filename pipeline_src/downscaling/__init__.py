@@ -33,9 +33,11 @@ class LearnedDownscaler(TorchModule, Protocol):
 
     Attributes:
         scale: the factor by which it downscales.
+        multiple: pixels of which the sides of HR are multiples in exported files.
     """
 
     scale: int
+    multiple: int
 
     def __call__(self, hr: "Tensor") -> "tuple[Tensor, Sampling]":
         """Return LR, not rounded to 8 bits, and how it was sampled.

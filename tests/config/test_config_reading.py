@@ -147,6 +147,11 @@ def test_the_params_of_the_repository_are_valid() -> None:
             0.5,
             "the whole file: systems.car_x4.train differs from that of its baseline abpn_x4, so the",
         ),
+        (
+            "systems.car_x4.downscaler",
+            {"model": "conv", "tv_weight": 0.1},
+            "systems.car_x4.downscaler: conv has no offsets, so offset_weight and tv_weight weigh nothing; remove them",
+        ),
         ("systems.car_x4.train.steps", 0, "systems.car_x4: with train.steps: 0 the downscaler stays untrained; give"),
         ("search.ofa_sr.latency.runtimes", ["onnx"], "search.ofa_sr.latency.runtimes.0: Input should be 'tflite' or"),
         ("search.ofa_sr.latency.size", [180], "search.ofa_sr.latency.size: List should have at least 2 items"),

@@ -35,6 +35,7 @@ SMALL = {
     "train": RECIPE | {"patch": 12, "steps": 30, "lr": 1e-3},
     "qat": RECIPE,
 }
+CONV = {"model": "conv", "net": {"channels": 8, "depth": 1}}
 OUT = Path("results/train/small/downscaler")
 X2 = ROOT / "pipeline_src/pretrained/abpn_x2.safetensors"
 
@@ -43,8 +44,8 @@ X2 = ROOT / "pipeline_src/pretrained/abpn_x2.safetensors"
 def ready(workspace: Make, train_h5: Path) -> Make:
     """A workspace with the system ``small``, whose build_h5 is done."""
 
-    def make(**changes: Any) -> Path:
-        small = merged(SMALL, changes)
+    def make(downscaler: dict[str, Any] | None = None, /, **changes: Any) -> Path:
+        small = merged(SMALL | ({"downscaler": downscaler} if downscaler else {}), changes)
         plain = {key: value for key, value in small.items() if key != "baseline"} | {"downscaler": {"model": "bicubic"}}
         changes = {
             "systems": {"small": small, "plain": plain},
@@ -68,14 +69,17 @@ def command(folder: Path, name: str, *arguments: object, status: int = 0) -> str
 
 
 @pytest.mark.slow
-def test_from_training_to_measurements_and_there_and_back(ready: Make, stage: Stage) -> None:
-    folder = ready()
+@pytest.mark.parametrize("downscaler", [None, CONV], ids=["car", "conv"])
+def test_from_training_to_measurements_and_there_and_back(
+    ready: Make, stage: Stage, downscaler: dict[str, Any] | None
+) -> None:
+    folder = ready(downscaler)
     colours = Image.fromarray(photograph("astronaut.png")[60:150, 200:301])
     fetched(folder, "samples_heldout", a=colours, grey=colours.convert("L"))
     for name in ("train", "quantize", "export"):
         done = stage(folder, name, "small")
         assert done.returncode == 0, done.stderr
-    assert_later_stages_see_the_learned_images(folder)
+    assert_later_stages_see_the_learned_images(folder, downscaler["model"] if downscaler else "car")
     for card in (folder / "results/export/small").glob("*.json"):  # a few kinds of files are enough to measure
         if not card.name.startswith(("fp32_x4.onnx", "qat_x4.onnx", "fp32_x4_24x32")):
             card.unlink()
@@ -85,7 +89,7 @@ def test_from_training_to_measurements_and_there_and_back(ready: Make, stage: St
     assert_there_and_back(folder)
 
 
-def assert_later_stages_see_the_learned_images(folder: Path) -> None:
+def assert_later_stages_see_the_learned_images(folder: Path, model: str) -> None:
     h5 = folder / "results/build_h5/train.h5"
     images = ImagePairs(h5, "training", folder / OUT / "lr.h5")
     for name in images.names:
@@ -103,7 +107,7 @@ def assert_later_stages_see_the_learned_images(folder: Path) -> None:
     # Nearly: quantize sees the middle of the LR image of the whole, train the LR image of the middle.
     assert metrics["fp32"]["psnr_y"] == pytest.approx(trained["psnr_y"], abs=0.2)
     card = json.loads((folder / "results/export/small/fp32_x4.onnx.json").read_text())
-    assert (card["lr"], card["origin"], card["dtype"]) == ("car", "trained here", "float32")
+    assert (card["lr"], card["origin"], card["dtype"]) == (model, "trained here", "float32")
     names = {file.name for file in (folder / "results/export/small").glob("downscaler*")}
     assert names == {"downscaler.onnx", "downscaler.xml", "downscaler.bin", "downscaler.json"}
     assert_the_files_downscale_as_torch_does(folder)
@@ -115,6 +119,8 @@ def assert_the_files_downscale_as_torch_does(folder: Path) -> None:
     from pipeline_src.deployment.formats import onnx
 
     net, _ = load_downscaler(folder / OUT / "weights.safetensors")
+    card = json.loads((folder / "results/export/small/downscaler.json").read_text())
+    assert card["input"]["multiple_of"] == net.multiple
     files = [folder / f"results/export/small/downscaler.{suffix}" for suffix in ("onnx", "xml")]
     session = onnx.library().InferenceSession(files[0])
     model = openvino.compile_model(files[1], 1)
@@ -220,9 +226,10 @@ def test_what_is_no_learned_downscaler_is_refused(ready: Make) -> None:
         ({"downscaler": {"net": {"depth": 3}}}, "net.depth is unknown; the downscaler car takes entry, features"),
         (
             {"downscaler": {"model": "lanczos"}},
-            "there is no model 'lanczos' in pipeline_src/downscaling; there are bicubic, car",
+            "there is no model 'lanczos' in pipeline_src/downscaling; there are bicubic, car, conv",
         ),
         ({"downscaler": {"model": "bicubic"}}, "the downscaler bicubic takes no arguments"),
+        ({"downscaler": {"model": "conv"}}, "net.entry is unknown; the downscaler conv takes channels, depth"),
         ({"downscaler": {"jpeg": [0]}}, "systems.small.downscaler.jpeg.0"),
     ],
 )

@@ -95,7 +95,7 @@ class Downscaler(nn.Module):
 
     def __init__(self, scale: int, entry: int, features: int, head: int, blocks: int, offsets: bool) -> None:
         super().__init__()
-        self.scale, self.offsets = scale, offsets
+        self.scale, self.multiple, self.offsets = scale, MULTIPLE, offsets
         self.sub_mean = FullPrecision(subtract_mean())
         self.stem = nn.Sequential(
             conv(3, entry, 5),

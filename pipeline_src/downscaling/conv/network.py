@@ -38,7 +38,7 @@ class Downscaler(nn.Module):
 
     def __init__(self, scale: int, channels: int, depth: int) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale = self.multiple = scale
         self.to_channels = nn.PixelUnshuffle(scale)
         self.bicubic = nn.Conv2d(3 * scale**2, 3, 2 * REACH + 1, bias=False)
         self.bicubic.weight = nn.Parameter(bicubic_kernel(scale), requires_grad=False)
@@ -69,7 +69,8 @@ class Downscaler(nn.Module):
     def of_blocks(self, blocks: Tensor) -> Tensor:
         """Return LR, N×3×h×w, of HR as N×(3·scale²)×h×w; not clamped to 0..255."""
         bicubic: Tensor = self.bicubic(functional.pad(blocks, [REACH] * 4, "reflect"))
-        return bicubic + self.body(blocks / 255 - 0.5) * 255
+        added: Tensor = self.body(blocks / 255 - 0.5)
+        return bicubic + 255 * added
 
     def in_standard_operators(self) -> nn.Module:
         """Return the same net for files: HR with sides that are multiples of the scale to LR clamped to 0..255."""
