@@ -176,6 +176,12 @@ class Downscaler(Section):
         ge=0,
         description="Weight in the loss of the partial total variation of the offsets, a mean over LR pixels.",
     )
+    bicubic_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight in the loss of the mean absolute difference between LR and bicubic's, of pixels in 0..1; "
+        "of `conv` alone.",
+    )
     rounding: Literal["soft", "straight"] = Field(
         default="soft",
         description="Gradient of rounding LR to 8 bits: of the paper's soft rounding, or straight through.",
@@ -201,4 +207,6 @@ class Downscaler(Section):
             raise ValueError(f"{self.model} learns nothing, so it takes no other keys; remove them")
         if known and "offsets" not in known and (self.offset_weight or self.tv_weight):
             raise ValueError(f"{self.model} has no offsets, so offset_weight and tv_weight weigh nothing; remove them")
+        if "offsets" in known and self.bicubic_weight:
+            raise ValueError(f"{self.model} does not begin as bicubic, so it takes no bicubic_weight; remove it")
         return self

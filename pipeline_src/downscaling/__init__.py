@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 
 
 class Sampling(Protocol):
-    """How the LR images of a batch were sampled: two scalars that may be added to the loss."""
+    """How the LR images of a batch were sampled: scalars that may be added to the loss."""
 
     def offset_distance(self) -> "Tensor":
         """Return how far the taps are from where they stand without offsets, in LR pixels."""
 
     def partial_variation(self) -> "Tensor":
         """Return how much the offsets differ between neighbouring LR pixels."""
+
+    def distance_to_bicubic(self) -> "Tensor":
+        """Return the mean absolute difference between LR and bicubic's, of pixels in 0..1."""
 
 
 class LearnedDownscaler(TorchModule, Protocol):

@@ -70,6 +70,8 @@ class _ThroughLR(nn.Module):
             lr = _through_jpeg(lr, self.spec.jpeg, self._next_step())
         penalty = self.spec.offset_weight * sampling.offset_distance()
         penalty = penalty + self.spec.tv_weight * sampling.partial_variation()
+        if self.spec.bicubic_weight:
+            penalty = penalty + self.spec.bicubic_weight * sampling.distance_to_bicubic()
         output = self.upscaler(lr)
         sr, upscaler_penalty = output if isinstance(output, tuple) else (output, 0.0)
         return sr, penalty + upscaler_penalty

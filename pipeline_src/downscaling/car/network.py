@@ -62,6 +62,10 @@ class Sampling(NamedTuple):
         variation: Tensor = along_x.mean() + along_y.mean()
         return variation
 
+    def distance_to_bicubic(self) -> Tensor:
+        """Raise NotImplementedError, for CAR knows nothing of bicubic; params.yaml is refused before."""
+        raise NotImplementedError
+
 
 def conv(inputs: int, outputs: int, side: int = 3) -> nn.Conv2d:
     """Return a convolution that keeps the size of the image, with a mirrored border."""

@@ -14,17 +14,25 @@ LEAST = REACH + 1  # LR pixels of a side; of fewer the border cannot be mirrored
 
 
 class Sampling(NamedTuple):
-    """How LR was sampled: on a regular grid, so that no regulariser has anything to add."""
+    """How LR was made: on a regular grid, and of bicubic's LR.
 
-    zero: Tensor
+    Attributes:
+        added: what was added to bicubic's LR, N×3×h×w in 0..1.
+    """
+
+    added: Tensor
 
     def offset_distance(self) -> Tensor:
         """Return 0."""
-        return self.zero
+        return self.added.new_zeros(())
 
     def partial_variation(self) -> Tensor:
         """Return 0."""
-        return self.zero
+        return self.added.new_zeros(())
+
+    def distance_to_bicubic(self) -> Tensor:
+        """Return the mean absolute difference between LR and bicubic's, of pixels in 0..1."""
+        return self.added.float().abs().mean()
 
 
 class Downscaler(nn.Module):
@@ -60,17 +68,21 @@ class Downscaler(nn.Module):
 
         Returns:
             LR, N×3×⌈H/scale⌉×⌈W/scale⌉, neither rounded nor clamped to 0..255, of HR that is mirrored at the right and
-            the bottom edge to multiples of the scale; and that it was sampled on a regular grid.
+            the bottom edge to multiples of the scale; and what was added to bicubic's.
         """
         height, width = (-(-side // self.scale) for side in hr.shape[2:])
         blocks = self.to_channels(_mirrored(hr.float(), self.scale))
-        return self.of_blocks(blocks)[..., :height, :width], Sampling(hr.new_zeros(()))
+        bicubic, added = self.of_blocks(blocks)
+        return (bicubic + 255 * added)[..., :height, :width], Sampling(added)
 
-    def of_blocks(self, blocks: Tensor) -> Tensor:
-        """Return LR, N×3×h×w, of HR as N×(3·scale²)×h×w; not clamped to 0..255."""
-        bicubic: Tensor = self.bicubic(functional.pad(blocks, [REACH] * 4, "reflect"))
-        added: Tensor = self.body(blocks / 255 - 0.5)
-        return bicubic + 255 * added
+    def of_blocks(self, blocks: Tensor) -> tuple[Tensor, Tensor]:
+        """Return bicubic's LR in 0..255, and what is added to it in 0..1, both N×3×h×w.
+
+        Args:
+            blocks: HR as N×(3·scale²)×h×w in 0..255.
+        """
+        bicubic = self.bicubic(functional.pad(blocks, [REACH] * 4, "reflect"))
+        return bicubic, self.body(blocks / 255 - 0.5)
 
     def in_standard_operators(self) -> nn.Module:
         """Return the same net for files: HR with sides that are multiples of the scale to LR clamped to 0..255."""
@@ -84,7 +96,8 @@ class _Standard(nn.Module):
 
     def forward(self, hr: Tensor) -> Tensor:
         """Downscale N×3×H×W in 0..255 to N×3×(H/scale)×(W/scale) in 0..255."""
-        return self.net.of_blocks(self.net.to_channels(hr)).clamp(0, 255)
+        bicubic, added = self.net.of_blocks(self.net.to_channels(hr))
+        return (bicubic + 255 * added).clamp(0, 255)
 
 
 def bicubic_kernel(scale: int) -> Tensor:
