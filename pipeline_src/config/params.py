@@ -96,8 +96,8 @@ class Params(Section):
                 )
             if baseline.downscaler.learns:
                 raise ValueError(f"systems.{name}.baseline is {system.baseline}, whose downscaler learns too")
-            keys = ("model", "scales", "net", "train")
-            if unlike := [key for key in keys if getattr(baseline, key) != getattr(system, key)]:
+            ours, its = system.compared_by(), baseline.compared_by()
+            if unlike := [key for key in ours if ours[key] != its[key]]:
                 raise ValueError(
                     f"systems.{name}.{unlike[0]} differs from that of its baseline {system.baseline}, so the "
                     "comparison would not be fair; make them equal"

@@ -25,13 +25,22 @@ class System(Section):
     baseline: str | None = Field(
         default=None,
         description="For a system whose downscaler learns: the system with the same net and recipe on bicubic LR, "
-        "against which the report shows it.",
+        "against which the report shows it. If they start from weights, each may start from its own.",
     )
 
     @property
     def once_for_all(self) -> bool:
         """Whether the net is a supernet, whose subnets the stage search extracts."""
         return "subnet" in model_arguments(self.model) and "subnet" not in self.net
+
+    def compared_by(self) -> dict[str, object]:
+        """Return what a system and its baseline have in common.
+
+        Both begin with weights, or neither does. The file may be another one: a net for the images of a learned
+        downscaler is of no use on bicubic's.
+        """
+        recipe = self.train.model_dump(exclude={"start"}) | {"starts": self.train.start is not None}
+        return {"model": self.model, "scales": self.scales, "net": self.net, "train": recipe}
 
     @model_validator(mode="after")
     def _check_combinations(self) -> "System":

@@ -1,5 +1,6 @@
 """From the name of a net to the net."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from pipeline_src.errors import UserError
 from pipeline_src.library import bundled, run
 from pipeline_src.library.entries import BICUBIC, Entry
 
+log = logging.getLogger(__name__)
+
 BUNDLED = "bundled:"  # before the name of a bundled net where the run has one of the same name
 
 
@@ -17,6 +20,9 @@ def find(name: str) -> Entry:
 
     Args:
         name: as ``superres models`` prints it; ``bundled:<name>`` for the bundled net in any case.
+
+    Returns:
+        The net; with a warning, if it is the bundled one where a run in this folder had one of that name.
 
     Raises:
         UserError: if there is no such net.
@@ -28,6 +34,11 @@ def find(name: str) -> Entry:
     shipped = bundled.entries()
     for entry in (*own, *shipped):
         if entry.name == plain:
+            if entry.source == "bundled" and plain == name and paths.results("nets", plain).is_dir():
+                log.warning(
+                    "%s is no file, so the bundled %s is taken; run `dvc repro export@%s` for that of this folder",
+                    *(paths.weights(plain), plain, plain),
+                )
             return entry
     raise UserError(_unknown(plain, own, shipped))
 

@@ -235,6 +235,8 @@ def _classified(campaign: Campaign, case: Case, command: forked.Command) -> tupl
         return ("one sentence", last) if case.fault != KILLED else ("other end", last)
     if done.returncode != 0:
         return "other end", f"exit status {done.returncode}: {last}"
+    if case.file and last.startswith("warning: "):
+        return "one sentence", last
     return _compared(case, campaign.outs(case.subject), campaign.alone[case.subject.name][0])
 
 

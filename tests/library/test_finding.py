@@ -15,6 +15,21 @@ def test_the_net_of_a_run_comes_before_the_bundled_one(a_run: Path) -> None:
     assert find("bad").source == "bundled"
 
 
+def test_a_bundled_net_in_place_of_one_that_the_run_has_lost_is_told(
+    a_run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert find("bad").source == "bundled"
+    assert not caplog.messages
+    Path("results/nets/bad/prune").mkdir(parents=True)
+    assert find("bundled:bad").source == "bundled"
+    assert not caplog.messages
+    assert find("bad").source == "bundled"
+    assert caplog.messages == [
+        "results/nets/bad/weights.safetensors is no file, so the bundled bad is taken; run `dvc repro export@bad` for "
+        "that of this folder"
+    ]
+
+
 def test_an_unknown_name_lists_what_there_is(a_run: Path) -> None:
     sentence = "there is no net of the name nothing; the run in this folder has good; bundled are bad, good, learned"
     with pytest.raises(UserError, match=sentence):

@@ -56,8 +56,8 @@ def build(data: ReportData) -> Section | None:
     )
     gains = gains_over_baselines(data)
     gain_text = (
-        "What a learned downscaler gains is the difference to its baseline: the same net, trained from the same start "
-        "by the same recipe on bicubic LR."
+        "What a learned downscaler gains is the difference to its baseline: the same net, trained by the same recipe "
+        "on bicubic LR, each from the weights that its row in the results names."
     )
     jpeg = curves(read(folder, systems, data.sets, "jpeg.csv"))
     comparison = table("Learned LR images beside bicubic ones", COLUMNS, images)
