@@ -13,6 +13,7 @@ profile are kept where the format of the output can hold them (docs/upscaling.md
 """
 
 import argparse
+from functools import partial
 
 from pipeline_src.cli.images import Wanted, add_image_arguments, jobs, summary
 from pipeline_src.cli.main import run_command
@@ -51,7 +52,8 @@ def run(args: argparse.Namespace) -> None:
     upscaler = Upscaler(resolve(args.model, running(args)), size, Tiling(**tiling))
     label = upscaler.label if args.output is None else ""
     batch = jobs(args.inputs, args.output, label, Wanted(args.format, args.quality))
-    resizing = Resizing(upscaler.plan, crop=cropped_to_source, smaller=f"choose a smaller {size.option}, or crop it")
+    crop = partial(cropped_to_source, rebuilds=upscaler.rebuilds)
+    resizing = Resizing(upscaler.plan, crop=crop, smaller=f"choose a smaller {size.option}, or crop it")
     done = run_batch(batch, resizing, "upscale")
     print(summary(done, args.output, upscaler.used()))
 

@@ -37,9 +37,10 @@ class System(Section):
         """Return what a system and its baseline have in common.
 
         Both begin with weights, or neither does. The file may be another one: a net for the images of a learned
-        downscaler is of no use on bicubic's.
+        downscaler is of no use on bicubic's. Of a recipe without steps nothing else counts.
         """
-        recipe = self.train.model_dump(exclude={"start"}) | {"starts": self.train.start is not None}
+        recipe = self.train.model_dump(exclude={"start"}) if self.train.steps else {}
+        recipe["starts"] = self.train.start is not None
         return {"model": self.model, "scales": self.scales, "net": self.net, "train": recipe}
 
     @model_validator(mode="after")

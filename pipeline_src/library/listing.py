@@ -20,7 +20,7 @@ def table(entries: Sequence[Entry]) -> str:
         chosen = [entry for entry in entries if entry.source == source]
         if chosen:
             rows = [row for entry in chosen for row in _rows(entry)]
-            default = _default(chosen) if source == "bundled" else []
+            default = [*(_default(chosen) if source == "bundled" else []), *_rebuilding(chosen)]
             parts.append("\n".join([f"{title}:", *_aligned([HEAD, *rows]), "", *default, *_licences(chosen)]))
     return "\n\n".join(parts)
 
@@ -95,6 +95,12 @@ def _default(entries: Sequence[Entry]) -> list[str]:
     """Return the line that says which nets are used where none is named."""
     names = [f"{bundled.best(scale, entries).name} (×{scale})" for scale in bundled.scales(entries)]
     return [f"without --model: {', '.join(names)}"] if names else []
+
+
+def _rebuilding(entries: Sequence[Entry]) -> list[str]:
+    """Return the line that says which nets are for the images of their own downscalers."""
+    names = [entry.name for entry in entries if entry.downscaler]
+    return [f"for images of `superres downscale --model NAME` alone: {', '.join(names)}"] if names else []
 
 
 def _licences(entries: Sequence[Entry]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline_src.errors import UserError
-from pipeline_src.library.nets import Bicubic, Net, at_scale
+from pipeline_src.library.nets import Bicubic, NamedNet, Net, at_scale
 from pipeline_src.library.output_size import OutputSize, factor_label
 
 if TYPE_CHECKING:
@@ -104,6 +104,12 @@ class Upscaler:
     def label(self) -> str:
         """The end of the name of an upscaled file, such as ``x4``."""
         return self.size.label or factor_label(Fraction(self.net.default_scale()))
+
+    @property
+    def rebuilds(self) -> str | None:
+        """The name of the net, if it is for the images of its own downscaler alone."""
+        learned = isinstance(self.net, NamedNet) and self.net.entry.downscaler
+        return self.net.name if learned else None
 
     def plan(self, height: int, width: int) -> Plan:
         """Open the net that an image of this size needs, and return how the image is upscaled.

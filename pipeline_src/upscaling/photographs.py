@@ -1,5 +1,6 @@
 """A photograph of any kind as arrays: its frames, each of 8 or 16 bits, and its metadata; and how it is resized."""
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pipeline_src.imaging.colour import as_rgb, to_grey
 from pipeline_src.upscaling.metadata import Metadata
 from pipeline_src.upscaling.transparency import fill_transparent
 from pipeline_src.upscaling.wide import bicubic, keeping_depth
+
+log = logging.getLogger(__name__)
 
 # Text of a downscaled PNG: size of the photograph, scale and system, as in "640x480 by 4 for car_x4".
 SOURCE_KEY = "super_resolution"
@@ -74,7 +77,15 @@ def source_note(photograph: Frame, scale: int, system: str) -> dict[str, str]:
     return {SOURCE_KEY: f"{photograph.width}x{photograph.height} by {scale} for {system}"}
 
 
-def cropped_to_source(result: Frame, small: Frame, metadata: Metadata, source: Path, scale: float | Fraction) -> Frame:
+def cropped_to_source(
+    result: Frame,
+    small: Frame,
+    metadata: Metadata,
+    source: Path,
+    scale: float | Fraction,
+    *,
+    rebuilds: str | None = None,
+) -> Frame:
     """Crop an upscaled image to the size of the photograph, if the PNG of the small image records it.
 
     The upscaled image can be larger than the photograph because the size of the small image was rounded up.
@@ -85,12 +96,19 @@ def cropped_to_source(result: Frame, small: Frame, metadata: Metadata, source: P
         metadata: of its file.
         source: its file, for the error message.
         scale: the scale by which it was upscaled.
+        rebuilds: the name of the net, if it rebuilds what its own downscaler made; it warns of other images.
 
     Raises:
         UserError: if ``small`` was made to be upscaled by another scale.
     """
     note = SOURCE.fullmatch(metadata.texts.get(SOURCE_KEY, ""))
     if not note:
+        if rebuilds:
+            log.warning(
+                "%s does not say that `superres downscale --model %s` made it; %s rebuilds such images, and is no good "
+                "for others",
+                *(source, rebuilds, rebuilds),
+            )
         return result
     width, height, noted_scale = (int(part) for part in note.groups()[:3])
     if noted_scale != scale:

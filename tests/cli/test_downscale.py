@@ -57,6 +57,15 @@ def test_the_upscaled_image_has_the_size_of_the_photograph(run: Callable[..., st
         assert again.size == PHOTOGRAPH.size
 
 
+def test_a_net_that_rebuilds_small_images_warns_of_others(run: Callable[..., str]) -> None:
+    run("downscale", "photo.png", "-o", "small.png", "--model", "car_x4")
+    assert "does not say" not in run(
+        "upscale", "small.png", "-o", "again.png", "--model", "car_x4", "--runtime", "torch"
+    )
+    said = run("upscale", "photo.png", "-o", "large.png", "--model", "car_x4", "--runtime", "torch")
+    assert "photo.png does not say that `superres downscale --model car_x4` made it; car_x4 rebuilds" in said
+
+
 def test_a_small_image_that_was_cropped_since_is_not_cropped_again(run: Callable[..., str]) -> None:
     run("downscale", "photo.png", "-o", "small.png", "--model", "car_x4")
     with Image.open("small.png") as small:

@@ -72,7 +72,8 @@ def test_without_params_a_published_net_is_described_whole(run: Run) -> None:
 def test_a_downscaler_is_a_start_of_the_downscaler(run: Run) -> None:
     small = {"entry": 4, "features": 8, "head": 8, "blocks": 1}
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["systems"]["car_x4"]["downscaler"]["net"] = small
+    car = yaml.safe_load((ROOT / "workflow/presets/large.yaml").read_text())["systems"]["car_x4"]
+    params["systems"]["car_x4"] = car | {"downscaler": {"model": "car", "net": small}}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     torch.save(published.KernelGenerator(4, **small).state_dict(), "kgn.pth")
     said = run("kgn.pth", "--as", "car_x4", "-o", "a folder/k's.safetensors")

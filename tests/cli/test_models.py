@@ -30,6 +30,7 @@ def test_bundled_nets_and_those_of_the_run_are_listed(a_run: Path, capsys: pytes
     assert {("super", "×2"), ("super", "×4")} <= {*rows}
     assert "\nwithout --model: super (×2), good (×3), super (×4)\n" in bundled
     assert "licence of bad, good, learned, new, super: MIT" in bundled
+    assert "for images of `superres downscale --model NAME` alone: learned" in bundled
     (row,) = (line for line in of_run.splitlines() if line.startswith("good "))
     assert row.split()[1:6] == ["×3", "fp32", "29.50", "-0.50", "Set5"]
     assert row.split()[-4:] == ["40.2", "ms", "(onnx)", "640×360"]

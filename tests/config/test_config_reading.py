@@ -15,7 +15,8 @@ PRUNE = {
     "nets": {"half": {"pruner": "l1", "sparsity": 0.5}},
     "finetune": {"steps": 1, "batch": 1, "patch": 16, "lr": 1e-3},
 }
-SEARCH = yaml.safe_load((ROOT / "params.yaml").read_text())["search"]["ofa_sr"]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+SEARCH, CONV = PARAMS["search"]["ofa_sr"], PARAMS["systems"]["conv_x4"]
 
 
 @pytest.fixture
@@ -130,29 +131,37 @@ def test_the_params_of_the_repository_are_valid() -> None:
             {"scale": 4, "share": 0.5, "precision": "float32"},
             "search.ofa_sr: nets.fast is of float32, which latency.precisions does not list; add it",
         ),
-        ("systems.car_x4.baseline", None, "systems.car_x4: a downscaler that learns is shown against the same net on"),
         (
-            "systems.car_x4.baseline",
-            "abpn",
-            "the whole file: systems.car_x4.baseline is abpn, which is not a system; name one of",
+            "systems.conv_x4.baseline",
+            None,
+            "systems.conv_x4: a downscaler that learns is shown against the same net",
         ),
         (
-            "systems.car_x4.baseline",
-            "car_x4",
-            "the whole file: systems.car_x4.baseline is car_x4, whose downscaler learns too",
+            "systems.conv_x4.baseline",
+            "abpn",
+            "the whole file: systems.conv_x4.baseline is abpn, which is not a system; name one of",
+        ),
+        (
+            "systems.conv_x4.baseline",
+            "conv_x4",
+            "the whole file: systems.conv_x4.baseline is conv_x4, whose downscaler learns too",
         ),
         ("systems.abpn_x4.baseline", "abpn_x3", "systems.abpn_x4: baseline is for a system whose downscaler learns;"),
         (
             "systems.abpn_x4.train.lr",
             0.5,
-            "the whole file: systems.car_x4.train differs from that of its baseline abpn_x4, so the",
+            "the whole file: systems.conv_x4.train differs from that of its baseline abpn_x4, so the",
         ),
         (
-            "systems.car_x4.downscaler",
+            "systems.conv_x4.downscaler",
             {"model": "conv", "tv_weight": 0.1},
-            "systems.car_x4.downscaler: conv has no offsets, so offset_weight and tv_weight weigh nothing; remove them",
+            "systems.conv_x4.downscaler: conv has no offsets, so offset_weight and tv_weight weigh nothing",
         ),
-        ("systems.car_x4.train.steps", 0, "systems.car_x4: with train.steps: 0 the downscaler stays untrained; give"),
+        (
+            "systems.conv_x4",
+            CONV | {"downscaler": {"model": "conv"}, "train": CONV["train"] | {"steps": 0}},
+            "systems.conv_x4: with train.steps: 0 the downscaler stays untrained; give",
+        ),
         ("search.ofa_sr.latency.runtimes", ["onnx"], "search.ofa_sr.latency.runtimes.0: Input should be 'tflite' or"),
         ("search.ofa_sr.latency.size", [180], "search.ofa_sr.latency.size: List should have at least 2 items"),
         ("search.ofa_sr.seeds", [], "search.ofa_sr.seeds: List should have at least 1 item"),

@@ -185,7 +185,7 @@ def test_an_edit_before_a_preset_is_under_it(path: Path) -> None:
 def test_deleted_keys_stay_deleted(path: Path) -> None:
     presets.add(["longer"], path)
     data = path.read_text()
-    begin, end = data.index("  ecdn_m:"), data.index("  car_x4:")
+    begin, end = data.index("  ecdn_m:"), data.index("  conv_x4:")
     path.write_text(data[:begin] + data[end:])
     edit(
         path,
@@ -442,7 +442,8 @@ def test_the_paper_preset_merges_and_the_comments_stay(path: Path) -> None:
     assert params.sets_for("training") == ["T91", "BSD200", "BSDS500_test", "DIV2K_train"]
     assert params.sets_for("evaluation") == ["Set5", "Set14", "BSD100", "Urban100", "DIV2K_valid"]
     assert abpn.train.augment == ["hflip", "vflip", "transpose"]
-    comments = [line.split(" #")[1] for line in before.splitlines() if " #" in line and "seed" not in line]
+    kept = before[: before.index("  conv_x4:")] + before[before.index("  ofa_sr:") :]  # no published net is like it
+    comments = [line.split(" #")[1] for line in kept.splitlines() if " #" in line and "seed" not in line]
     assert len(comments) > 5
     assert [comment for comment in comments if comment not in path.read_text()] == []
 
@@ -455,17 +456,18 @@ def test_the_other_presets_merge_one_after_the_other(path: Path, names: tuple[st
         presets.add([name], path)
     params = config.load(path)
     assert params.sets_for("training") == ["T91", "BSD200", "BSDS500_test", "General100", "SunHays80"]
-    assert len(params.nets()) == {"residuals": 5, "pretrained": 11, "pruning": 20}[names[-1]]
+    assert len(params.nets()) == {"residuals": 5, "pretrained": 13, "pruning": 20}[names[-1]]
 
 
 @pytest.mark.parametrize(
     ("names", "added"),
     [
-        (["large"], {"vdsr", "carn", "ecdn", "edsr_baseline_x4"}),
+        (["large"], {"vdsr", "carn", "ecdn", "edsr_baseline_x4", "car_x4"}),
         (["tutorial"], set()),
         (
             ["reference", "reference_large"],
-            {"vdsr", "carn", "ecdn", "edsr_baseline_x4", "car_x2", "car_x2_bicubic", "car_x4_bicubic"},
+            {"vdsr", "carn", "ecdn", "edsr_baseline_x4", "car_x4", "car_x2", "conv_x2"}
+            | {"car_x2_bicubic", "car_x4_bicubic", "conv_x2_bicubic", "conv_x4_bicubic"},
         ),
     ],
 )

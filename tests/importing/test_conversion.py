@@ -10,6 +10,7 @@ from shared import ROOT
 from torch import Tensor
 
 from pipeline_src import config
+from pipeline_src.config import Downscaler
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256
 from pipeline_src.importing.conversion import convert
@@ -122,7 +123,8 @@ def test_a_system_of_params_comes_before_the_published_net_of_that_name() -> Non
     system, *known = targets("carn_m", PARAMS)
     assert (system.of_params, system.scales) == (True, PARAMS.systems["carn_m"].scales)
     assert known == targets("carn_m", None)
-    parts = targets("car_x4", PARAMS)
+    car = PARAMS.systems["conv_x4"].model_copy(update={"downscaler": Downscaler(model="car")})
+    parts = targets("car_x4", PARAMS.model_copy(update={"systems": {"car_x4": car}}))
     assert [(part.model, part.of_params) for part in parts] == [
         *(("abpn", True), ("car", True), ("edsr", False), ("car", False))
     ]

@@ -64,6 +64,10 @@ SMALL_NETS = {
     "vdsr": {"channels": 8, "depth": 4},
     "mobile": {"channels": 8, "hr_channels": 4},  # a space of once_for_all
 }
+SMALL_DOWNSCALERS = {
+    "car": {"entry": 4, "features": 8, "head": 8, "blocks": 1},
+    "conv": {"channels": 8, "depth": 1},
+}
 Kind = frozenset[str]
 STEPS = {"steps": 2, "batch": 4, "warmup": 0}
 SHORT = {
@@ -162,8 +166,8 @@ def shortened(params: dict[str, Any], below: dict[str, Any], ran: set[Kind]) -> 
             if train.get("shrink"):
                 changes["train"]["shrink"] = [phase | {"steps": 1, "warmup": 0} for phase in train["shrink"]]
             changes["net"] = SMALL_NETS.get(system["net"].get("space", system["model"]), {})
-        if system["downscaler"]["model"] == "car":
-            changes["downscaler"] = {"net": {"entry": 4, "features": 8, "head": 8, "blocks": 1}}
+        if train["steps"] and (small := SMALL_DOWNSCALERS.get(system["downscaler"]["model"])):
+            changes["downscaler"] = {"net": small, "start": None}
         short["systems"][name] = changes
     for name, prune in params["prune"].items():
         if name not in kept:

@@ -53,9 +53,9 @@ def test_an_archive_counts_once_and_its_images_for_each_set(params: config.Param
 
 
 def test_a_learned_downscaler_makes_images_of_its_own(params: config.Params) -> None:
-    car = config.load(ROOT / "params.yaml").systems["car_x4"]
+    car = config.load(ROOT / "params.yaml").systems["conv_x4"]
     needs = [SetNeeds("a", "training", pixels=16_000)]
-    added = needed_bytes(params.model_copy(update={"systems": params.systems | {"car_x4": car}}), needs)
+    added = needed_bytes(params.model_copy(update={"systems": params.systems | {"conv_x4": car}}), needs)
     assert added - needed_bytes(params, needs) == pytest.approx(2 * 3 * 16_000 * 1.25 / 16)
 
 

@@ -21,7 +21,8 @@ def params(start: dict[str, str], key: str = "train") -> config.Params:
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     for system in values["systems"].values():
         system["train"].pop("start", None)
-    values["systems"]["car_x4" if key == "downscaler" else SYSTEM][key]["start"] = start
+        system["downscaler"].pop("start", None)
+    values["systems"]["conv_x4" if key == "downscaler" else SYSTEM][key]["start"] = start
     return parse(yaml.safe_dump(values), "params.yaml")
 
 
@@ -30,7 +31,7 @@ def test_a_start_that_is_missing_or_another_file_is_named(
     key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    name = f"systems.{'car_x4' if key == 'downscaler' else SYSTEM}.{key}.start"
+    name = f"systems.{'conv_x4' if key == 'downscaler' else SYSTEM}.{key}.start"
     start = {"file": "net.safetensors", "sha256": "0123456789ab"}
     with pytest.raises(UserError, match=f"net.safetensors, which {name} names, does not exist; .*`superres import`"):
         check(params(start, key))

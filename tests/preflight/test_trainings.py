@@ -61,7 +61,7 @@ def test_twice_the_steps_take_twice_the_time_and_are_measured_once() -> None:
         trainings.estimate(with_systems("abpn_x2", steps=100))
 
 
-@pytest.mark.parametrize("name", ["car_x4", "vdsr", "ofa_sr"])
+@pytest.mark.parametrize("name", ["conv_x4", "vdsr", "ofa_sr"])
 def test_any_net_can_be_measured(name: str) -> None:
     """With a learned downscaler; in luma, with patches of HR pixels; a supernet at two scales."""
     estimate = trainings.estimate(with_systems(name))
