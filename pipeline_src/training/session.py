@@ -106,6 +106,9 @@ class TrainingSession:
     ) -> list[Row]:
         """Train ``net`` in place, or go on with a training of the same identity that was stopped; return its curve.
 
+        On LR images of a learned downscaler nothing is flipped or turned: of a flipped photograph the downscaler makes
+        another LR image than the flipped one, and the net would unlearn to read what is in it.
+
         Args:
             name: ``<stage>@<net>``, which names the progress bar and the resume checkpoint.
             net: as :func:`loop.fit` takes it.
@@ -113,6 +116,8 @@ class TrainingSession:
             made_from: what else the weights depend on (weights it starts from, images, model …), JSON-able.
             options: where this training departs from the session.
         """
+        if self.learned_lr:
+            recipe = recipe.model_copy(update={"augment": []})
         scales = options.scales or net.description.scales
         precision = self.precision if options.precision is None else options.precision
         compiled = self.settings.compile if options.compiled is None else options.compiled

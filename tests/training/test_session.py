@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pipeline_src.config import Recipe, Train
+from pipeline_src.datasets.hdf5 import ImagePairs, write_learned
 from pipeline_src.models import build
 from pipeline_src.paths import TRAIN_H5
 from pipeline_src.training import session
@@ -51,3 +52,21 @@ def test_what_the_weights_depend_on_names_the_checkpoint(
     assert len({plain, *others}) == 7
     assert plain.parent == Path(".cache/train")
     assert plain.name.startswith("train@a-b-")
+
+
+def test_images_of_a_learned_downscaler_are_not_turned(
+    train_h5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    TRAIN_H5.parent.mkdir(parents=True)
+    shutil.copy(train_h5, TRAIN_H5)
+    learned = tmp_path / "lr.h5"
+    images = [ImagePairs(TRAIN_H5, split) for split in ("training", "validation")]
+    write_learned(learned, ((of.split, name, {3: of.lr(name, 3)}) for of in images for name in of.names))
+    augmented: list[tuple[str, ...]] = []
+    monkeypatch.setattr(session, "fit", lambda net, patches, recipe, run: augmented.append(patches.augment))
+    recipe = Recipe.model_validate({"steps": 4, "batch": 2, "patch": 8, "lr": 1e-3})
+    net = build("abpn", [3], {"channels": 4, "depth": 1})
+    for lr in (None, learned):
+        TrainingSession(Train.model_validate(SETTINGS), 1, 1, learned_lr=lr).fit("train@a", net, recipe, {}, Options())
+    assert augmented == [("hflip", "vflip", "transpose"), ()]
