@@ -1,6 +1,7 @@
 # One rule per stage of dvc.yaml, named as DVC names it (train@abpn_x3), and one per foreach (train).
 # Snakemake schedules; each job asks DVC, which decides by content, runs, caches and writes dvc.lock.
 import sys
+import time
 from pathlib import Path
 from shlex import quote
 
@@ -33,13 +34,13 @@ onstart: # of a run, not of a plan
     one_run.wait_for_others()
 
 
-# A stage that DVC would run depends on a file of this moment: Snakemake goes by time stamps alone, which neither a deleted
-# result in the middle nor an older copy of params.yaml has.
+# A stage that DVC would run depends on a file of this moment: Snakemake goes by time stamps, which neither a deleted result
+# in the middle nor an older copy of params.yaml has, and takes a newer file of the same content for unchanged.
 STAMPS = {stage.name: Path(".cache/changed") / stage.name for stage in STAGES if stage.changed}
 for stamp in STAMPS.values():
     if workflow.is_main_process:
         stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.touch()
+        stamp.write_text(str(time.time_ns()))
 
 
 for stage in STAGES:

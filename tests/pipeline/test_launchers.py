@@ -139,6 +139,14 @@ def with_a_flipped_bit(path: Path) -> None:
     path.write_bytes(content)
 
 
+def test_what_snakemake_has_run_it_runs_again_if_dvc_would(by_snakemake: Copy) -> None:
+    folder, before = by_snakemake.folder, by_snakemake.lock()
+    shutil.move(folder / "dvc.lock", folder / "kept.lock")
+    assert planned(by_snakemake) == set(before)
+    shutil.move(folder / "kept.lock", folder / "dvc.lock")
+    assert planned(by_snakemake) == set()
+
+
 def test_what_dvc_would_run_snakemake_runs_whatever_the_time_stamps_say(by_dvc: Copy) -> None:
     folder, before = by_dvc.folder, by_dvc.lock()
     params, train_h5 = folder / "params.yaml", folder / "results/build_h5/train.h5"
