@@ -25,7 +25,8 @@ coverage: $(READY) ## the tests, and which lines of the package none of them run
 	PYTEST_ADDOPTS="--cov --cov-report=term:skip-covered" $(MAKE) test
 
 CASES := 200
-faults: $(READY) ## damaged files and killed stages, and how each case ended: docs/reliability.md
+faults: $(READY) ## damaged files, kills and small limits, and how each case ended: docs/reliability.md
+	SR_FAULTS=$(CASES) pytest -q -n auto tests/faults
 	python tests/faults/campaign.py --cases $(CASES)
 
 lint: $(READY)
