@@ -3,7 +3,10 @@
 import importlib.util
 import os
 import re
+import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,15 @@ def stage_command(name: str, *arguments: str) -> list[str]:
 def stage_environment() -> dict[str, str]:
     """Return an environment in which a stage runs from any folder, without tracking."""
     return os.environ | {"PYTHONPATH": str(ROOT), "SR_TRACKING": "off"}
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file grow beyond ``size`` bytes, as on a disk that is full then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def link_starts(folder: Path) -> None:

@@ -7,6 +7,7 @@ HR cropped to a multiple of s, or is the user's own image of that size. So LR pi
 is not taken for a smaller one.
 """
 
+import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,8 +130,40 @@ def _writer(path: Path) -> Iterator[Any]:
     import h5py
 
     # With track_times=False and images in a fixed order, files of equal content are equal byte for byte.
-    with whole_file(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
-        yield file
+    with whole_file(path) as temporary, _ErrorKeepingFile(temporary, "w+") as target:
+        try:
+            with h5py.File(target, "w", libver="latest") as file:
+                yield file
+        except (OSError, RuntimeError):
+            if target.error:
+                raise target.error from None
+            raise
+        if target.error:
+            raise target.error
+
+
+class _ErrorKeepingFile(io.FileIO):
+    """A file that keeps the first error of a write, and tells HDF5 nothing of it.
+
+    If a write fails because the disk is full, HDF5 cannot close its file, prints a traceback for each object in it, and
+    sometimes ends the process.
+
+    Attributes:
+        error: of the first write that failed.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all bytes of a buffer, if no write has failed yet, and return their number in any case."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while rest and not self.error:
+            try:
+                rest = rest[super().write(rest) :]
+            except OSError as error:
+                self.error = OSError(error.errno, error.strerror, self.name)
+        return size
 
 
 def write(path: Path, images: Iterable[ImageRecord]) -> None:

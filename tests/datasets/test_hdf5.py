@@ -1,9 +1,11 @@
 """train.h5: equal bytes from equal images, complete or absent, and its errors."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
+from shared import largest_file
 
 from pipeline_src.datasets import hdf5
 from pipeline_src.datasets.hdf5 import ImagePairs
@@ -64,3 +66,13 @@ def test_middle_returns_the_same_region_of_lr_and_hr(located: Path) -> None:
     lr, hr = ImagePairs(located, "training").middle("set/large.png", 3, 16)
     assert lr.shape == (16, 16, 3)
     assert np.array_equal(lr.repeat(3, axis=0).repeat(3, axis=1), hr)
+
+
+@pytest.mark.parametrize("size", [100, 30_000, 150_000])
+def test_a_full_disk_is_told_as_that_and_leaves_nothing(tmp_path: Path, size: int) -> None:
+    records = [("training", f"set/{number}.png", *image(20)) for number in range(20)]
+    with largest_file(size), pytest.raises(OSError, match="File too large") as full:
+        hdf5.write(tmp_path / "train.h5", records)  # type: ignore[arg-type]
+    assert full.value.errno == errno.EFBIG
+    assert str(full.value.filename).endswith("train.h5")
+    assert [*tmp_path.iterdir()] == []

@@ -59,7 +59,7 @@ def of_superres() -> list[Subject]:
                 [PHOTOGRAPHS, f"{exported}/fp32_x3.onnx", f"{exported}/fp32_x3.onnx.json"], ["out"]),
         Subject("superres export", "pipeline_src",
                 ["export", "--model", "abpn_x3", "--format", "tflite", "--variant", "qat", "-o", "out/net.tflite"],
-                [trained, quantised, "results/quantize/abpn_x3/metrics.json"], ["out"]),
+                [trained, quantised], ["out"]),
         *(Subject(f"superres import {suffix}", "pipeline_src",
                   ["import", f"{CHECKPOINTS}/net.{suffix}", "--as", "carn_m", "-o", "out/net.safetensors"],
                   [f"{CHECKPOINTS}/net.{suffix}"], ["out"]) for suffix in ("pth", "safetensors")),

@@ -5,7 +5,7 @@ from pathlib import Path
 import campaign
 from copies import Copy, copied_again
 
-CASES, SEED = 16, 1
+CASES, SEED = 10, 1
 
 
 def test_every_case_ends_as_it_should(first_run: Copy, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ SUFFIX = ".xml"
 LIBRARIES: tuple[str, ...] = ("torch", "torchao", "onnx", "openvino")
 RUNTIME = "openvino"
 VARIANTS: tuple[str, ...] = interface.VARIANTS
+LARGEST_GRAPH = 1_000_000  # bytes of an .xml
 
 # The command that runs files in a child process. Its arguments are height, width, and the files.
 TRIAL = [
@@ -97,7 +98,19 @@ def from_onnx(onnx_file: Path, file: Path, *, halves: bool = False, size: Size |
     model = openvino.Core().read_model(onnx_file)
     if size:
         model.reshape(_shapes(model, size))
-    openvino.save_model(model, file, compress_to_fp16=halves)
+    try:
+        openvino.save_model(model, file, compress_to_fp16=halves)
+    except RuntimeError:
+        _raise_what_the_system_says(file, onnx_file.stat().st_size + LARGEST_GRAPH)
+        raise
+
+
+def _raise_what_the_system_says(file: Path, size: int) -> None:
+    """Raise the OSError of writing ``size`` bytes, if there is one; OpenVINO says "iostream error" of every cause."""
+    try:
+        file.write_bytes(bytes(size))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from None
 
 
 def _shapes(model: Any, size: Size) -> dict[Any, list[Any]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from exported import assert_close, lr_images
+from shared import largest_file
 
 from pipeline_src.deployment import runtimes
 from pipeline_src.deployment.formats import openvino
@@ -25,6 +26,12 @@ def test_16_bit_openvino_files_have_half_the_size_and_differ_by_one_level_at_mos
     lr = next(lr_images())
     images = (runtimes.load(file.with_suffix(".xml"), 1)(lr) for file in (full, halves))
     assert_close(*images, levels=1, decibels=55)
+
+
+def test_a_full_disk_is_told_as_that(folder: Path, tmp_path: Path) -> None:
+    with largest_file(20_000), pytest.raises(OSError, match="File too large") as full:
+        openvino.from_onnx(folder / "fp32_x3.onnx", tmp_path / "net.xml")
+    assert full.value.filename == str(tmp_path / "net.xml")
 
 
 def test_try_out_reports_models_that_openvino_cannot_compile(folder_copy: Path) -> None:
