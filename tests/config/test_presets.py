@@ -377,7 +377,7 @@ def test_a_wrong_preset_leaves_everything_as_it_was(tmp_path: Path, path: Path, 
 def test_an_unknown_preset_is_answered_with_those_there_are(path: Path) -> None:
     before = files(path)
     with pytest.raises(
-        UserError, match=r"peper\.yaml does not exist; name a YAML file, or one of: ablations, large, longer, paper, pretr"
+        UserError, match=r"peper\.yaml does not exist; name a YAML file, or one of: ablations, large, longer, paper"
     ):
         presets.add(["longer", "peper"], path)
     with pytest.raises(UserError, match=r"nowhere\.yaml does not exist"):
