@@ -7,24 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from interrupted import Stopped, fitted
 from torch import Tensor
 
 from pipeline_src import downscaling
 from pipeline_src.config import Downscaler, Recipe
-from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.imaging.images import through_jpeg
-from pipeline_src.metrics.validation import validator
 from pipeline_src.models import build
 from pipeline_src.training import joint
-from pipeline_src.training.loop import TrainingRun, fit
-from pipeline_src.training.session import patches_of
 
 SLIM = {"entry": 4, "features": 8, "head": 8, "blocks": 1}
 RECIPE = {"steps": 8, "batch": 2, "patch": 10, "augment": ["hflip"], "loss": "l1", "lr": 1e-3, "warmup": 0}
-
-
-class Stopped(Exception):
-    """Stands for a power cut."""
 
 
 def joint_net(**changes: Any) -> joint.Joint:
@@ -36,28 +29,12 @@ def joint_net(**changes: Any) -> joint.Joint:
 
 @pytest.fixture
 def train(train_h5: Path, tmp_path: Path) -> Callable[..., Any]:
-    def run(stop_at: int = -1, **changes: Any) -> Any:
+    def run(stop_at: int | None = None, **changes: Any) -> Any:
         recipe = Recipe.model_validate(RECIPE | {"decay": "cosine", "ema": 0.9})
         net = joint_net(**changes)
 
-        def stop(step: int) -> None:
-            if step == stop_at:
-                raise Stopped
-
-        training = TrainingRun(
-            name="a training",
-            device=torch.device("cpu"),
-            precision=torch.float32,
-            compiled=False,
-            checkpoint=tmp_path / "checkpoint.safetensors",
-            checkpoint_every=3,
-            validate=validator(ImagePairs(train_h5, "validation"), [4], 24, torch.device("cpu")),
-            validate_every=4,
-            before_step=stop,
-            lr_factors={"downscaler": net.spec.lr_factor},
-        )
-        curve = fit(net, patches_of(ImagePairs(train_h5, "training"), [4], recipe, seed=1), recipe, training)
-        (tmp_path / "checkpoint.safetensors").unlink()
+        settings = {"checkpoint_every": 3, "validate_every": 4, "lr_factors": {"downscaler": net.spec.lr_factor}}
+        curve = fitted(net, recipe, [4], train_h5, tmp_path / "checkpoint.safetensors", stop_at, **settings)
         return net, curve
 
     return run

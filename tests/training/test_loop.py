@@ -8,16 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from interrupted import Stopped, fitted
 from small_net import calibrated
 
 from pipeline_src.compression import quantization
 from pipeline_src.config import Recipe
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
-from pipeline_src.metrics.validation import validator
 from pipeline_src.models import build
 from pipeline_src.training import loop
-from pipeline_src.training.loop import TrainingRun, fit
 from pipeline_src.training.session import patches_of
 from pipeline_src.weights import load_tensors, save_tensors
 
@@ -38,17 +37,13 @@ VDSR = ("vdsr", [2, 3], {"channels": 8, "depth": 4})
 Train = Callable[..., tuple[Any, list[dict[str, float]]]]
 
 
-class Stopped(Exception):
-    """Stands for a power cut."""
-
-
 @pytest.fixture
 def train(train_h5: Path, tmp_path: Path) -> Train:
     """Train a net by a recipe, from the checkpoint of an earlier call if that was stopped."""
 
     def run(
         model: tuple[str, list[int], dict[str, Any]],
-        stop_at: int = -1,
+        stop_at: int | None = None,
         start_from: Callable[[torch.nn.Module], None] = lambda net: None,
         precision: torch.dtype = torch.float32,
         compiled: bool = False,
@@ -62,25 +57,8 @@ def train(train_h5: Path, tmp_path: Path) -> Train:
         net = made(build(name, scales, net_arguments))
         start_from(net)
 
-        def stop(step: int) -> None:
-            if step == stop_at:
-                raise Stopped
-
-        images = ImagePairs(train_h5, "training")
-        training = TrainingRun(
-            name="a training",
-            device=torch.device("cpu"),
-            precision=precision,
-            compiled=compiled,
-            checkpoint=tmp_path / "checkpoint.safetensors",
-            checkpoint_every=4,
-            validate=validator(ImagePairs(train_h5, "validation"), scales, 24, torch.device("cpu")),
-            validate_every=6,
-            before_step=stop,
-            observe=observe,
-        )
-        curve = fit(net, patches_of(images, scales, recipe, seed=1), recipe, training)
-        (tmp_path / "checkpoint.safetensors").unlink()
+        settings = {"precision": precision, "compiled": compiled, "validate_every": 6, "observe": observe}
+        curve = fitted(net, recipe, scales, train_h5, tmp_path / "checkpoint.safetensors", stop_at, **settings)
         return net, curve
 
     return run

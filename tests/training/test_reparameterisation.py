@@ -8,15 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from interrupted import Stopped, fitted
 from torch.nn import functional
 
 from pipeline_src.config import Recipe, Reparameterise
-from pipeline_src.datasets.hdf5 import ImagePairs
-from pipeline_src.metrics.validation import validator
 from pipeline_src.models import build
-from pipeline_src.training.loop import TrainingRun, fit
 from pipeline_src.training.reparameterisation import EDGES, EdgeOriented, Expanded, reparameterised
-from pipeline_src.training.session import patches_of
 
 KINDS = [Reparameterise(kind="expanded", expansion=2), Reparameterise(kind="edges", expansion=3)]
 NETS = {
@@ -26,10 +23,6 @@ NETS = {
     "once_for_all": ([2, 4], {"space": "plain", "widths": [4, 8], "depths": [1, 2]}),
     "carn": ([2], {"mobile": True, "groups": 4}),  # its grouped convolutions stay as they are
 }
-
-
-class Stopped(Exception):
-    """Stands for a power cut."""
 
 
 def random_net(model: str) -> Any:
@@ -97,23 +90,10 @@ def train(train_h5: Path, tmp_path: Path) -> Callable[..., tuple[Any, list[Any]]
         net, scales = random_net(model), NETS[model][0]
         recipe = Recipe(steps=10, batch=4, patch=8, lr=1e-3, ema=0.9)
 
-        def stop(step: int) -> None:
-            if step == stop_at:
-                raise Stopped
-
-        training = TrainingRun(
-            name="a training",
-            device=torch.device("cpu"),
-            precision=torch.float32,
-            checkpoint=tmp_path / "checkpoint.safetensors",
-            checkpoint_every=4,
-            validate=validator(ImagePairs(train_h5, "validation"), scales, 24, torch.device("cpu")),
-            validate_every=5,
-            before_step=stop,
-        )
         with reparameterised(net, how):
-            curve = fit(net, patches_of(ImagePairs(train_h5, "training"), scales, recipe, seed=1), recipe, training)
-        training.checkpoint.unlink()
+            curve = fitted(
+                net, recipe, scales, train_h5, tmp_path / "checkpoint.safetensors", stop_at, validate_every=5
+            )
         return net, curve
 
     return run

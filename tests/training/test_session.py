@@ -18,17 +18,21 @@ from pipeline_src.training.session import Options, TrainingSession, checkpoint_p
 SETTINGS = {"checkpoint_every": 4, "validate_every": 6, "validation_crop": 16, "precision": "fp32"}
 
 
+@pytest.fixture
+def built(train_h5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, in which build_h5 is done."""
+    monkeypatch.chdir(tmp_path)
+    TRAIN_H5.parent.mkdir(parents=True)
+    shutil.copy(train_h5, TRAIN_H5)
+    return tmp_path
+
+
 def test_another_recipe_does_not_resume_this_checkpoint() -> None:
     assert checkpoint_path("a", {"seed": 1, "lr": 0.1}) == checkpoint_path("a", {"lr": 0.1, "seed": 1})
     assert checkpoint_path("a", {"seed": 1}) != checkpoint_path("a", {"seed": 2})
 
 
-def test_what_the_weights_depend_on_names_the_checkpoint(
-    train_h5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    TRAIN_H5.parent.mkdir(parents=True)
-    shutil.copy(train_h5, TRAIN_H5)
+def test_what_the_weights_depend_on_names_the_checkpoint(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[TrainingRun] = []
     monkeypatch.setattr(session, "fit", lambda net, patches, recipe, run: runs.append(run))
     net = build("abpn", [3], {"channels": 4, "depth": 1})
@@ -54,13 +58,8 @@ def test_what_the_weights_depend_on_names_the_checkpoint(
     assert plain.name.startswith("train@a-b-")
 
 
-def test_images_of_a_learned_downscaler_are_not_turned(
-    train_h5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    TRAIN_H5.parent.mkdir(parents=True)
-    shutil.copy(train_h5, TRAIN_H5)
-    learned = tmp_path / "lr.h5"
+def test_images_of_a_learned_downscaler_are_not_turned(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learned = built / "lr.h5"
     images = [ImagePairs(TRAIN_H5, split) for split in ("training", "validation")]
     write_learned(learned, ((of.split, name, {3: of.lr(name, 3)}) for of in images for name in of.names))
     augmented: list[tuple[str, ...]] = []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from interrupted import Stopped
 
 from pipeline_src import downscaling
 from pipeline_src.config import Downscaler, Recipe, ShrinkPhase, Training
@@ -43,10 +44,6 @@ OF_MOBILE = [
     {"dimension": "depth", "choices": [1, 2], "steps": 3},
     {"dimension": "width", "choices": [1, 2], "steps": 3, "subnets": 2},
 ]
-
-
-class Stopped(Exception):
-    """Stands for a power cut."""
 
 
 def net_of(net: dict[str, Any]) -> Any:
