@@ -151,4 +151,7 @@ def _run(
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
+        for limit in limits:  # they are for the command, not for coverage, which writes its file at exit
+            hard = resource.getrlimit(limit)[1]
+            resource.setrlimit(limit, (hard, hard))
         atexit._run_exitfuncs()  # which multiprocessing leaves out
