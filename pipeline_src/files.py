@@ -25,6 +25,25 @@ def is_of_the_system(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL, errno.EOVERFLOW)
 
 
+def require_open_files(count: int) -> None:
+    """Check that this process may open more files.
+
+    To be asked before, or after the failure of, what opens files elsewhere and does not say that they are too many.
+
+    Raises:
+        OSError: if it may not open ``count`` files at once.
+    """
+    opened = []
+    try:
+        for _ in range(count):
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror) from None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; rename it onto ``path`` when the block ends well, else delete it.

@@ -7,9 +7,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from pipeline_src.errors import UserError
+from pipeline_src.files import require_open_files
 
 CHILD = "pipeline_src.benchmarking.memory_child"
 PARALLEL = 2  # children at a time; they do not disturb each other, because each measures its own memory
+OPEN_FILES = 24  # more than the server, its pipes, and a runtime in a child open
 
 
 def peak_memory_mb(files: Iterable[Path], height: int, width: int, threads: int) -> dict[Path, float]:
@@ -26,9 +28,11 @@ def peak_memory_mb(files: Iterable[Path], height: int, width: int, threads: int)
 
     Raises:
         UserError: if a file cannot be loaded or run, or its process crashes.
+        OSError: if this process may not open the files that the server and the children need.
     """
     from pipeline_src.benchmarking.memory_child import send_growth
 
+    require_open_files(OPEN_FILES)
     context = get_context("forkserver")
     main = getattr(sys.modules["__main__"], "__spec__", None)
     context.set_forkserver_preload([CHILD, *([main.name] if main else [])])
@@ -39,10 +43,12 @@ def peak_memory_mb(files: Iterable[Path], height: int, width: int, threads: int)
         child.start()
         sender.close()
         try:
-            result: float | str = receiver.recv()
+            result: float | str | OSError = receiver.recv()
         except EOFError:
             child.join()
             result = f"exit status {child.exitcode}"
+        if isinstance(result, OSError):
+            raise result
         if isinstance(result, str):
             raise UserError(f"{file} could not be run in a process of its own ({result}); export it again")
         return result

@@ -34,6 +34,8 @@ def send_growth(sender: Connection, file: Path, height: int, width: int, threads
         sender.send((peak() - before) / MIB)
     except UserError as error:
         sender.send(str(error))
+    except OSError as error:
+        sender.send(error)
 
 
 def resident() -> int:

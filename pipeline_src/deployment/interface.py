@@ -5,6 +5,7 @@ A format is a module in :mod:`pipeline_src.deployment.formats` with all members 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,12 +15,14 @@ import numpy as np
 from pipeline_src.deployment import cards
 from pipeline_src.deployment.cards import Card, TensorSpec
 from pipeline_src.errors import UserError
+from pipeline_src.files import require_open_files
 from pipeline_src.graph.operations import OperationGraph
 
 Size = tuple[int, int]  # height and width
 TRIAL_SIZE: Size = (24, 32)
 VARIANTS = ("fp32", "ptq", "qat")  # of a net
 CPU = "cpu"  # the device that every runtime has
+OPEN_FILES = 4  # more than a runtime opens for a net
 SMALLEST = 8  # height and width in pixels of the smallest image that all nets accept
 
 
@@ -113,9 +116,27 @@ class Runner:
         return np.pad(image, [*missing, (0, 0)], "symmetric") if any(after for _, after in missing) else image
 
 
-def cannot_open(file: Path, runtime: str, error: Exception) -> UserError:
-    """Return the error for a file that its runtime refuses."""
-    return UserError(f"{runtime} cannot open {file} ({first_characters(error)}); export it again")
+@contextmanager
+def opening(file: Path, runtime: str, how: str = "", advice: str = "export it again") -> Iterator[None]:
+    """Turn what a runtime raises when it opens a file, of no common base class, into an error that a user understands.
+
+    Args:
+        file: the file.
+        runtime: its name.
+        how: the mode in which it opens the file, for the message.
+        advice: what to do if it refuses the file.
+
+    Raises:
+        UserError: if the runtime refuses the file.
+        OSError: if this process may not open the files that the runtime needs.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        require_open_files(OPEN_FILES)
+        raise UserError(f"{runtime} cannot open {file}{how} ({_first_characters(error)}); {advice}") from None
 
 
 def check_input(file: Path, card: Card, dtype: str, sides: Iterable[Any]) -> None:
@@ -150,7 +171,7 @@ def require_cpu(runtime: str, device: str) -> None:
         )
 
 
-def first_characters(error: Exception) -> str:
+def _first_characters(error: Exception) -> str:
     """Return the message of a runtime's exception as one line, cut off after 200 characters."""
     return " ".join(str(error).split())[:200]
 

@@ -1,5 +1,6 @@
 """Peak memory, measured in a child process."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,14 @@ def test_the_memory_of_the_parent_process_does_not_count(tmp_path: Path) -> None
 def test_the_error_for_a_file_that_cannot_run_names_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nothing\.onnx could not be run"):
         peak_memory_mb([tmp_path / "nothing.onnx"], 8, 8, 1)
+
+
+def test_too_few_open_files_are_told_before_a_child_starts(tmp_path: Path) -> None:
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = len([*Path("/proc/self/fd").iterdir()])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (held + 8, allowed[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            peak_memory_mb([tmp_path / "net.onnx"], 8, 8, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)

@@ -2,13 +2,14 @@
 
     python tests/faults/campaign.py --cases 200 --seed 1
 
-A copy of the repository runs the whole pipeline once, at tiny lengths. A case then takes a stage or a subcommand of
-superres, and damages one file that it reads, or gives it a small disk or few open files, or kills it at a random
-moment. What ends before it is done runs again, and must write what it writes without a fault. Cases come from the
-seed, so one that ends badly can be run again.
+A copy of the repository runs the whole pipeline once, at tiny lengths, and is copied for each of the processes that try
+cases side by side. A case takes a stage or a subcommand of superres, and damages one file that it reads, or gives it a
+small disk or few open files, or kills it at a random moment. What ends before it is done runs again, and must write
+what it writes without a fault. Cases come from the seed, so one that ends badly can be run again.
 """
 
 import argparse
+import itertools
 import os
 import random
 import resource
@@ -19,7 +20,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +30,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [*(str(ROOT / name) for name in (".", "tests", "tests/pipeline", "workflow")), str(HERE)]
 
 import forked  # noqa: E402
-from copies import Copy, copied  # noqa: E402
+from copies import Copy, copied, copied_again  # noqa: E402
 from dvc_stages import stages  # noqa: E402
 from subjects import CHECKPOINTS, PHOTOGRAPHS, Subject, of_stage, of_superres  # noqa: E402
 
@@ -39,6 +41,7 @@ KEPT = ("results", "params.yaml", PHOTOGRAPHS, CHECKPOINTS)  # what a case may d
 OF_LAUNCHERS = (".snakemake_timestamp",)  # files that no stage reads or writes
 GOOD = ("correct", "one sentence")
 OUTCOMES = (*GOOD, "traceback", "silent", "stuck", "half-written", "other result", "other end")
+Ended = dict[str, Counter[str]]  # by fault, how many cases ended how
 
 
 def _cut(content: bytes, chance: random.Random) -> bytes:
@@ -67,6 +70,7 @@ LIMITS: dict[str, tuple[int, tuple[int, int]]] = {  # what is limited, and the r
     "few open files": (resource.RLIMIT_NOFILE, (12, 60)),
 }
 KILLED = "killed"
+LAUNCHERS = {"snakemake killed": ["snakemake", "--cores", "2"], "dvc killed": ["dvc", "repro"]}
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Campaign:
 
     Attributes:
         copy: it.
-        kept: what lay there then.
+        kept: what lay there then, which campaigns on other copies read too.
         subjects: what may be damaged or killed there, by name.
         alone: by subject, the hash of each file that it writes when it runs alone and without a fault, and the seconds
             that it takes so.
@@ -160,6 +164,11 @@ def of_a_run(copy: Copy) -> Campaign:
     return Campaign(copy, kept, {subject.name: subject for subject in made})
 
 
+def of_a_copy(origin: Campaign, folder: Path) -> Campaign:
+    """Return the campaign on a copy of the copy."""
+    return Campaign(copied_again(origin.copy, folder), origin.kept, origin.subjects)
+
+
 def _write_checkpoints(folder: Path) -> None:
     """Write the same weights as a pickle of torch and as safetensors."""
     import torch
@@ -168,6 +177,19 @@ def _write_checkpoints(folder: Path) -> None:
     weights = ROOT / "pipeline_src/pretrained/carn_m.safetensors"
     shutil.copy(weights, folder / "net.safetensors")
     torch.save(load_file(weights), folder / "net.pth")
+
+
+def kills(campaign: Campaign, count: int) -> Iterator[Case]:
+    """Yield so many kills of each phase of each stage that trains."""
+    for subject in campaign.subjects.values():
+        for _ in range(count * subject.phases):
+            yield Case(subject, KILLED)
+
+
+def kills_of_launchers(campaign: Campaign, count: int) -> Iterator[Case]:
+    """Yield so many kills of the launchers in turn, each with its stages."""
+    for fault in itertools.islice(itertools.cycle(LAUNCHERS), count):
+        yield Case(campaign.subjects["prune@abpn_x3"], fault)
 
 
 def cases(campaign: Campaign, count: int, seed: int) -> Iterator[Case]:
@@ -189,6 +211,8 @@ def cases(campaign: Campaign, count: int, seed: int) -> Iterator[Case]:
 
 def outcome(campaign: Campaign, case: Case, chance: random.Random) -> tuple[str, str]:
     """Run a case, and return how it ended and what was said last."""
+    if case.fault in LAUNCHERS:
+        return _killed_launcher(campaign, case, chance)
     _, seconds = campaign.run_alone(case.subject)
     if case.file:
         _damage(campaign.copy.folder / case.file, case.fault, chance)
@@ -262,14 +286,14 @@ def _is_spare(file: str) -> bool:
     return Path(file).name in names or (file.startswith("results/operators/") and not file.endswith("operators.csv"))
 
 
-def kill_of_a_launcher(campaign: Campaign, launcher: list[str], chance: random.Random) -> tuple[str, str]:
+def _killed_launcher(campaign: Campaign, case: Case, chance: random.Random) -> tuple[str, str]:
     """Kill a launcher and its stages while it trains and prunes abpn_x3, and run it again."""
-    folder, stage = campaign.copy.folder, campaign.subjects["prune@abpn_x3"]
+    folder, stage = campaign.copy.folder, case.subject
     expected, _ = campaign.run_alone(stage)
     shutil.rmtree(folder / ".dvc/cache")
     for path in ("results/train/abpn_x3", "results/nets/abpn_x3"):
         shutil.rmtree(folder / path)
-    command, environment = [*launcher, stage.name], campaign.copy._environment() | {"SR_TRACKING": "off"}
+    command, environment = [*LAUNCHERS[case.fault], stage.name], campaign.copy._environment() | {"SR_TRACKING": "off"}
     quiet = subprocess.DEVNULL
     with subprocess.Popen(
         command, cwd=folder, env=environment, stdout=quiet, stderr=quiet, start_new_session=True
@@ -284,31 +308,36 @@ def kill_of_a_launcher(campaign: Campaign, launcher: list[str], chance: random.R
     return _compared(Case(stage, KILLED), campaign.outs(stage), expected)
 
 
-LAUNCHERS = {"snakemake": ["snakemake", "--cores", "2"], "dvc": ["dvc", "repro"]}
+def run(campaigns: Sequence[Campaign], tried: Sequence[Case], seed: int) -> Ended:
+    """Try cases, say which ended as none should, and return how many of each kind of fault ended how.
 
+    Args:
+        campaigns: on copies of one run, of which each tries a case at a time.
+        tried: the cases.
+        seed: of the damages and of the moments of kills.
+    """
+    waiting = iter(enumerate(tried))
 
-def run(campaign: Campaign, count: int, seed: int, launchers: int = 0) -> dict[str, Counter[str]]:
-    """Run cases, say those that end as none should, and return how many of each kind of fault ended how."""
-    ended: dict[str, Counter[str]] = {}
-    for number, case in enumerate(cases(campaign, count, seed)):
-        end, said = outcome(campaign, case, random.Random(f"{seed} {number}"))
-        ended.setdefault(case.fault, Counter())[end] += 1
-        if end not in GOOD:
-            print(f"case {number}: {case.subject.name}, {case.fault} {case.file}: {end}: {said}", flush=True)
-        campaign.restore()
-        if (number + 1) % 100 == 0:
-            print(f"{number + 1} of {count} cases", file=sys.stderr, flush=True)
-    for number in range(launchers):
-        name, launcher = list(LAUNCHERS.items())[number % len(LAUNCHERS)]
-        end, said = kill_of_a_launcher(campaign, launcher, random.Random(f"{seed} launcher {number}"))
-        ended.setdefault(f"{name} killed", Counter())[end] += 1
-        if end not in GOOD:
-            print(f"launcher {number}: {name}: {end}: {said}", flush=True)
-        campaign.restore()
+    def work(campaign: Campaign) -> list[tuple[str, str]]:
+        ends = []
+        for number, case in waiting:
+            end, said = outcome(campaign, case, random.Random(f"{seed} {number}"))
+            ends.append((case.fault, end))
+            if end not in GOOD:
+                print(f"case {number}: {case.subject.name}, {case.fault} {case.file}: {end}: {said}", flush=True)
+            campaign.restore()
+            if (number + 1) % 100 == 0:
+                print(f"{number + 1} of {len(tried)} cases", file=sys.stderr, flush=True)
+        return ends
+
+    ended: Ended = {}
+    with ThreadPoolExecutor(len(campaigns)) as pool:
+        for fault, end in itertools.chain.from_iterable(pool.map(work, campaigns)):
+            ended.setdefault(fault, Counter())[end] += 1
     return ended
 
 
-def table(ended: dict[str, Counter[str]]) -> str:
+def table(ended: Ended) -> str:
     """Return what :func:`run` returns as a table in Markdown."""
     rows = [f"| {' | '.join(['fault', 'cases', *OUTCOMES])} |", f"|---|{'---:|' * (1 + len(OUTCOMES))}"]
     for fault, ends in [*sorted(ended.items()), ("all", sum(ended.values(), Counter()))]:
@@ -321,12 +350,17 @@ def main() -> int:
     """Run the campaign, print its table, and return 1 if a case ended as none should."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=1, help="how often each phase of each training is killed besides")
     parser.add_argument("--launchers", type=int, default=4, help="how often a launcher is killed, with its stages")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many cases run side by side")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "copy").mkdir()
-        ended = run(prepared(Path(folder) / "copy"), args.cases, args.seed, args.launchers)
+        first = prepared(Path(folder) / "copy")
+        others = [of_a_copy(first, Path(folder) / f"copy{number}") for number in range(1, args.processes)]
+        killed = [*kills(first, args.kills), *kills_of_launchers(first, args.launchers)]
+        ended = run([first, *others], [*killed, *cases(first, args.cases, args.seed)], args.seed)
     print(table(ended))
     return int(any(ends.keys() - {*GOOD} for ends in ended.values()))
 

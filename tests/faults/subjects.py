@@ -7,6 +7,8 @@ from dvc_stages import Stage
 # What these write is measured, and differs from run to run.
 MEASURING = ("benchmark", "operators", "search", "report")
 TIMED = ("/trials.csv",)  # and these files, beside others that are not: the seconds of a trial
+TRAINING = ("train", "prune", "quantize", "search", "tune")
+PHASES = {"train@ofa_sr": 4}  # the whole net, then depth, width and scale, as systems.yaml has them
 # What commands read beside the results, in the folder of the copy, as campaign.prepared puts it there.
 PHOTOGRAPHS = "photographs"
 CHECKPOINTS = "checkpoints"
@@ -23,6 +25,7 @@ class Subject:
         reads: files and folders that others have written for it.
         writes: files and folders.
         repeats: whether it writes the same bytes each time.
+        phases: how many trainings, searches or tunings it goes through.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Subject:
     reads: list[str]
     writes: list[str]
     repeats: bool = True
+    phases: int = 0
 
 
 def of_stage(stage: Stage) -> Subject:
@@ -38,8 +42,9 @@ def of_stage(stage: Stage) -> Subject:
     verb, _, item = stage.name.partition("@")
     reads = ["params.yaml", *(path for path in stage.inputs if path.startswith("results/"))]
     writes = [path for path in (*stage.files, *stage.folders) if not path.endswith(TIMED)]
+    phases = PHASES.get(stage.name, int(verb in TRAINING))
     module, arguments = f"pipeline_src.stages.{verb}", [item] if item else []
-    return Subject(stage.name, module, arguments, reads, writes, repeats=verb not in MEASURING)
+    return Subject(stage.name, module, arguments, reads, writes, repeats=verb not in MEASURING, phases=phases)
 
 
 def of_superres() -> list[Subject]:

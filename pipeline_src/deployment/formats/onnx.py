@@ -17,9 +17,8 @@ from pipeline_src.deployment.interface import (
     Operator,
     Runner,
     Size,
-    cannot_open,
     check_input,
-    first_characters,
+    opening,
 )
 from pipeline_src.errors import UserError
 from pipeline_src.graph.operations import OperationGraph
@@ -183,17 +182,12 @@ def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
     from pipeline_src.deployment import pixels
 
     saturates = card.largest_sum > LARGEST_SUM
-    try:
+    how = (
+        f" in the exact mode ({EXACT_OPTION}) that it needs, because its int8 weights saturate on CPUs without VNNI",
+        "quantise the net again",
+    )
+    with opening(file, "ONNX Runtime", *(how if saturates else ())):
         session = open_session(file, threads, exact=saturates, device=device)
-    except UserError:
-        raise
-    except Exception as error:  # its exceptions have no common base class
-        if saturates:
-            raise UserError(
-                f"ONNX Runtime cannot open {file} in the exact mode ({EXACT_OPTION}) that it needs, because its int8 "
-                f"weights saturate on CPUs without VNNI ({first_characters(error)}); quantise the net again"
-            ) from None
-        raise cannot_open(file, "ONNX Runtime", error) from None
     (taken,) = session.get_inputs()
     check_input(file, card, DTYPES.get(taken.type, taken.type), taken.shape[2:])
     return Runner(
@@ -209,7 +203,8 @@ def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
 def raw_call(file: Path, size: Size, threads: int) -> Callable[[], object]:
     """Return a function that runs a file with any inputs on random tensors."""
     random = np.random.default_rng(0)
-    session = open_session(file, threads, exact=False)
+    with opening(file, "ONNX Runtime"):
+        session = open_session(file, threads, exact=False)
     inputs = {
         tensor.name: random.integers(0, 100, (*tensor.shape[:2], *size)).astype(DTYPES[tensor.type])
         for tensor in session.get_inputs()

@@ -19,8 +19,8 @@ from pipeline_src.deployment.interface import (
     Operator,
     Runner,
     Size,
-    cannot_open,
     check_input,
+    opening,
     require_cpu,
 )
 from pipeline_src.graph.operations import OperationGraph
@@ -138,13 +138,17 @@ def compile_model(file: Path, threads: int, size: Size | None = None) -> Any:
         file: the ``.xml``.
         threads: number of threads.
         size: height and width to fix for the inputs; a fixed shape runs up to 1.3 times as fast as an open one.
+
+    Raises:
+        UserError: if OpenVINO refuses the file.
     """
     core = library().Core()
-    model = core.read_model(file)
-    if size:
-        model.reshape(_shapes(model, size))
     config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
-    return core.compile_model(model, "CPU", config)
+    with opening(file, "OpenVINO"):
+        model = core.read_model(file)
+        if size:
+            model.reshape(_shapes(model, size))
+        return core.compile_model(model, "CPU", config)
 
 
 def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
@@ -163,10 +167,7 @@ def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
     def request_for(size: Size) -> Any:
         if size not in requests:
             requests.clear()
-            try:
-                requests[size] = compile_model(file, threads, size).create_infer_request()
-            except RuntimeError as error:
-                raise cannot_open(file, "OpenVINO", error) from None
+            requests[size] = compile_model(file, threads, size).create_infer_request()
         return requests[size]
 
     def infer(lr: np.ndarray) -> np.ndarray:
@@ -175,10 +176,8 @@ def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
         sr: np.ndarray = request.get_output_tensor().data
         return sr
 
-    try:
+    with opening(file, "OpenVINO"):
         model = library().Core().read_model(file)
-    except RuntimeError as error:
-        raise cannot_open(file, "OpenVINO", error) from None
     sides = [0 if side.is_dynamic else side.get_length() for side in [*model.input(0).partial_shape][2:]]
     check_input(file, card, model.input(0).element_type.to_dtype().name, sides)
     return Runner(

@@ -19,8 +19,8 @@ from pipeline_src.deployment.interface import (
     Operator,
     Runner,
     Size,
-    cannot_open,
     check_input,
+    opening,
     require_cpu,
 )
 from pipeline_src.errors import UserError
@@ -96,11 +96,9 @@ def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
     from pipeline_src.deployment import pixels
 
     require_cpu("TFLite", device)
-    try:
+    with opening(file, "TFLite"):
         interpreter = Interpreter(model_path=str(file), num_threads=threads)
         interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise cannot_open(file, "TFLite", error) from None
     (lr_details,), (sr_details,) = interpreter.get_input_details(), interpreter.get_output_details()
     lr_index, sr_index = lr_details["index"], sr_details["index"]
     check_input(file, card, np.dtype(lr_details["dtype"]).name, lr_details["shape_signature"][1:3].tolist())
@@ -132,8 +130,9 @@ def raw_call(file: Path, size: Size, threads: int) -> Callable[[], object]:
     from ai_edge_litert.interpreter import Interpreter
 
     random = np.random.default_rng(0)
-    interpreter = Interpreter(model_path=str(file), num_threads=threads)
-    interpreter.allocate_tensors()
+    with opening(file, "TFLite"):
+        interpreter = Interpreter(model_path=str(file), num_threads=threads)
+        interpreter.allocate_tensors()
     for tensor in interpreter.get_input_details():
         interpreter.set_tensor(tensor["index"], random.integers(0, 100, tensor["shape"]).astype(tensor["dtype"]))
     call: Callable[[], object] = interpreter.invoke

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline_src.deployment import examples
 from pipeline_src.deployment.cards import Card
 from pipeline_src.deployment.formats import onnx
-from pipeline_src.deployment.interface import CPU, TRIAL_SIZE, ModelFile, Operator, Runner, Size, cannot_open
+from pipeline_src.deployment.interface import CPU, TRIAL_SIZE, ModelFile, Operator, Runner, Size, opening
 from pipeline_src.graph.operations import OperationGraph
 
 LABEL = "NumPy"
@@ -53,10 +53,8 @@ def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
 
     from pipeline_src.deployment import pixels
 
-    try:
+    with opening(file, "NumPy"):
         session = ReferenceEvaluator(str(file))
-    except Exception as error:
-        raise cannot_open(file, "NumPy", error) from None
     return Runner(
         card.scale,
         lambda image: pixels.to_nchw(image, card.input.dtype),
