@@ -26,9 +26,10 @@ coverage: $(READY) ## the tests, and which lines of the package none of them run
 
 CASES := 200
 KILLS := 1
+LAUNCHERS := 4
 faults: $(READY) ## damaged files, kills and small limits, and how each case ended: docs/reliability.md
 	SR_FAULTS=$(CASES) pytest -q -n auto tests/faults
-	python tests/faults/campaign.py --cases $(CASES) --kills $(KILLS)
+	python tests/faults/campaign.py --cases $(CASES) --kills $(KILLS) --launchers $(LAUNCHERS)
 
 lint: $(READY)
 	ruff check . && ruff format --check . && mypy && lint-imports && deptry . && snakemake --lint

@@ -4,6 +4,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from pipeline_src import downscaling, models, paths
-from pipeline_src.config import Downscaler, Training
+from pipeline_src.config import Degradation, Downscaler, Training
 from pipeline_src.downscaling import LearnedDownscaler
 from pipeline_src.errors import UserError
 from pipeline_src.files import is_of_the_system, whole_file
@@ -154,14 +155,35 @@ def load_net(path: Path, scales: Sequence[int] | None = None) -> tuple[SuperReso
     return net.eval(), metadata
 
 
-def learned_lr(system: str) -> Path | None:
-    """Return ``lr.h5`` of the downscaler that a system was trained with; None if its LR images are those of train.h5.
+@dataclass(frozen=True)
+class OtherLR:
+    """LR images in place of those of ``train.h5``.
+
+    Attributes:
+        file: an LR image of every HR image.
+        degradation: how they were degraded at random, and training patches are anew; None if a downscaler that was
+            trained made them.
+    """
+
+    file: Path
+    degradation: Degradation | None = None
+
+
+def other_lr(system: str) -> OtherLR | None:
+    """Return the LR images that a system was trained on; None if they are those of train.h5.
 
     Raises:
         UserError: if the weights of the system are missing or corrupt.
     """
-    spec = load_metadata(paths.weights(system)).get("downscaler", {"model": "bicubic"})
-    return paths.downscaler(system) / "lr.h5" if Downscaler(model=spec["model"]).learns else None
+    path, file = paths.weights(system), paths.downscaler(system) / "lr.h5"
+    header = load_metadata(path).get("downscaler", {"model": "bicubic"})
+    try:
+        spec = Downscaler.model_validate({key: header[key] for key in ("model", "degradation") if key in header})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path} does not say what made its LR images ({error}); {CORRUPT}") from None
+    if spec.degrades:
+        return OtherLR(file, spec.degradation)
+    return OtherLR(file) if spec.learns else None
 
 
 def load_deployed_net(path: Path) -> tuple[SuperResolutionNet, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,16 +94,27 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
 
 
 def _opened(root: Path) -> Repo:
-    """Open the repository and read its stages; again for a while if the lock is damaged, as while DVC writes it."""
-    for attempt in range(LOCK_READS):
+    """Open the repository and read its stages; again for a while if the lock is damaged, as while DVC writes it.
+
+    A lock that stays so, while no DVC runs, was left by one that was killed: it is moved aside, and DVC takes from its
+    cache what has run.
+    """
+    for _ in range(LOCK_READS):
         repo = Repo(str(root))
         try:
             repo.index.stages  # noqa: B018  # read here
-            break
+            return repo
         except (YAMLFileCorruptedError, YAMLValidationError):
-            if attempt == LOCK_READS - 1:
-                raise
             time.sleep(LOCK_PAUSE)
+    if not running(root):
+        aside = (root / LOCK).replace(root / ".dvc/tmp" / LOCK)
+        print(
+            f"warning: {LOCK} is cut short, as by a DVC that was killed while it wrote it; it is now {aside}, and the "
+            "results of stages that have run come from DVC's cache",
+            file=sys.stderr,
+        )
+    repo = Repo(str(root))
+    repo.index.stages  # noqa: B018  # read here
     return repo
 
 

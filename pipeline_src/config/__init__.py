@@ -6,6 +6,7 @@ Every stage reads the sections that ``dvc.yaml`` declares for it and nothing els
 from pipeline_src.config.base import ROLES, SCALES, PinnedFile, Role
 from pipeline_src.config.benchmark import Benchmark, Operators
 from pipeline_src.config.data import BuildH5, ImageSet
+from pipeline_src.config.degradation import Degradation
 from pipeline_src.config.params import Params
 from pipeline_src.config.pruning import Prune, Pruning
 from pipeline_src.config.quantization import Qat, Quantize
@@ -22,6 +23,7 @@ __all__ = [
     "Benchmark",
     "Budget",
     "BuildH5",
+    "Degradation",
     "Downscaler",
     "ImageSet",
     "LatencyTable",

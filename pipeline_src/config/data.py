@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline_src.config.base import Role, Scale, Section
+from pipeline_src.config.base import Name, Role, Scale, Section
+from pipeline_src.config.degradation import Degradation
 
 ResizeFactor = Annotated[float, Field(gt=0, le=1)]
 
@@ -24,6 +25,14 @@ class ImageSet(Section):
         description="Folder of your own LR images of the photographs in `folder`, in place of those that bicubic would "
         "make: in subfolders `X2`, `X3` and `X4`, or of a single scale.",
     )
+    images_of: Name | None = Field(
+        default=None, description="Set of the catalogue whose images these are, if this set has another name."
+    )
+    degraded: Degradation | None = Field(
+        default=None,
+        description="Faults of photographs, by which LR images are made once, of every scale, in place of bicubic's; "
+        "`{}` takes those of photographs on the web.",
+    )
     resize_factors: list[ResizeFactor] | None = Field(
         default=None,
         min_length=1,
@@ -34,7 +43,11 @@ class ImageSet(Section):
     def _check_pairs(self) -> "ImageSet":
         if self.lr_folder is not None and self.folder is None:
             raise ValueError("lr_folder needs a folder with the HR images; add `folder:`")
-        if self.resize_factors and (self.role != "training" or self.lr_folder is not None):
+        if self.degraded and self.lr_folder is not None:
+            raise ValueError("LR images are either degraded or of lr_folder; remove one of the two keys")
+        if self.images_of and self.folder is not None:
+            raise ValueError("images are either of folder or of a set of the catalogue; remove folder or images_of")
+        if self.resize_factors and (self.role != "training" or self.lr_folder is not None or self.degraded):
             raise ValueError("resize_factors is for a training set whose LR images bicubic makes; remove it")
         return self
 

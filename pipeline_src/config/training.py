@@ -5,7 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from pipeline_src.config.base import Count, PinnedFile, Section
+from pipeline_src.config.degradation import Degradation
 from pipeline_src.config.models import check_arguments, downscaler_arguments
+
+DEGRADED = "degraded"  # the downscaler that is random
 
 
 class Train(Section):
@@ -160,7 +163,11 @@ class Downscaler(Section):
     """The downscaler that makes the LR images of a system; one that learns is trained together with the net."""
 
     model: str = Field(
-        description="A package of `pipeline_src/downscaling`: `bicubic`, which has no other keys, `car` or `conv`."
+        description="A package of `pipeline_src/downscaling`: `bicubic`, which has no other keys, `car` or `conv`, or "
+        "`degraded`, whose one other key is `degradation`."
+    )
+    degradation: Degradation = Field(
+        default=Degradation(), description="What happens to the LR images of `degraded`, anew in every training step."
     )
     net: dict[str, Any] = Field(default={}, description="Arguments of the downscaler's `build`.")
     lr_factor: float = Field(
@@ -199,11 +206,24 @@ class Downscaler(Section):
         """Whether the downscaler has weights, and so is trained."""
         return bool(downscaler_arguments(self.model))
 
+    @property
+    def degrades(self) -> bool:
+        """Whether the LR images are degraded at random."""
+        return self.model == DEGRADED
+
+    def settings(self) -> dict[str, Any]:
+        """Return what weights depend on, for their header: of a downscaler that is not random without degradation."""
+        return self.model_dump(exclude=None if self.degrades else {"degradation"})
+
     @model_validator(mode="after")
     def _check_arguments(self) -> "Downscaler":
         known = downscaler_arguments(self.model)
         check_arguments(self.net, known, f"the downscaler {self.model}")
-        if not known and self.model_fields_set != {"model"}:
+        if self.degrades and not self.model_fields_set <= {"model", "degradation"}:
+            raise ValueError(f"{self.model} takes degradation and no other key; remove the others")
+        if not self.degrades and "degradation" in self.model_fields_set:
+            raise ValueError(f"degradation is of the downscaler {DEGRADED}, not of {self.model}; remove it")
+        if not known and not self.degrades and self.model_fields_set != {"model"}:
             raise ValueError(f"{self.model} learns nothing, so it takes no other keys; remove them")
         if known and "offsets" not in known and (self.offset_weight or self.tv_weight):
             raise ValueError(f"{self.model} has no offsets, so offset_weight and tv_weight weigh nothing; remove them")

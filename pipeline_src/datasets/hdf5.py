@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipeline_src.config import Degradation
 from pipeline_src.errors import UserError
 from pipeline_src.files import is_of_the_system, whole_file
 
@@ -28,19 +29,22 @@ class ImagePairs:
     Args:
         path: ``train.h5``.
         split: training or validation.
-        learned: a file of LR images that a trained downscaler made from the same HR images, to use in place of bicubic.
+        lr: a file of other LR images of the same HR images, to use in place of those of ``train.h5``.
+        degradation: by which they were made; None if a downscaler that was trained made them.
 
     Raises:
         UserError: if a file is missing or damaged, or the two do not hold the same images.
     """
 
-    def __init__(self, path: Path, split: Split, learned: Path | None = None) -> None:
-        self.path, self.split = path, split
+    def __init__(
+        self, path: Path, split: Split, lr: Path | None = None, degradation: Degradation | None = None
+    ) -> None:
+        self.path, self.split, self.degradation = path, split, degradation
         self._maps = _map_images(path, split, "build_h5")
-        self._learned = _map_images(learned, split, "train") if learned else None
-        for name, images in (self._learned or {}).items():
+        self._other = _map_images(lr, split, "train") if lr else None
+        for name, images in (self._other or {}).items():
             if images.keys() != self._maps.get("HR", {}).keys():
-                raise UserError(f"{learned} holds other images than {path} at {split}/{name}; train the system again")
+                raise UserError(f"{lr} holds other images than {path} at {split}/{name}; train the system again")
 
     @property
     def names(self) -> list[str]:
@@ -53,7 +57,7 @@ class ImagePairs:
         Args:
             name: of the image.
             scale: of the LR image.
-            bicubic: return bicubic LR even if there is learned LR.
+            bicubic: return the LR image that bicubic upscaling is measured on: bicubic's even if there is learned LR.
 
         Raises:
             UserError: if the file was built without this scale.
@@ -61,11 +65,11 @@ class ImagePairs:
         group = f"X{scale}"
         if group not in self._maps:
             raise UserError(f"{self.path} has no scale ×{scale}; add {scale} to build_h5.scales and build it again")
-        if bicubic or self._learned is None:
+        if self._other is None or (bicubic and not self.degradation):
             return self._maps[group][name]
-        if group not in self._learned:
-            raise UserError(f"the learned downscaler has made no LR image at ×{scale}; train the system again")
-        return self._learned[group][name]
+        if group not in self._other:
+            raise UserError(f"the downscaler of the system has made no LR image at ×{scale}; train the system again")
+        return self._other[group][name]
 
     def hr(self, name: str) -> np.ndarray:
         """Return an HR image, uint8 H×W×3, as a read-only memory map."""
@@ -171,8 +175,8 @@ def write(path: Path, images: Iterable[ImageRecord]) -> None:
     _write(path, ((split, name, {"HR": hr} | _by_group(lr)) for split, name, hr, lr in images))
 
 
-def write_learned(path: Path, images: Iterable[tuple[Split, str, dict[int, np.ndarray]]]) -> None:
-    """Write the file of learned LR images from (split, ``<set>/<file>``, LR uint8 per scale), in the order given."""
+def write_lr(path: Path, images: Iterable[tuple[Split, str, dict[int, np.ndarray]]]) -> None:
+    """Write a file of other LR images from (split, ``<set>/<file>``, LR uint8 per scale), in the order given."""
     _write(path, ((split, name, _by_group(lr)) for split, name, lr in images))
 
 

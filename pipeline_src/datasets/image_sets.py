@@ -36,7 +36,8 @@ DOWNLOADS = SCRATCH / "downloads"
 def obtain(name: str, spec: ImageSet, folder: Path) -> list[Entry]:
     """Get an image set, verify its images, copy them unchanged into ``folder``, and write the manifest.
 
-    The images of a catalogued set get the names of the catalogue. LR images of the user's own go to ``LR/X<scale>``.
+    The images of a catalogued set get the names of the catalogue. LR images of the user's own, or degraded ones, go to
+    ``LR/X<scale>``.
 
     Args:
         name: of the set in params.yaml.
@@ -51,7 +52,7 @@ def obtain(name: str, spec: ImageSet, folder: Path) -> list[Entry]:
             ``spec`` gives it the role training.
     """
     refuse_misuse(name, spec)
-    with _available(name, spec.folder) as images:
+    with _available(source_of(name, spec), spec.folder) as images:
         if spec.lr_folder:
             images |= lr_folders.verified(images, spec.lr_folder)
         entries = list(images)
@@ -60,6 +61,8 @@ def obtain(name: str, spec: ImageSet, folder: Path) -> list[Entry]:
         for entry, path in images.items():
             (folder / entry.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / entry.file).write_bytes(path.read_bytes())
+    if spec.degraded:
+        entries += lr_folders.degraded(folder, entries, spec.degraded)
     write_manifest(folder, entries)
     return entries
 
@@ -72,8 +75,14 @@ def refuse_misuse(name: str, spec: ImageSet) -> None:
     """
     if not re.fullmatch(r"[\w-]+", name, re.ASCII):
         raise UserError(f"the image set {name!r} of params.yaml needs a name of letters, digits, _ and -")
-    if spec.role == "training" and name in SETS and SETS[name].evaluation_only:
-        raise UserError(f"the image set {name} is for evaluation only; give it the role evaluation in params.yaml")
+    source = source_of(name, spec)
+    if spec.role == "training" and source in SETS and SETS[source].evaluation_only:
+        raise UserError(f"the image set {source} is for evaluation only; give it the role evaluation in params.yaml")
+
+
+def source_of(name: str, spec: ImageSet) -> str:
+    """Return the name of a set in the catalogue, whatever its name in params.yaml."""
+    return spec.images_of or name
 
 
 def on_this_machine(name: str, own_folder: str | None) -> Candidates | None:

@@ -1,24 +1,26 @@
-"""The folders of LR images that users have, in pairs with HR images, for use in place of those that bicubic makes.
+"""LR images of a set in place of those that bicubic makes: from a folder that the user has, or degraded.
 
-They come from the folder that ``lr_folder`` of a set names: in a subfolder ``X2``, ``X3`` or ``X4`` for each scale, or
-for a single scale in the folder itself. An LR image has the file name of its HR image, with or without ``x<scale>``
-behind it, in any format, as in DIV2K (``0801x4.png``). The stage fetch copies them to ``LR/X<scale>`` in the folder of
-the set, where they have the names of the HR images.
+Those of the user come from the folder that ``lr_folder`` of a set names: in a subfolder ``X2``, ``X3`` or ``X4`` for
+each scale, or for a single scale in the folder itself. An LR image has the file name of its HR image, with or without
+``x<scale>`` behind it, in any format, as in DIV2K (``0801x4.png``). The stage fetch copies them to ``LR/X<scale>`` in
+the folder of the set, where they have the names of the HR images.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline_src.config import SCALES
+from pipeline_src.config import SCALES, Degradation
 from pipeline_src.datasets.manifests import Entry
 from pipeline_src.datasets.verification import WORKERS, refuse_equal_names
 from pipeline_src.errors import UserError
-from pipeline_src.imaging.images import describe, list_images, read_image
+from pipeline_src.imaging import degradation
+from pipeline_src.imaging.images import describe, list_images, read_image, write_png
 from pipeline_src.paths import own_lr_folder
 
 Size = tuple[int, int]  # height and width in pixels
+SEED = 1  # of degraded LR images, which are part of the name of a set, whatever the seed of the trainings
 
 
 def find(hr: Iterable[Path], folder: Path) -> dict[int, dict[Path, Path]]:
@@ -69,6 +71,25 @@ def verified(hr: Mapping[Entry, Path], lr_folder: str) -> dict[Entry, Path]:
                 source = f"{lr_folder}/{lr_file.relative_to(folder).as_posix()}"
                 images[Entry(stored.as_posix(), **asdict(describe(lr_file)), source=source, verified="no")] = lr_file
     return images
+
+
+def degraded(folder: Path, hr: Sequence[Entry], spec: Degradation) -> list[Entry]:
+    """Write degraded LR images of the HR images of a set, of every scale, and return their entries in its manifest.
+
+    Args:
+        folder: of the set, with the HR images.
+        hr: their entries.
+        spec: what happens to them.
+    """
+    entries = []
+    for entry in hr:
+        image = read_image(folder / entry.file)
+        for scale, lr in degradation.of_scales(image, SCALES, spec, SEED, entry.file).items():
+            file = own_lr_folder(Path(), scale) / f"{Path(entry.file).stem}.png"
+            write_png(folder / file, lr)
+            described = asdict(describe(folder / file))
+            entries.append(Entry(file.as_posix(), **described, source=degradation.__name__, verified="drawn"))
+    return entries
 
 
 def _by_hr(hr: list[Path], lr: list[Path], folder: Path, scale: int) -> dict[Path, Path]:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.random import Generator
 
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
+from pipeline_src.imaging.degradation import degraded_patch
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Patches:
     """Random batches of LR patches and the HR pixels they cover; each step has one scale.
 
     A patch comes from a random image, and from any position in it with equal probability. An image smaller than a patch
-    is mirrored at its right and bottom edge to the size of a patch.
+    is mirrored at its right and bottom edge to the size of a patch. If the images are degraded, so is every patch anew.
 
     Args:
         images: the images that patches are cut from.
@@ -87,7 +89,7 @@ class Patches:
         lr = np.empty((len(share), side, side, 3), np.uint8)
         hr = np.empty((len(share), side * scale, side * scale, 3), np.uint8)
         for row, i in enumerate(share):
-            pair = self._cut(self._names[chosen[i]], scale, *corners[i])
+            pair = self._cut(self._names[chosen[i]], scale, corners[i], np.random.default_rng([self.seed, step, i]))
             a, b = (_as_pixels(image) for image in pair)
             hflip, vflip, transpose = augmentations[i]
             if hflip and "hflip" in self.augment:
@@ -99,12 +101,14 @@ class Patches:
             _as_pixels(lr[row])[...], _as_pixels(hr[row])[...] = a, b
         return Batch(scale, lr, hr)
 
-    def _cut(self, name: str, scale: int, y: int, x: int) -> tuple[np.ndarray, np.ndarray]:
+    def _cut(self, name: str, scale: int, corner: np.ndarray, random: Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return one LR patch and its HR pixels, mirrored if the image is smaller."""
-        side, s = self._sides[scale], scale
-        lr = self._images.lr(name, scale)[y : y + side, x : x + side]
+        side, s, (y, x) = self._sides[scale], scale, corner.tolist()
+        lr, hr = self._images.lr(name, scale)[y : y + side, x : x + side], self._images.hr(name)
         height, width = lr.shape[:2]
-        hr = self._images.hr(name)[s * y : s * (y + height), s * x : s * (x + width)]
+        if self._images.degradation:
+            lr = degraded_patch(hr, scale, (y, x), (height, width), self._images.degradation, random)
+        hr = hr[s * y : s * (y + height), s * x : s * (x + width)]
         if height == width == side:
             return lr, hr
         lr_padding, hr_padding = ([(0, f * (side - height)), (0, f * (side - width)), (0, 0)] for f in (1, s))

@@ -18,7 +18,7 @@ def downloads_of(needs: Sequence[SetNeeds]) -> list[Download]:
 
 
 def needed_bytes(params: Params, needs: Sequence[SetNeeds]) -> int:
-    """Estimate the bytes that archives, images, ``train.h5`` and the LR images of learned downscalers will take.
+    """Estimate the bytes that archives, images, ``train.h5`` and the LR images of other downscalers will take.
 
     Archives are kept, and unpacked once more while their images are copied. Nets and exported files are not counted.
     """
@@ -27,9 +27,9 @@ def needed_bytes(params: Params, needs: Sequence[SetNeeds]) -> int:
     hr_bytes = int(3 * sum(need.pixels * _copies(params, need.name) for need in needs if need.role == "training"))
     train_h5 = int(hr_bytes * (1 + sum(1 / scale**2 for scale in params.build_h5.scales)))
     learned = {
-        paths.downscaler(name) / "lr.h5": hr_bytes // system.scales[0] ** 2
+        paths.downscaler(name) / "lr.h5": sum(hr_bytes // scale**2 for scale in system.scales)
         for name, system in params.systems.items()
-        if system.downscaler.learns
+        if system.downscaler.learns or system.downscaler.degrades
     }
     made = sum(max(0, size - _size(path)) for path, size in ({paths.TRAIN_H5: train_h5} | learned).items())
     return archives + images + COPIES * made

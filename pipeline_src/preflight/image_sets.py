@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline_src import paths
-from pipeline_src.config import ImageSet
+from pipeline_src.config import SCALES, ImageSet
 from pipeline_src.datasets import lr_folders, own_lr, synthetic
 from pipeline_src.datasets.catalogue import read_catalogue
 from pipeline_src.datasets.download import reason_of, total_size
@@ -17,6 +17,7 @@ from pipeline_src.datasets.image_sets import (
     is_drawn,
     on_this_machine,
     refuse_misuse,
+    source_of,
 )
 from pipeline_src.datasets.known_sets import SETS
 from pipeline_src.datasets.manifests import MANIFEST, read_manifest
@@ -83,7 +84,8 @@ def needs_of(sets: dict[str, ImageSet]) -> list[SetNeeds]:
                 to_download.append(name)
         except UserError as error:
             problems[name] = error
-    answers = _ask({address(archive.url) for name in to_download for archive in SETS[name].archives})
+    sources = {source_of(name, sets[name]) for name in to_download}
+    answers = _ask({address(archive.url) for source in sources for archive in SETS[source].archives})
     for name in to_download:
         try:
             needs[name] = _from_archive(name, sets[name], answers)
@@ -108,24 +110,25 @@ def _fetched(name: str, spec: ImageSet) -> SetNeeds | None:
     if not all((folder / entry.file).is_file() for entry in entries):
         return None
     hr = [entry for entry in entries if not entry.is_lr]
-    lr_scales = own_lr.scales_of(folder) if spec.lr_folder else []
+    lr_scales = own_lr.scales_of(folder) if spec.lr_folder or spec.degraded else []
     return SetNeeds(name, spec.role, sum(entry.width * entry.height for entry in hr), lr_scales=lr_scales)
 
 
 def _local(name: str, spec: ImageSet) -> SetNeeds | None:
     """Return the needs of a set in a folder or in scikit-image, or None if it has to be downloaded."""
-    if not spec.folder and is_drawn(name):
+    source = source_of(name, spec)
+    if not spec.folder and is_drawn(source):
         pixels = synthetic.COUNT * synthetic.SIDE**2
         return SetNeeds(name, spec.role, pixels, size=pixels)  # as PNG less than a byte a pixel
-    candidates = on_this_machine(name, spec.folder)
+    candidates = on_this_machine(source, spec.folder)
     if candidates is None:
         return None
     refuse_none(name, candidates)
     files = [*candidates.sources]
-    pixels = _catalogued_pixels(name) or sum(_pixels(file) for file in files)
+    pixels = _catalogued_pixels(source) or sum(_pixels(file) for file in files)
     lr = lr_folders.find(files, Path(spec.lr_folder).expanduser()) if spec.lr_folder else {}
     size = sum(file.stat().st_size for file in [*files, *(file for pairs in lr.values() for file in pairs.values())])
-    return SetNeeds(name, spec.role, pixels, size, lr_scales=list(lr))
+    return SetNeeds(name, spec.role, pixels, size, lr_scales=SCALES if spec.degraded else list(lr))
 
 
 def _catalogued_pixels(name: str) -> int:
@@ -150,13 +153,16 @@ def _pixels(file: Path) -> int:
 def _from_archive(name: str, spec: ImageSet, answers: dict[str, "Download | str"]) -> SetNeeds:
     """Return the needs of a set from the first of its archives whose address has answered."""
     reasons: list[str] = []
-    for archive in SETS[name].archives:
+    source = source_of(name, spec)
+    for archive in SETS[source].archives:
         answer = answers[address(archive.url)]
         if isinstance(answer, Download):
             # photographs in an archive are compressed already, so the archive is about as large as what is in it
-            return SetNeeds(name, spec.role, _catalogued_pixels(name), answer.size or 0, answer)
+            lr_scales = SCALES if spec.degraded else ()
+            pixels = _catalogued_pixels(source)
+            return SetNeeds(name, spec.role, pixels, answer.size or 0, answer, lr_scales)
         reasons.append(answer)
-    raise UserError(f"{how_to_provide(name)}; no address answers: {'; '.join(reasons)}")
+    raise UserError(f"{how_to_provide(source)}; no address answers: {'; '.join(reasons)}")
 
 
 def _ask(urls: Iterable[str]) -> dict[str, "Download | str"]:

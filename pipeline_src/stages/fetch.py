@@ -44,7 +44,8 @@ def fetch(set: str) -> None:
     for verified, count in Counter(entry.verified for entry in hr).items():
         print(f"{set}: {count} images; {VERIFIED[verified]}")
     if lr := len(entries) - len(hr):
-        print(f"{set}: {lr} LR images; your own, each of the size that its HR image needs")
+        kind = "degraded here" if sets[set].degraded else "your own, each of the size that its HR image needs"
+        print(f"{set}: {lr} LR images; {kind}")
 
 
 if __name__ == "__main__":

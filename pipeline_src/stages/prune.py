@@ -23,10 +23,10 @@ def prune(system: str) -> None:
     from pipeline_src.compression import pruning
     from pipeline_src.compression.pruning.channels import read
     from pipeline_src.training.session import Options, TrainingSession
-    from pipeline_src.weights import dtype_name, learned_lr, load_net, save_net
+    from pipeline_src.weights import dtype_name, load_net, other_lr, save_net
 
     empty(out / "nets")
-    session = TrainingSession(params.train, params.seed, params.threads, learned_lr(system))
+    session = TrainingSession(params.train, params.seed, params.threads, other_lr(system))
     net, trained_from = load_net(weights)
     validate = session.validator(net.description.scales)
     examples = pruning.examples(session.training, net.description.scales)

@@ -18,11 +18,11 @@ def quantize(system: str) -> None:
     from pipeline_src.compression.calibration.ptq import CalibrationImages, Sensitivity, post_training_quantize
     from pipeline_src.graph.folding import fold
     from pipeline_src.training.session import Options, TrainingSession
-    from pipeline_src.weights import learned_lr, load_deployed_net
+    from pipeline_src.weights import load_deployed_net, other_lr
 
     out, recipe = paths.results("quantize", system), params.system(system).qat
     nets = paths.all_nets(system, params.nets_of(system))
-    session = TrainingSession(params.train, params.seed, params.threads, learned_lr(system))
+    session = TrainingSession(params.train, params.seed, params.threads, other_lr(system))
     settings = params.quantize.model_dump() | {"float_layers": recipe.float_layers}
     # bfloat16 is no finer than int8, and a graph with fake quantisation takes longer to compile than to train
     options = Options(precision=torch.float32, compiled=False)

@@ -37,9 +37,9 @@ def search(system: str) -> None:
     from pipeline_src.searching.search import search_scales, tracked_metrics
     from pipeline_src.training.devices import torch_device
     from pipeline_src.training.session import TrainingSession, checkpoint_path
-    from pipeline_src.weights import learned_lr, save_net
+    from pipeline_src.weights import other_lr, save_net
 
-    session = TrainingSession(params.train, params.seed, params.threads, learned_lr(system))
+    session = TrainingSession(params.train, params.seed, params.threads, other_lr(system))
     supernet, trained_from = load_supernet(weights, scales)
     made_from = session.made_from | {"weights": sha256(weights)}
     empty(out / "nets")

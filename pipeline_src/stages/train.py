@@ -19,6 +19,7 @@ def train(system: str) -> None:
     from pipeline_src.models import SuperResolutionNet
     from pipeline_src.starts import begin
     from pipeline_src.training import joint, shrinking
+    from pipeline_src.training.degraded import degraded
     from pipeline_src.training.reparameterisation import reparameterised
     from pipeline_src.training.session import Options, TrainingSession
     from pipeline_src.weights import build, dtype_name, origin, save_net
@@ -26,13 +27,15 @@ def train(system: str) -> None:
     spec, out, weights = params.system(system), paths.results("train", system), paths.weights(system)
     recipe, where = spec.train, f"params.yaml: systems.{system}"
     session = TrainingSession(params.train, params.seed, params.threads)
+    if spec.downscaler.degrades:
+        session.other_lr = degraded(session, spec.downscaler.degradation, spec.scales, paths.downscaler(system))
     upscaler = build(spec.model, spec.scales, spec.net, where)
     shrinking.check(upscaler, recipe)
     begin(upscaler, spec.model, recipe, session.training)
     downscaler = joint.untrained_downscaler(spec.downscaler, spec.scales, where)
     made_from = session.made_from | {
         **{"model": spec.model, "scales": spec.scales, "net": spec.net},
-        **{"recipe": recipe.model_dump(), "downscaler": spec.downscaler.model_dump()},
+        **{"recipe": recipe.model_dump(), "downscaler": spec.downscaler.settings()},
     }
 
     def fit(
@@ -63,7 +66,8 @@ def train(system: str) -> None:
     with tracking.stage_run("train", system, made_from | {"train": params.train.model_dump()}) as run:
         run.log_data(paths.TRAIN_H5.name, paths.TRAIN_H5, "training", made_from["train_h5"])
         curve = run_training(run)
-        empty(paths.downscaler(system))
+        if not session.other_lr:
+            empty(paths.downscaler(system))
         if downscaler:
             images = (session.training, session.validation)
             joint.save_downscaler(downscaler, spec.downscaler, spec.scales, images, paths.downscaler(system))

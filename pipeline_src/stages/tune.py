@@ -31,9 +31,9 @@ def tune(name: str) -> None:
     from pipeline_src.searching.tuning import best_values, run_trials
     from pipeline_src.starts import begin
     from pipeline_src.training.session import TrainingSession
-    from pipeline_src.weights import build, learned_lr, load_net
+    from pipeline_src.weights import build, load_net, other_lr
 
-    session = TrainingSession(params.train, params.seed, params.threads, learned_lr(spec.system))
+    session = TrainingSession(params.train, params.seed, params.threads, other_lr(spec.system))
     recipe = pruned.finetune if pruned else system.train
     made_from = session.made_from | {"system": system.model_dump(), "tune": spec.model_dump()}
     made_from["weights"] = sha256(weights)

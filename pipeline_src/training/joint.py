@@ -106,7 +106,7 @@ def save_downscaler(
         (pairs.split, name, {scale: downscaling.downscale(spec.model, downscaler, modcrop(pairs.hr(name), scale))})
         for pairs, name in progress_bar(named, "downscale", "image")
     )
-    hdf5.write_learned(folder / "lr.h5", lr_images)
+    hdf5.write_lr(folder / "lr.h5", lr_images)
 
 
 def round_soft(lr: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from pipeline_src.config import Recipe, Train
-from pipeline_src.datasets.hdf5 import ImagePairs
+from pipeline_src.datasets.hdf5 import ImagePairs, Split
 from pipeline_src.datasets.patches import Patches
 from pipeline_src.files import sha256
 from pipeline_src.metrics.validation import Row, Validator, validator
@@ -20,6 +20,7 @@ from pipeline_src.paths import SCRATCH, TRAIN_H5
 from pipeline_src.training.devices import precision_of, torch_device
 from pipeline_src.training.loop import TrainingRun, fit
 from pipeline_src.training.workers import Workers, join
+from pipeline_src.weights import OtherLR
 
 PACKAGE = Path(__file__).parents[1]
 # Code that a resume checkpoint must not outlive: a half-trained net goes on only under the code that began it.
@@ -59,13 +60,13 @@ class TrainingSession:
         settings: the section ``train`` of params.yaml.
         seed: of weights and patches.
         threads: that torch computes with.
-        learned_lr: ``lr.h5`` of a learned downscaler, whose LR images take the place of bicubic's.
+        other_lr: LR images that take the place of bicubic's.
     """
 
     settings: Train
     seed: int
     threads: int
-    learned_lr: Path | None = None
+    other_lr: OtherLR | None = None
     device: torch.device = field(init=False)
     precision: torch.dtype = field(init=False)
     workers: Workers = field(init=False)
@@ -80,12 +81,12 @@ class TrainingSession:
     @cached_property
     def training(self) -> ImagePairs:
         """The training images."""
-        return ImagePairs(TRAIN_H5, "training", self.learned_lr)
+        return self._images("training")
 
     @cached_property
     def validation(self) -> ImagePairs:
         """The validation images."""
-        return ImagePairs(TRAIN_H5, "validation", self.learned_lr)
+        return self._images("validation")
 
     @cached_property
     def made_from(self) -> dict[str, Any]:
@@ -116,7 +117,7 @@ class TrainingSession:
             made_from: what else the weights depend on (weights it starts from, images, model …), JSON-able.
             options: where this training departs from the session.
         """
-        if self.learned_lr:
+        if self.other_lr and not self.other_lr.degradation:
             recipe = recipe.model_copy(update={"augment": []})
         scales = options.scales or net.description.scales
         precision = self.precision if options.precision is None else options.precision
@@ -148,6 +149,10 @@ class TrainingSession:
             observe=options.observe,
         )
         return fit(net, patches_of(self.training, scales, recipe, seed), recipe, run)
+
+    def _images(self, split: Split) -> ImagePairs:
+        other = self.other_lr
+        return ImagePairs(TRAIN_H5, split, other.file, other.degradation) if other else ImagePairs(TRAIN_H5, split)
 
     def close(self) -> None:
         """Remove the resume checkpoints, once the weights are written."""
