@@ -4,7 +4,10 @@
     superres upscale holiday/ -o large/ --model abpn_x4 --runtime tflite --variant ptq
     superres upscale photo.png -o large.png --width 1920
 
-Without --model the net is the bundled one that is farthest above bicubic at the scale asked for (`superres models`).
+    superres upscale photo.jpg --for photo                       without the noise and the blocks of JPEG
+
+Without --model the net is the bundled one that is farthest above bicubic at the scale asked for (`superres models`), on
+clean images, or with --for photo on photographs with the faults that they have on the web.
 For a size between two scales, the next larger net upscales, and bicubic makes its image smaller.
 
 Images of any size and kind: tiled, so that beside the two images themselves memory does not grow; folders with their
@@ -20,13 +23,18 @@ from pipeline_src.cli.main import run_command
 from pipeline_src.cli.models import add_model_arguments, running
 from pipeline_src.command import count
 from pipeline_src.errors import UserError
-from pipeline_src.library.entries import BICUBIC
+from pipeline_src.library.entries import BICUBIC, DEGRADED
 from pipeline_src.library.output_size import OutputSize, factor
+
+KINDS = {"clean": BICUBIC, "photo": DEGRADED}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``superres upscale``."""
     add_image_arguments(parser, "a name of `superres models`, a model file, or bicubic; default: the best bundled net")
+    parser.add_argument(
+        "--for", dest="kind", choices=KINDS, help="the images that the best bundled net is for; default: clean"
+    )
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
         "--scale", type=factor, metavar="FACTOR", help="such as 3 or 2.5; default: 4, or the largest that the model has"
@@ -49,7 +57,10 @@ def run(args: argparse.Namespace) -> None:
     tiling = {name: value for name in ("tile", "overlap") if (value := getattr(args, name)) is not None}
     if args.model == BICUBIC and tiling:
         raise UserError(f"{BICUBIC} divides no image into tiles; leave --tile and --overlap out")
-    upscaler = Upscaler(resolve(args.model, running(args)), size, Tiling(**tiling))
+    if args.model and args.kind:
+        raise UserError("--for chooses a bundled net, and --model names one; leave one of the two out")
+    net = resolve(args.model, running(args), KINDS[args.kind or "clean"])
+    upscaler = Upscaler(net, size, Tiling(**tiling))
     label = upscaler.label if args.output is None else ""
     batch = jobs(args.inputs, args.output, label, Wanted(args.format, args.quality))
     crop = partial(cropped_to_source, rebuilds=upscaler.rebuilds)

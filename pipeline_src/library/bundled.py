@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline_src.errors import UserError
 from pipeline_src.files import read_json
-from pipeline_src.library.entries import BICUBIC, HELD_OUT, Entry, Measurement
+from pipeline_src.library.entries import BICUBIC, DEGRADED, DEGRADED_END, HELD_OUT, Entry, Measurement
 from pipeline_src.library.headers import is_supernet, licence, lr_of, provenance, read_header
 
 FOLDER = Path(__file__).parents[1] / "pretrained"
@@ -68,10 +68,15 @@ def entries(folder: Path | None = None) -> list[Entry]:
     ]
 
 
-def best(scale: int, bundled: Sequence[Entry]) -> Entry:
+def best(scale: int, bundled: Sequence[Entry], lr: str = BICUBIC) -> Entry:
     """Return the net of a scale that is farthest above bicubic on the held-out photographs of scikit-image.
 
     Of nets that are within :data:`ALIKE` of it, the smallest one, which is the fastest.
+
+    Args:
+        scale: upscaling factor.
+        bundled: the nets.
+        lr: the LR images that the net is for: ``bicubic`` or ``degraded``.
 
     Raises:
         UserError: if there is none of this scale that was measured.
@@ -80,7 +85,7 @@ def best(scale: int, bundled: Sequence[Entry]) -> Entry:
         (measurement.over_bicubic, entry)
         for entry in bundled
         for measurement in entry.measurements
-        if (measurement.set_name, measurement.scale) == (HELD_OUT, scale) and entry.lr == BICUBIC
+        if (measurement.set_name, measurement.scale, entry.lr) == (held_out(lr), scale, lr)
     ]
     if not measured:
         raise UserError(f"no bundled net upscales ×{scale}; choose one of `superres models` with --model")
@@ -89,10 +94,15 @@ def best(scale: int, bundled: Sequence[Entry]) -> Entry:
     return min(alike, key=lambda entry: entry.weights.stat().st_size)
 
 
-def scales(bundled: Sequence[Entry]) -> tuple[int, ...]:
+def scales(bundled: Sequence[Entry], lr: str = BICUBIC) -> tuple[int, ...]:
     """Return the scales that :func:`best` has a net for."""
-    usable = (entry for entry in bundled if entry.lr == BICUBIC)
-    return tuple(sorted({m.scale for entry in usable for m in entry.measurements if m.set_name == HELD_OUT}))
+    usable = (entry for entry in bundled if entry.lr == lr)
+    return tuple(sorted({m.scale for entry in usable for m in entry.measurements if m.set_name == held_out(lr)}))
+
+
+def held_out(lr: str) -> str:
+    """Return the name of the held-out photographs with LR images of one kind, ``bicubic`` or ``degraded``."""
+    return HELD_OUT + DEGRADED_END if lr == DEGRADED else HELD_OUT
 
 
 def read_cards(folder: Path) -> dict[str, Card]:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 BICUBIC = "bicubic"
+DEGRADED = "degraded"  # the LR images that nets for photographs are trained on
 HELD_OUT = "samples_heldout"  # the image set that every net is measured on, because scikit-image brings it
+DEGRADED_END = "_degraded"  # of the name of an image set whose LR images are degraded
 
 
 @dataclass(frozen=True)

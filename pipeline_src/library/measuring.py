@@ -1,6 +1,7 @@
 """Write ``cards.json`` of the bundled nets: their quality by docs/protocol.md, in torch and fp32.
 
-Every net is measured on the held-out photographs of scikit-image, and on each folder of HR images that is named; sets
+Every net is measured on the held-out photographs of scikit-image, and on each folder of HR images that is named, with
+LR images of the kind it is for: bicubic's, those of its own downscaler, or degraded ones (``<set>_degraded``); sets
 that an earlier call has measured stay, unless the weights are others now.
 
 Example: python -m pipeline_src.library.measuring "$SR_DATA_MIRROR"/{Set5,Set14}/HR
@@ -10,13 +11,17 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from pipeline_src import command
 from pipeline_src.files import sha256, write_json
 from pipeline_src.library import bundled
 from pipeline_src.library.bundled import Card
-from pipeline_src.library.entries import HELD_OUT, Entry, Measurement
+from pipeline_src.library.entries import DEGRADED, DEGRADED_END, HELD_OUT, Entry, Measurement
+
+if TYPE_CHECKING:
+    from pipeline_src.library.evaluation import ImagePair
 
 THREADS = 2
 
@@ -43,8 +48,9 @@ def card(entry: Entry, folders: list[Path], before: Card) -> dict[str, Any]:
     sets = {HELD_OUT: sample_files(held_out_names())}
     sets |= {_set_name(folder): list_images(folder) for folder in folders}
     known = before.measurements if before.sha256 == digest else []
-    kept = [measurement for measurement in known if measurement.set_name not in sets]
     measured = [measure(entry, name, files, scale) for name, files in sets.items() for scale in entry.scales]
+    anew = {measurement.set_name for measurement in measured}
+    kept = [measurement for measurement in known if measurement.set_name not in anew]
     rows = [_row(measurement) for measurement in kept + measured]
     return {"file": entry.weights.name, "sha256": digest, "measurements": rows}
 
@@ -58,12 +64,33 @@ def measure(entry: Entry, set_name: str, files: list[Path], scale: int) -> Measu
 
     runner = runtimes.load(entry.weights, THREADS, scale=scale)
     own_lr = downscaling.of_entry(entry) if entry.downscaler else None
-    rows = list(evaluate([ImagePair(file) for file in files], runner.values, scale, THREADS, own_lr=own_lr))
-    means = mean(rows)
+    with TemporaryDirectory() as folder:
+        degraded = _degraded(files, scale, Path(folder)) if entry.lr == DEGRADED else None
+        images = degraded or [ImagePair(file) for file in files]
+        means = mean(list(evaluate(images, runner.values, scale, THREADS, own_lr=own_lr)))
+    if degraded:
+        set_name += DEGRADED_END
     psnr_y = float(means["psnr_y"])
     sys.stderr.write(f"{entry.name} ×{scale} {set_name}: {psnr_y:.3f} dB ({BICUBIC} {means[BICUBIC_COLUMN]:.3f})\n")
     over_bicubic = psnr_y - float(means[BICUBIC_COLUMN])
     return Measurement(set_name, scale, "fp32", "torch", round(psnr_y, 4), round(over_bicubic, 4))
+
+
+def _degraded(files: list[Path], scale: int, folder: Path) -> "list[ImagePair]":
+    """Write LR images that are degraded as photographs on the web to a folder, and return the pairs."""
+    from pipeline_src.config import Degradation
+    from pipeline_src.datasets.lr_folders import SEED
+    from pipeline_src.imaging.degradation import of_scales
+    from pipeline_src.imaging.images import read_image, write_png
+    from pipeline_src.library.evaluation import ImagePair
+
+    images = []
+    for file in files:
+        images.append(ImagePair(file, folder / f"{file.stem}.png"))
+        write_png(
+            folder / f"{file.stem}.png", of_scales(read_image(file), [scale], Degradation(), SEED, file.name)[scale]
+        )
+    return images
 
 
 def _row(measurement: Measurement) -> dict[str, Any]:

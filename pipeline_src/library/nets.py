@@ -74,19 +74,20 @@ class Net(Protocol):
         """Return the learned downscaler that makes the net's LR images; None for bicubic."""
 
 
-def resolve(model: str | None, running: Running) -> Net:
+def resolve(model: str | None, running: Running, lr: str = BICUBIC) -> Net:
     """Return the net that a user means.
 
     Args:
         model: a name of ``superres models``, the path of a model file, ``bicubic``, or None for the best bundled net of
             each scale.
         running: how it is to run.
+        lr: the LR images that the best bundled net is for: ``bicubic`` or ``degraded``.
 
     Raises:
         UserError: if there is no such net, or it never runs so.
     """
     if model is None:
-        return BestBundled(bundled.entries(), running)
+        return BestBundled(bundled.entries(), running, lr)
     if model == BICUBIC:
         if running.runtime or running.variant or running.device != CPU:
             raise UserError(f"{BICUBIC} is no net, and has no runtime, variant or device; leave these options out")
@@ -178,10 +179,11 @@ class NamedNet:
 
 @dataclass(frozen=True)
 class BestBundled:
-    """The bundled net that is farthest above bicubic, at each scale."""
+    """The bundled net that is farthest above bicubic, at each scale, on LR images of one kind."""
 
     entries: list[Entry]
     running: Running
+    lr: str = BICUBIC
 
     @property
     def name(self) -> str:
@@ -191,7 +193,7 @@ class BestBundled:
     @property
     def scales(self) -> Sequence[int]:
         """The scales that a bundled net was measured at."""
-        return bundled.scales(self.entries)
+        return bundled.scales(self.entries, self.lr)
 
     def default_scale(self) -> int:
         """Return ×4, or the largest scale there is."""
@@ -203,7 +205,7 @@ class BestBundled:
 
     def best(self, scale: int) -> NamedNet:
         """Return the best net of one scale."""
-        return NamedNet(bundled.best(scale, self.entries), self.running)
+        return NamedNet(bundled.best(scale, self.entries, self.lr), self.running)
 
     def downscaler(self) -> "Downscale | None":
         """Return None: these nets upscale bicubic's images."""

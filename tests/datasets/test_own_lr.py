@@ -11,11 +11,14 @@ from shared import photograph
 from pipeline_src.benchmarking.images import EvaluationImages
 from pipeline_src.config import BuildH5, ImageSet
 from pipeline_src.datasets import image_sets, own_lr
+from pipeline_src.datasets.catalogue import read_catalogue
 from pipeline_src.datasets.image_sets import obtain
 from pipeline_src.datasets.manifests import Entry, read_manifest, refuse_overlap
 from pipeline_src.datasets.training_pairs import training_pairs
 from pipeline_src.errors import UserError
 from pipeline_src.imaging.images import list_images, read_image
+from pipeline_src.imaging.imresize import imresize
+from pipeline_src.preflight.image_sets import needs_of
 
 Obtain = Callable[[], list[Entry]]
 SPEC = BuildH5(scales=[2, 4], validation_every=2, resize_factors=[1.0, 0.5])
@@ -170,3 +173,41 @@ def test_a_stored_lr_image_that_is_gone_is_named(get: Obtain) -> None:
 def test_lr_images_without_their_hr_images_are_refused_in_params() -> None:
     with pytest.raises(ValueError, match="lr_folder needs a folder with the HR images; add `folder:`"):
         ImageSet(role="training", lr_folder="LR")
+
+
+def test_degraded_images_take_the_place_of_bicubics(get: Obtain, tmp_path: Path) -> None:
+    spec = ImageSet.model_validate({"role": "evaluation", "folder": "HR", "degraded": {}})
+    hashes = []
+    for name in ("web", "again"):
+        folder = Path("fetched") / name
+        folder.mkdir(parents=True)
+        entries = obtain(name, spec, folder)
+        assert entries == read_manifest(folder)
+        hashes.append({entry.file: entry.sha256_pixels for entry in entries})
+    assert hashes[0] == hashes[1], "whatever the name of the set"
+    assert [*hashes[0]][:3] == ["a.d.png", "a.png", "b.png"]
+    assert {*hashes[0]} == {*[*hashes[0]][:3]} | {f"LR/X{scale}/{name}.png" for name in HR for scale in (2, 3, 4)}
+    image = EvaluationImages({"web": list_images(Path("fetched/web"))}, 1, tmp_path).load(Path("fetched/web/a.png"), 3)
+    lr, bicubic = image.lr.astype(int), imresize(image.hr, 1 / 3).astype(int)
+    assert 1 < np.abs(lr - bicubic).mean() < 40
+    (needs,) = needs_of({"new": spec})
+    assert needs.lr_scales == (2, 3, 4)
+
+
+def test_images_of_another_set_have_its_catalogue_and_its_rules(get: Obtain, tmp_path: Path) -> None:
+    spec = ImageSet.model_validate({"role": "evaluation", "images_of": "samples_heldout", "degraded": {}})
+    folder = tmp_path / "photo"
+    folder.mkdir()
+    entries = obtain("photo", spec, folder)
+    assert {entry.verified for entry in entries} == {"catalogue", "drawn"}
+    assert {entry.file for entry in entries if not entry.is_lr} == {*read_catalogue()["samples_heldout"]}
+    with pytest.raises(UserError, match="the image set samples_heldout is for evaluation only"):
+        obtain("photo", ImageSet(role="training", images_of="samples_heldout"), folder)
+
+
+def test_keys_that_exclude_each_other_are_refused() -> None:
+    both = {"role": "evaluation", "folder": "HR", "lr_folder": "LR", "degraded": {}}
+    with pytest.raises(ValueError, match=r"LR images are either degraded or of lr_folder; remove one of the two keys"):
+        ImageSet.model_validate(both)
+    with pytest.raises(ValueError, match="images are either of folder or of a set of the catalogue"):
+        ImageSet(role="evaluation", folder="HR", images_of="Set5")

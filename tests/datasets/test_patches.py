@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline_src.config import Degradation
 from pipeline_src.datasets import hdf5
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.datasets.patches import Patches
@@ -95,3 +96,23 @@ def test_every_image_or_every_set_is_equally_likely(tmp_path: Path, sample_by: s
     shares = np.bincount(drawn, minlength=4) / len(drawn)
     assert shares[3] == pytest.approx(share, abs=0.03)
     assert shares[:3] == pytest.approx((1 - share) / 3, abs=0.03)
+
+
+def test_degraded_patches_are_new_in_every_step_and_the_same_in_each_run(train_h5: Path, tmp_path: Path) -> None:
+    plain = ImagePairs(train_h5, "training")
+    fixed = tmp_path / "lr.h5"
+    hdf5.write_lr(fixed, (("training", name, {3: np.zeros_like(plain.lr(name, 3))}) for name in plain.names))
+    images = ImagePairs(train_h5, "training", fixed, Degradation())
+    how = {"patch": 16, "batch": 4, "seed": 1}
+    clean, degraded, again = Patches(plain, [3], **how), Patches(images, [3], **how), Patches(images, [3], **how)
+    for step in (0, 1):
+        batch = degraded.at(step)
+        assert np.array_equal(batch.hr, clean.at(step).hr), "the same places"
+        assert np.array_equal(batch.lr, again.at(step).lr)
+        difference = np.abs(batch.lr - clean.at(step).lr.astype(int)).mean(axis=(1, 2, 3))
+        assert (difference > 0.5).sum() >= 3
+        assert difference.max() < 60
+    halves = [degraded.at(1, rank, 2).lr for rank in (0, 1)]
+    assert np.array_equal(np.concatenate(halves), degraded.at(1).lr), "whichever process makes them"
+    assert not images.lr(plain.names[0], 3).any()
+    assert not images.lr(plain.names[0], 3, bicubic=True).any(), "bicubic is measured on degraded images too"

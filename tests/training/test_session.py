@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline_src.config import Recipe, Train
-from pipeline_src.datasets.hdf5 import ImagePairs, write_learned
+from pipeline_src.config import Degradation, Recipe, Train
+from pipeline_src.datasets.hdf5 import ImagePairs, write_lr
 from pipeline_src.models import build
 from pipeline_src.paths import TRAIN_H5
 from pipeline_src.training import session
 from pipeline_src.training.loop import TrainingRun
 from pipeline_src.training.session import Options, TrainingSession, checkpoint_path
+from pipeline_src.weights import OtherLR
 
 SETTINGS = {"checkpoint_every": 4, "validate_every": 6, "validation_crop": 16, "precision": "fp32"}
 
@@ -61,11 +62,11 @@ def test_what_the_weights_depend_on_names_the_checkpoint(built: Path, monkeypatc
 def test_images_of_a_learned_downscaler_are_not_turned(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learned = built / "lr.h5"
     images = [ImagePairs(TRAIN_H5, split) for split in ("training", "validation")]
-    write_learned(learned, ((of.split, name, {3: of.lr(name, 3)}) for of in images for name in of.names))
+    write_lr(learned, ((of.split, name, {3: of.lr(name, 3)}) for of in images for name in of.names))
     augmented: list[tuple[str, ...]] = []
     monkeypatch.setattr(session, "fit", lambda net, patches, recipe, run: augmented.append(patches.augment))
     recipe = Recipe.model_validate({"steps": 4, "batch": 2, "patch": 8, "lr": 1e-3})
     net = build("abpn", [3], {"channels": 4, "depth": 1})
-    for lr in (None, learned):
-        TrainingSession(Train.model_validate(SETTINGS), 1, 1, learned_lr=lr).fit("train@a", net, recipe, {}, Options())
-    assert augmented == [("hflip", "vflip", "transpose"), ()]
+    for lr in (None, OtherLR(learned), OtherLR(learned, Degradation())):
+        TrainingSession(Train.model_validate(SETTINGS), 1, 1, lr).fit("train@a", net, recipe, {}, Options())
+    assert augmented == [("hflip", "vflip", "transpose"), (), ("hflip", "vflip", "transpose")]
