@@ -198,8 +198,8 @@ def load_deployed_net(path: Path) -> tuple[SuperResolutionNet, dict[str, Any]]:
     return net, metadata
 
 
-def load_downscaler(path: Path) -> tuple[LearnedDownscaler, str]:
-    """Return the learned downscaler of a file, in eval mode, and the name of its package (``car``).
+def load_downscaler(path: Path) -> LearnedDownscaler:
+    """Return the learned downscaler of a file, in eval mode.
 
     Raises:
         UserError: the file is missing or corrupt, or holds no downscaler.
@@ -209,7 +209,7 @@ def load_downscaler(path: Path) -> tuple[LearnedDownscaler, str]:
         raise UserError(f"{path} holds no learned downscaler; give downscaler/weights.safetensors of the stage train")
     net = build_downscaler(metadata["downscaler"], metadata["scales"], metadata["net"], str(path))
     load_state(net, tensors, f"{path} does not fit the downscaler {metadata['downscaler']} that it names")
-    return net.eval(), metadata["downscaler"]
+    return net.eval()
 
 
 def resize_layers(net: TorchModule, state: dict[str, torch.Tensor]) -> None:

@@ -31,7 +31,7 @@ class LearnedLR:
         from pipeline_src.weights import load_downscaler
 
         torch.set_num_threads(threads)
-        self._net, self._model = load_downscaler(weights)
+        self._net = load_downscaler(weights)
         self._images: dict[tuple[Path, int], np.ndarray] = {}
 
     def image(self, file: Path, image: EvaluationImage) -> np.ndarray:
@@ -40,7 +40,7 @@ class LearnedLR:
         if key not in self._images:
             from pipeline_src import downscaling  # imports torch, which other systems can do without
 
-            self._images[key] = downscaling.downscale(self._model, self._net, image.hr)
+            self._images[key] = downscaling.downscale(self._net, image.hr)
         return self._images[key]
 
 

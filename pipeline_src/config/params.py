@@ -94,8 +94,8 @@ class Params(Section):
                 raise ValueError(
                     f"systems.{name}.baseline is {system.baseline}, which is not a system; name one of systems"
                 )
-            if baseline.downscaler.learns:
-                raise ValueError(f"systems.{name}.baseline is {system.baseline}, whose downscaler learns too")
+            if baseline.downscaler.learns or baseline.downscaler.degrades:
+                raise ValueError(f"systems.{name}.baseline is {system.baseline}, whose LR images are no bicubic ones")
             ours, its = system.compared_by(), baseline.compared_by()
             if unlike := [key for key in ours if ours[key] != its[key]]:
                 raise ValueError(

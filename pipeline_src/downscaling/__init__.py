@@ -1,10 +1,7 @@
 """What makes the LR image: each package here is one way, named by ``downscaler.model`` of a system in ``params.yaml``.
 
-``bicubic`` is the protocol's, which ``train.h5`` holds and the evaluation makes; it learns nothing. One that learns has
-
-* ``build(scales, **net)``, which returns an untrained :class:`LearnedDownscaler`;
-* ``downscale(net, hr)``, which returns LR, uint8 h×w×3 or h×w, of an HR image, uint8 H×W×3 or H×W, whatever its size.
-
+``bicubic`` is the protocol's, which ``train.h5`` holds and the evaluation makes, and ``degraded`` is random; they learn
+nothing. One that learns has ``build(scales, **net)``, which returns an untrained :class:`LearnedDownscaler`.
 :mod:`pipeline_src.training.joint` trains it together with the net that upscales.
 """
 
@@ -36,11 +33,15 @@ class LearnedDownscaler(TorchModule, Protocol):
 
     Attributes:
         scale: the factor by which it downscales.
-        multiple: pixels of which the sides of HR are multiples in exported files.
+        multiple: HR pixels of which the sides of images are multiples in exported files, and the seams of tiles.
+        tile: greatest side of a tile in HR pixels.
+        overlap: HR pixels that neighbouring tiles share; twice as far as the net sees.
     """
 
     scale: int
     multiple: int
+    tile: int
+    overlap: int
 
     def __call__(self, hr: "Tensor") -> "tuple[Tensor, Sampling]":
         """Return LR, not rounded to 8 bits, and how it was sampled.
@@ -62,21 +63,12 @@ def build(model: str, scales: list[int], net: dict[str, Any]) -> LearnedDownscal
     return module
 
 
-def downscale(model: str, net: LearnedDownscaler, hr: "np.ndarray") -> "np.ndarray":
-    """Return the LR image that a trained ``net`` of the downscaler ``model`` makes of an HR image, both uint8."""
-    lr: np.ndarray = importlib.import_module(f"{__name__}.{model}").downscale(net, hr)
-    return lr
-
-
-def in_tiles(net: LearnedDownscaler, hr: "np.ndarray", tile: int, overlap: int, multiple: int) -> "np.ndarray":
+def downscale(net: LearnedDownscaler, hr: "np.ndarray") -> "np.ndarray":
     """Downscale an image of any size, in tiles that leave no seams.
 
     Args:
         net: a trained downscaler.
         hr: uint8, H×W×3 or H×W.
-        tile: greatest side of a tile in HR pixels.
-        overlap: HR pixels that neighbouring tiles share; twice as far as the net sees.
-        multiple: HR pixels of which starts and seams of tiles are multiples.
 
     Returns:
         LR, uint8, ⌈H/scale⌉×⌈W/scale⌉×3, or without the 3 if ``hr`` has no colour.
@@ -87,12 +79,12 @@ def in_tiles(net: LearnedDownscaler, hr: "np.ndarray", tile: int, overlap: int, 
     from pipeline_src.imaging.colour import as_rgb, to_grey
     from pipeline_src.imaging.tiles import spans
 
-    scale = net.scale
+    scale, tile = net.scale, net.tile
     device = next(net.parameters()).device
     rgb = as_rgb(hr)
     lr = np.empty((*(-(-side // scale) for side in rgb.shape[:2]), 3), np.uint8)
-    for top, rows in spans(rgb.shape[0], tile, overlap, multiple):
-        for left, columns in spans(rgb.shape[1], tile, overlap, multiple):
+    for top, rows in spans(rgb.shape[0], tile, net.overlap, net.multiple):
+        for left, columns in spans(rgb.shape[1], tile, net.overlap, net.multiple):
             pixels = torch.from_numpy(rgb[top : top + tile, left : left + tile].astype(np.float32)).to(device)
             with torch.inference_mode():
                 out, _ = net(pixels.permute(2, 0, 1)[None])
@@ -101,3 +93,23 @@ def in_tiles(net: LearnedDownscaler, hr: "np.ndarray", tile: int, overlap: int, 
             y, x = top // scale, left // scale
             lr[y0:y1, x0:x1] = lr_tile[y0 - y : y1 - y, x0 - x : x1 - x]
     return lr if hr.ndim == 3 else to_grey(lr)
+
+
+def mirrored(image: "Tensor", least: int, multiple: int) -> "Tensor":
+    """Return N×C×H×W mirrored at its right and bottom edge, repeatedly if needed, to sides that a net can take.
+
+    Args:
+        image: of any size.
+        least: smallest side.
+        multiple: of which the sides become multiples.
+    """
+    import torch
+
+    for axis in (2, 3):
+        length = image.shape[axis]
+        padded_length = max(least, -(-length // multiple) * multiple)
+        if padded_length != length:
+            period = max(2 * (length - 1), 1)
+            index = torch.arange(padded_length, device=image.device) % period
+            image = image.index_select(axis, torch.minimum(index, period - index))
+    return image

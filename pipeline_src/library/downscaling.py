@@ -27,8 +27,7 @@ def of_entry(entry: Entry) -> Downscale:
     from pipeline_src import downscaling
     from pipeline_src.weights import load_downscaler
 
-    net, kind = load_downscaler(entry.downscaler)
-    return partial(downscaling.downscale, kind, net)
+    return partial(downscaling.downscale, load_downscaler(entry.downscaler))
 
 
 def resolve(model: str, scale: Fraction | None, threads: int) -> tuple[Downscale, Fraction, bool]:

@@ -51,7 +51,7 @@ def export(system: str) -> None:
                 cards.mark_as_failing(file, reason)
             downscaler = paths.downscaler(system) / "weights.safetensors"
             if downscaler.exists():
-                exporting.export_downscaler(load_downscaler(downscaler)[0], downscaler, out, system)
+                exporting.export_downscaler(load_downscaler(downscaler), downscaler, out, system)
             write_table(out / "inventory.csv", operators)
         _track(run, paths.results("export", system))
 

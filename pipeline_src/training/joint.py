@@ -103,7 +103,7 @@ def save_downscaler(
     scale = scales[0]
     named = [(pairs, name) for pairs in images for name in pairs.names]
     lr_images = (
-        (pairs.split, name, {scale: downscaling.downscale(spec.model, downscaler, modcrop(pairs.hr(name), scale))})
+        (pairs.split, name, {scale: downscaling.downscale(downscaler, modcrop(pairs.hr(name), scale))})
         for pairs, name in progress_bar(named, "downscale", "image")
     )
     hdf5.write_lr(folder / "lr.h5", lr_images)

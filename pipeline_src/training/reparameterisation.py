@@ -22,7 +22,27 @@ EDGES = (  # the filters of ECBSR: Sobel's two and Laplace's
 )
 
 
-class Expanded(nn.Module):
+class Branches(nn.Module):
+    """Beside a kernel: what linear branches amount to."""
+
+    def branches(self) -> Tensor:
+        """Return the kernel that all branches amount to, outputs×inputs×3×3."""
+        raise NotImplementedError
+
+    def forward(self, beside: Tensor) -> Tensor:
+        """Return the kernel that the net computes with, of the plain kernel beside the branches."""
+        return beside + self.branches()
+
+    def right_inverse(self, kernel: Tensor) -> Tensor:
+        """Return the plain kernel with which the net computes with ``kernel``: nothing changes when branches are added.
+
+        Args:
+            kernel: outputs×inputs×3×3.
+        """
+        return kernel - self.branches()
+
+
+class Expanded(Branches):
     """Beside a 3×3 kernel: a 1×1, a 3×3 and a 1×1 convolution over ``expansion`` times its channels.
 
     Args:
@@ -41,20 +61,8 @@ class Expanded(nn.Module):
         """Return the kernel that the three convolutions amount to, outputs×inputs×3×3."""
         return torch.einsum("op,pqhw,qi->oihw", self.project[..., 0, 0], self.mix, self.expand[..., 0, 0])
 
-    def forward(self, beside: Tensor) -> Tensor:
-        """Return the kernel that the net computes with, of the plain kernel beside the branches."""
-        return beside + self.branches()
 
-    def right_inverse(self, kernel: Tensor) -> Tensor:
-        """Return the plain kernel with which the net computes with ``kernel``: nothing changes when branches are added.
-
-        Args:
-            kernel: outputs×inputs×3×3.
-        """
-        return kernel - self.branches()
-
-
-class EdgeOriented(Expanded):
+class EdgeOriented(Branches):
     """Beside a 3×3 kernel: the branches of ECBSR, each a 1×1 convolution and a 3×3 one behind it.
 
     One of the 3×3 convolutions is free, over ``expansion`` times the outputs; the others are the filters of
@@ -69,7 +77,7 @@ class EdgeOriented(Expanded):
     edges: Tensor
 
     def __init__(self, inputs: int, outputs: int, expansion: int) -> None:
-        nn.Module.__init__(self)
+        super().__init__()
         self.expand = nn.Parameter(_glorot(expansion * outputs, inputs, 1, 1))
         self.mix = nn.Parameter(_glorot(outputs, expansion * outputs, 3, 3))
         self.to_edges = nn.Parameter(torch.stack([_glorot(outputs, inputs, 1, 1)[..., 0, 0] for _ in EDGES]))

@@ -5,25 +5,25 @@ import pytest
 import torch
 from shared import photograph
 
-from pipeline_src.downscaling import build, conv, downscale
+from pipeline_src.downscaling import build, downscale
+from pipeline_src.downscaling.conv.network import Downscaler
 from pipeline_src.imaging.imresize import imresize
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_an_untrained_one_is_bicubic(scale: int) -> None:
     photo = photograph("coffee.png")[: 40 * scale, : 50 * scale]
-    lr = downscale("conv", build("conv", [scale], {}), photo)
+    lr = downscale(build("conv", [scale], {}), photo)
     difference = np.abs(lr.astype(int) - imresize(photo, 1 / scale))
     inner = difference[3:-3, 3:-3]  # at the border it mirrors, and MATLAB repeats the last pixel
     assert inner.max() <= 2, "MATLAB rounds after each of the two passes"
     assert inner.mean() < 0.25
 
 
-def trained_like(scale: int) -> torch.nn.Module:
+def trained_like(scale: int) -> Downscaler:
     torch.manual_seed(0)
-    net = build("conv", [scale], {"channels": 8, "depth": 1})
-    assert isinstance(net, torch.nn.Module)
-    torch.nn.init.normal_(net.get_submodule("body")[-1].weight, std=0.02)  # type: ignore[index, arg-type]
+    net = Downscaler(scale, channels=8, depth=1)
+    torch.nn.init.normal_(net.body[-1].weight, std=0.02)
     return net.eval()
 
 
@@ -31,17 +31,17 @@ def trained_like(scale: int) -> torch.nn.Module:
 def test_any_size_and_greyscale(size: tuple[int, int]) -> None:
     net = trained_like(4)
     photo = photograph("coffee.png")[: size[0], : size[1]]
-    lr = downscale("conv", net, photo)  # type: ignore[arg-type]
+    lr = downscale(net, photo)
     assert lr.shape == (-(-size[0] // 4), -(-size[1] // 4), 3)
-    assert downscale("conv", net, photo[..., 0]).shape == lr.shape[:2]  # type: ignore[arg-type]
+    assert downscale(net, photo[..., 0]).shape == lr.shape[:2]
 
 
-def test_tiles_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_do_not_show() -> None:
     net = trained_like(2)
     photo = photograph("coffee.png")[:333, :402]
-    whole = downscale("conv", net, photo)  # type: ignore[arg-type]
-    monkeypatch.setattr(conv, "TILE", 80)
-    tiled = downscale("conv", net, photo)  # type: ignore[arg-type]
+    whole = downscale(net, photo)
+    net.tile = 80 * net.scale
+    tiled = downscale(net, photo)
     assert whole.shape == (167, 201, 3)
     assert np.abs(whole.astype(int) - tiled).max() <= 1
     assert not np.array_equal(whole, imresize(photo, 0.5))

@@ -17,7 +17,7 @@ from shared import ROOT, TINY, fetched, merged, photograph, stage_environment
 
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.deployment.formats import openvino
-from pipeline_src.downscaling import car
+from pipeline_src.downscaling import car, downscale
 from pipeline_src.files import sha256
 from pipeline_src.weights import load_downscaler
 
@@ -118,7 +118,7 @@ def assert_the_files_downscale_as_torch_does(folder: Path) -> None:
 
     from pipeline_src.deployment.formats import onnx
 
-    net, _ = load_downscaler(folder / OUT / "weights.safetensors")
+    net = load_downscaler(folder / OUT / "weights.safetensors")
     card = json.loads((folder / "results/export/small/downscaler.json").read_text())
     assert card["input"]["multiple_of"] == net.multiple
     files = [folder / f"results/export/small/downscaler.{suffix}" for suffix in ("onnx", "xml")]
@@ -132,7 +132,7 @@ def assert_the_files_downscale_as_torch_does(folder: Path) -> None:
             assert np.abs(lr - expected).max() < 0.01
 
 
-def test_tiles_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_do_not_show() -> None:
     import torch
 
     torch.manual_seed(0)
@@ -140,10 +140,9 @@ def test_tiles_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     for head in (net.kernels, net.down, net.across):
         torch.nn.init.normal_(head[-1].weight, std=0.05)
     photo = photograph("coffee.png")[:333, :402]
-    whole = car.downscale(net, photo)
-    monkeypatch.setattr(car, "TILE", 128)
-    monkeypatch.setattr(car, "OVERLAP", 96)
-    tiled = car.downscale(net, photo)
+    whole = downscale(net, photo)
+    net.tile, net.overlap = 128, 96
+    tiled = downscale(net, photo)
     assert whole.shape == tiled.shape == (84, 101, 3)
     different = np.abs(whole.astype(int) - tiled.astype(int))
     assert different.max() <= 1

@@ -7,13 +7,9 @@ the paper.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from pipeline_src.downscaling import LearnedDownscaler
 
-# HR pixels. The kept part of a tile is 128 pixels from its border, and a net of MOST_BLOCKS blocks sees as far as 122.
-TILE, OVERLAP = 768, 256
-MOST_BLOCKS = 10
+MOST_BLOCKS = 10  # more would see farther than tiles overlap
 
 
 def build(
@@ -41,18 +37,3 @@ def build(
             f"CAR has at most {MOST_BLOCKS} blocks here, not {blocks}: more see farther than its tiles overlap"
         )
     return Downscaler(scales[0], entry, features, head, blocks, offsets)
-
-
-def downscale(net: "LearnedDownscaler", hr: "np.ndarray") -> "np.ndarray":
-    """Downscale an image of any size, in tiles that leave no seams.
-
-    Args:
-        net: a trained :class:`network.Downscaler`.
-        hr: uint8, H×W×3 or H×W.
-
-    Returns:
-        LR, uint8, ⌈H/scale⌉×⌈W/scale⌉×3, or without the 3 if ``hr`` has no colour.
-    """
-    from pipeline_src.downscaling import in_tiles
-
-    return in_tiles(net, hr, TILE, OVERLAP, 8)

@@ -6,11 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline_src.downscaling import mirrored
 from pipeline_src.downscaling.car.resampler import adaptive_resample, by_grid_sample, taps_of
 from pipeline_src.models.layers import FullPrecision, in_full_precision, subtract_mean
 
 SMALLEST = 1e-6  # least value of a tap before the kernel is normalised
 MULTIPLE = 8  # the sides of HR are multiples of it, because the net has features at an eighth of the size
+# HR pixels. The kept part of a tile is 128 pixels from its border, and a net of MOST_BLOCKS blocks sees as far as 122.
+TILE, OVERLAP = 768, 256
 LEAST = 16  # pixels of a side of HR; features of fewer cannot be mirrored at an eighth of the size
 # Kernels of an untrained net: standard deviation in LR pixels, largest and smallest tap. Kernels are normalised, so
 # PEAK decides how far a step moves them. With 0.05 a few steps of Adam moved most taps below 0, where they have no
@@ -100,6 +103,7 @@ class Downscaler(nn.Module):
     def __init__(self, scale: int, entry: int, features: int, head: int, blocks: int, offsets: bool) -> None:
         super().__init__()
         self.scale, self.multiple, self.offsets = scale, MULTIPLE, offsets
+        self.tile, self.overlap = TILE, OVERLAP
         self.sub_mean = FullPrecision(subtract_mean())
         self.stem = nn.Sequential(
             conv(3, entry, 5),
@@ -144,7 +148,7 @@ class Downscaler(nn.Module):
             mirrored at the right and the bottom edge to multiples of 8.
         """
         height, width = (-(-side // self.scale) for side in hr.shape[2:])
-        hr = mirrored_to_multiple(hr.float())
+        hr = mirrored(hr.float(), LEAST, MULTIPLE)
         sampling = self.sampling(hr)
         return adaptive_resample(self.padded(hr), *sampling, self.scale)[..., :height, :width], sampling
 
@@ -169,18 +173,6 @@ class _Standard(nn.Module):
         """Downscale N×3×H×W in 0..255 to N×3×(H/scale)×(W/scale) in 0..255."""
         sampling = self.net.sampling(hr)
         return by_grid_sample(self.net.padded(hr), *sampling, self.net.scale).clamp(0, 255)
-
-
-def mirrored_to_multiple(image: Tensor) -> Tensor:
-    """Return N×C×H×W mirrored at its right and bottom edge, repeatedly if needed, to sides that the net can take."""
-    for axis in (2, 3):
-        length = image.shape[axis]
-        padded_length = max(LEAST, -(-length // MULTIPLE) * MULTIPLE)
-        if padded_length != length:
-            period = max(2 * (length - 1), 1)
-            index = torch.arange(padded_length, device=image.device) % period
-            image = image.index_select(axis, torch.minimum(index, period - index))
-    return image
 
 
 def _trunk(channels: int, up: int) -> nn.Sequential:

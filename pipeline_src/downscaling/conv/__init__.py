@@ -7,11 +7,7 @@ makes of them. It is trained together with the net that upscales its images, as 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from pipeline_src.downscaling import LearnedDownscaler
-
-TILE = 512  # LR pixels
 
 
 def build(scales: list[int], channels: int = 32, depth: int = 2) -> "LearnedDownscaler":
@@ -30,18 +26,3 @@ def build(scales: list[int], channels: int = 32, depth: int = 2) -> "LearnedDown
     if len(scales) != 1:
         raise ValueError(f"the convolutional downscaler has one scale, not {scales}")
     return Downscaler(scales[0], channels, depth)
-
-
-def downscale(net: "LearnedDownscaler", hr: "np.ndarray") -> "np.ndarray":
-    """Downscale an image of any size, in tiles that leave no seams.
-
-    Args:
-        net: a trained :class:`network.Downscaler`.
-        hr: uint8, H×W×3 or H×W.
-
-    Returns:
-        LR, uint8, ⌈H/scale⌉×⌈W/scale⌉×3, or without the 3 if ``hr`` has no colour.
-    """
-    from pipeline_src.downscaling import in_tiles
-
-    return in_tiles(net, hr, TILE * net.scale, 32 * net.scale, net.scale)

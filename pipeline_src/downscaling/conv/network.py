@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline_src.downscaling import mirrored
 from pipeline_src.imaging.imresize import taps_and_weights
 
 REACH = 2  # LR pixels on each side of an LR pixel whose HR pixels bicubic sums
+TILE, OVERLAP = 512, 32  # LR pixels
 LEAST = REACH + 1  # LR pixels of a side; of fewer the border cannot be mirrored
 
 
@@ -47,6 +49,7 @@ class Downscaler(nn.Module):
     def __init__(self, scale: int, channels: int, depth: int) -> None:
         super().__init__()
         self.scale = self.multiple = scale
+        self.tile, self.overlap = TILE * scale, OVERLAP * scale
         self.to_channels = nn.PixelUnshuffle(scale)
         self.bicubic = nn.Conv2d(3 * scale**2, 3, 2 * REACH + 1, bias=False)
         self.bicubic.weight = nn.Parameter(bicubic_kernel(scale), requires_grad=False)
@@ -71,7 +74,7 @@ class Downscaler(nn.Module):
             the bottom edge to multiples of the scale; and what was added to bicubic's.
         """
         height, width = (-(-side // self.scale) for side in hr.shape[2:])
-        blocks = self.to_channels(_mirrored(hr.float(), self.scale))
+        blocks = self.to_channels(mirrored(hr.float(), LEAST * self.scale, self.scale))
         bicubic, added = self.of_blocks(blocks)
         return (bicubic + 255 * added)[..., :height, :width], Sampling(added)
 
@@ -112,15 +115,3 @@ def bicubic_kernel(scale: int) -> Tensor:
     for colour in range(3):
         kernel[colour, colour] = of_one.reshape(scale**2, 2 * REACH + 1, 2 * REACH + 1).float()
     return kernel.flatten(1, 2)
-
-
-def _mirrored(image: Tensor, scale: int) -> Tensor:
-    """Return N×C×H×W mirrored at its right and bottom edge, repeatedly if needed, to sides that the net can take."""
-    for axis in (2, 3):
-        length = image.shape[axis]
-        padded_length = max(LEAST * scale, -(-length // scale) * scale)
-        if padded_length != length:
-            period = max(2 * (length - 1), 1)
-            index = torch.arange(padded_length, device=image.device) % period
-            image = image.index_select(axis, torch.minimum(index, period - index))
-    return image
