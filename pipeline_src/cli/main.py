@@ -20,6 +20,7 @@ DISTRIBUTION = "super-resolution-pipeline"
 COMMANDS = {  # the module, and what it does in a few words
     "upscale": "upscale photographs",
     "models": "list the nets that can be used here",
+    "pick": "choose the best file of a run within a budget of milliseconds",
     "downscale": "make small images, by bicubic or such that an upscaler rebuilds the large ones",
     "evaluate": "measure PSNR and SSIM on a folder of images",
     "export": "write one file of a net for a runtime",
