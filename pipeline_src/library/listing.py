@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline_src.library import bundled
-from pipeline_src.library.entries import HELD_OUT, Entry, Measurement
+from pipeline_src.library.entries import BICUBIC, DEGRADED, HELD_OUT, Entry, Measurement
 
 SOURCES = {"bundled": "bundled with superres", "run": "made by the run in this folder (results/)"}
 HEAD = ("model", "scale", "variant", "PSNR Y", "over bicubic", "on", "weights", "p50", "LR timed")
@@ -92,9 +92,12 @@ def _latency(measurement: Measurement) -> tuple[str, str]:
 
 
 def _default(entries: Sequence[Entry]) -> list[str]:
-    """Return the line that says which nets are used where none is named."""
-    names = [f"{bundled.best(scale, entries).name} (×{scale})" for scale in bundled.scales(entries)]
-    return [f"without --model: {', '.join(names)}"] if names else []
+    """Return the lines that say which nets are used where none is named."""
+    lines = []
+    for lr, option in ((BICUBIC, "without --model"), (DEGRADED, "with --for photo")):
+        names = [f"{bundled.best(scale, entries, lr).name} (×{scale})" for scale in bundled.scales(entries, lr)]
+        lines += [f"{option}: {', '.join(names)}"] if names else []
+    return lines
 
 
 def _rebuilding(entries: Sequence[Entry]) -> list[str]:
