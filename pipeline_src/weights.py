@@ -176,11 +176,11 @@ def other_lr(system: str) -> OtherLR | None:
         UserError: if the weights of the system are missing or corrupt.
     """
     path, file = paths.weights(system), paths.downscaler(system) / "lr.h5"
-    header = load_metadata(path).get("downscaler", {"model": "bicubic"})
+    header = load_metadata(path).get("downscaler") or {"model": "bicubic"}
     try:
         spec = Downscaler.model_validate({key: header[key] for key in ("model", "degradation") if key in header})
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path} does not say what made its LR images ({error}); {CORRUPT}") from None
+    except (TypeError, ValueError):
+        raise UserError(f"{path} does not say what made its LR images; {CORRUPT}") from None
     if spec.degrades:
         return OtherLR(file, spec.degradation)
     return OtherLR(file) if spec.learns else None

@@ -16,6 +16,7 @@ import grimp
 
 ROOT = Path(__file__).parents[1]
 SHARED = ("command", "config", "errors", "files", "paths", "progress", "tracking")
+DEFAULTS = "pipeline_src.config.degradation"  # what a key that is left out stands for is in no param that DVC compares
 DATA = (".csv", ".html", ".css", ".js")
 # Packages of which a stage runs what params.yaml names: for each stage the path that stands for it in dvc.yaml.
 NETS = dict.fromkeys(("train", "quantize", "export", "benchmark"), "pipeline_src/models/${item.model}")
@@ -26,10 +27,13 @@ DOWNSCALERS = dict.fromkeys(("train", "export", "benchmark"), "pipeline_src/down
 def import_graph() -> grimp.ImportGraph:
     """Return the imports between the modules of the package, without those for type checking and of shared code."""
     graph = grimp.build_graph("pipeline_src", exclude_type_checking_imports=True, cache_dir=None)
-    for name in SHARED:
-        shared = f"pipeline_src.{name}"
-        for module in graph.find_descendants(shared) | {shared}:
-            graph.remove_module(module)
+    shared = {f"pipeline_src.{name}" for name in SHARED}
+    shared |= {module for package in shared for module in graph.find_descendants(package)}
+    readers = graph.find_modules_that_directly_import(DEFAULTS) - shared
+    for module in shared:
+        graph.remove_module(module)
+    for reader in readers:
+        graph.add_import(importer=reader, imported=DEFAULTS)
     return graph
 
 
@@ -58,8 +62,8 @@ def modules_of(stage: str, graph: grimp.ImportGraph) -> set[str]:
         modules |= {other for module in inside for other in graph.find_upstream_modules(module)} - inside
         modules -= inside
     parents = {".".join(names[:depth]) for names in (m.split(".") for m in modules) for depth in range(1, len(names))}
-    # The package's own __init__ is for programs; no stage's output depends on it.
-    return {module for module in (modules | parents) - {"pipeline_src"} if _has_code(ROOT / file_of(module))}
+    parents -= {"pipeline_src", "pipeline_src.config"}  # no stage's output depends on what they export
+    return {module for module in modules | parents if _has_code(ROOT / file_of(module))}
 
 
 def code_deps(stage: str, graph: grimp.ImportGraph) -> list[str]:

@@ -20,6 +20,7 @@ from pipeline_src import config, paths
 from pipeline_src.errors import UserError
 
 LOCK = "dvc.lock"
+CONFLICT = b"<<<<<<<"
 LOCK_READS, LOCK_PAUSE = 20, 0.1  # of a lock that is being written: times, and seconds between them
 
 
@@ -96,26 +97,38 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
 def _opened(root: Path) -> Repo:
     """Open the repository and read its stages; again for a while if the lock is damaged, as while DVC writes it.
 
-    A lock that stays so, while no DVC runs, was left by one that was killed: it is moved aside, and DVC takes from its
-    cache what has run.
+    A lock that stays cut short, while no DVC runs, was left by one that was killed: it is moved aside, and DVC takes
+    from its cache what has run.
+
+    Raises:
+        UserError: if DVC cannot read one of its files.
     """
-    for _ in range(LOCK_READS):
+    for attempt in itertools.count():
         repo = Repo(str(root))
         try:
             repo.index.stages  # noqa: B018  # read here
-            return repo
-        except (YAMLFileCorruptedError, YAMLValidationError):
+            break
+        except (YAMLFileCorruptedError, YAMLValidationError) as error:
+            if Path(error.path).name != LOCK or attempt > LOCK_READS:
+                advice = f"take it from git again (git checkout {error.path})"
+                raise UserError(f"DVC cannot read {error.path}; correct it, or {advice}") from None
+            if attempt == LOCK_READS:
+                _move_cut_lock_aside(root)
             time.sleep(LOCK_PAUSE)
-    if not running(root):
-        aside = (root / LOCK).replace(root / ".dvc/tmp" / LOCK)
-        print(
-            f"warning: {LOCK} is cut short, as by a DVC that was killed while it wrote it; it is now {aside}, and the "
-            "results of stages that have run come from DVC's cache",
-            file=sys.stderr,
-        )
-    repo = Repo(str(root))
-    repo.index.stages  # noqa: B018  # read here
     return repo
+
+
+def _move_cut_lock_aside(root: Path) -> None:
+    """Move the lock aside, unless a DVC runs that may be writing it, or it has the conflicts of a merge of git."""
+    lock = root / LOCK
+    if running(root) or CONFLICT in lock.read_bytes():
+        return
+    aside = lock.replace(root / ".dvc/tmp" / f"{LOCK}.{time.time_ns()}")
+    print(
+        f"warning: {LOCK} is cut short, as by a DVC that was killed while it wrote it; it is now {aside}, and the "
+        "results of stages that have run come from DVC's cache",
+        file=sys.stderr,
+    )
 
 
 def groups(resolved: list[Stage]) -> dict[str, list[Stage]]:

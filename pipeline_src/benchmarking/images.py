@@ -27,6 +27,10 @@ class EvaluationImages:
         self._threads, self._folder = threads, folder
         self._numbers = {file: number for number, file in enumerate(file for files in sets.values() for file in files)}
 
+    def bicubic_sets(self) -> dict[str, list[Path]]:
+        """Return the sets that have no LR images of their own."""
+        return {name: files for name, files in self.sets.items() if not own_lr.scales_of(files[0].parent)}
+
     def load(self, file: Path, scale: int) -> EvaluationImage:
         """Return the HR and LR image of a file of the sets, as :func:`evaluation_image` makes them.
 

@@ -51,7 +51,8 @@ def write_comparison(
 
     ``lr/<set>/<image>_x<scale>.png`` are the images. ``lr.csv`` compares them and bicubic LR with the protocol's LR
     (:func:`~pipeline_src.metrics.downscaled.fidelity`). ``jpeg.csv`` has the quality of SR if LR is stored as JPEG, for
-    the fp32 net with learned LR and for bicubic upscaling with bicubic LR.
+    the fp32 net with learned LR and for bicubic upscaling with bicubic LR. Sets that have LR images of their own are
+    left out.
 
     Args:
         learned_lr: makes the learned LR images.
@@ -64,7 +65,7 @@ def write_comparison(
     runner, scale = runtimes.load(fp32, threads), files[fp32].scale
     lr_rows: list[Row] = []
     jpeg_rows: list[Row] = []
-    for set_name, image_files in images.sets.items():
+    for set_name, image_files in images.bicubic_sets().items():
         for file in image_files:
             image = images.load(file, scale)
             learned, key = learned_lr.image(file, image), {"set": set_name, "image": image.name, "scale": scale}

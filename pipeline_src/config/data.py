@@ -39,6 +39,11 @@ class ImageSet(Section):
         description="`build_h5.resize_factors` of this training set; `[0.5]` shrinks the blocks of JPEG files away.",
     )
 
+    @property
+    def has_own_lr(self) -> bool:
+        """Whether bicubic makes none of its LR images."""
+        return self.lr_folder is not None or self.degraded is not None
+
     @model_validator(mode="after")
     def _check_pairs(self) -> "ImageSet":
         if self.lr_folder is not None and self.folder is None:

@@ -95,7 +95,7 @@ class Params(Section):
                     f"systems.{name}.baseline is {system.baseline}, which is not a system; name one of systems"
                 )
             if baseline.downscaler.learns or baseline.downscaler.degrades:
-                raise ValueError(f"systems.{name}.baseline is {system.baseline}, whose LR images are no bicubic ones")
+                raise ValueError(f"systems.{name}.baseline is {system.baseline}, whose LR images are not bicubic's")
             ours, its = system.compared_by(), baseline.compared_by()
             if unlike := [key for key in ours if ours[key] != its[key]]:
                 raise ValueError(

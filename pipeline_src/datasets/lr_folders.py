@@ -20,7 +20,7 @@ from pipeline_src.imaging.images import describe, list_images, read_image, write
 from pipeline_src.paths import own_lr_folder
 
 Size = tuple[int, int]  # height and width in pixels
-SEED = 1  # of degraded LR images, which are part of the name of a set, whatever the seed of the trainings
+SEED = 1  # of degraded LR images: a set has the same ones whatever the seed of the trainings
 
 
 def find(hr: Iterable[Path], folder: Path) -> dict[int, dict[Path, Path]]:
@@ -80,10 +80,18 @@ def degraded(folder: Path, hr: Sequence[Entry], spec: Degradation) -> list[Entry
         folder: of the set, with the HR images.
         hr: their entries.
         spec: what happens to them.
+
+    Raises:
+        UserError: if an image is smaller than the largest scale.
     """
     entries = []
     for entry in hr:
         image = read_image(folder / entry.file)
+        if min(image.shape[:2]) < max(SCALES):
+            raise UserError(
+                f"{entry.source} is {entry.width}×{entry.height} pixels, smaller than the scale ×{max(SCALES)} of its "
+                "degraded LR images; remove it from its set"
+            )
         for scale, lr in degradation.of_scales(image, SCALES, spec, SEED, entry.file).items():
             file = own_lr_folder(Path(), scale) / f"{Path(entry.file).stem}.png"
             write_png(folder / file, lr)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.random import Generator
 
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
@@ -89,7 +88,7 @@ class Patches:
         lr = np.empty((len(share), side, side, 3), np.uint8)
         hr = np.empty((len(share), side * scale, side * scale, 3), np.uint8)
         for row, i in enumerate(share):
-            pair = self._cut(self._names[chosen[i]], scale, corners[i], np.random.default_rng([self.seed, step, i]))
+            pair = self._cut(self._names[chosen[i]], scale, corners[i], [self.seed, step, 1 + i])
             a, b = (_as_pixels(image) for image in pair)
             hflip, vflip, transpose = augmentations[i]
             if hflip and "hflip" in self.augment:
@@ -101,12 +100,13 @@ class Patches:
             _as_pixels(lr[row])[...], _as_pixels(hr[row])[...] = a, b
         return Batch(scale, lr, hr)
 
-    def _cut(self, name: str, scale: int, corner: np.ndarray, random: Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return one LR patch and its HR pixels, mirrored if the image is smaller."""
+    def _cut(self, name: str, scale: int, corner: np.ndarray, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return one LR patch and its HR pixels, mirrored if the image is smaller; the seed is of degradation."""
         side, s, (y, x) = self._sides[scale], scale, corner.tolist()
         lr, hr = self._images.lr(name, scale)[y : y + side, x : x + side], self._images.hr(name)
         height, width = lr.shape[:2]
         if self._images.degradation:
+            random = np.random.default_rng(seed)
             lr = degraded_patch(hr, scale, (y, x), (height, width), self._images.degradation, random)
         hr = hr[s * y : s * (y + height), s * x : s * (x + width)]
         if height == width == side:

@@ -15,7 +15,7 @@ import numpy as np
 from pipeline_src.deployment import cards
 from pipeline_src.deployment.cards import Card, TensorSpec
 from pipeline_src.errors import UserError
-from pipeline_src.files import require_open_files
+from pipeline_src.files import is_of_the_system, require_open_files
 from pipeline_src.graph.operations import OperationGraph
 
 Size = tuple[int, int]  # height and width
@@ -132,9 +132,11 @@ def opening(file: Path, runtime: str, how: str = "", advice: str = "export it ag
     """
     try:
         yield
-    except UserError:
+    except (UserError, MemoryError, ImportError):
         raise
     except Exception as error:
+        if is_of_the_system(error):
+            raise
         require_open_files(OPEN_FILES)
         raise UserError(f"{runtime} cannot open {file}{how} ({_first_characters(error)}); {advice}") from None
 

@@ -16,7 +16,7 @@ from pipeline_src.config.degradation import Degradation, Pass
 from pipeline_src.imaging.colour import as_rgb, to_grey
 from pipeline_src.imaging.images import through_jpeg
 
-CONTEXT = 6  # LR pixels around a patch that change its own pixels
+CONTEXT = 6  # LR pixels around a patch that are degraded with it, for the blur of its border
 REACH = 3  # standard deviations at which a Gaussian is cut off
 LOBES = 3  # of a sinc on each side
 SMALLEST_TERM = 0.01  # of the sum of separable kernels, compared with the greatest
@@ -102,7 +102,7 @@ def _blurred(image: np.ndarray, spec: Pass, pixel: float, random: Generator) -> 
     if random.random() >= spec.blur:
         return image
     if random.random() < spec.sinc:
-        kernel = _sinc(_drawn(spec.cutoff, random) / pixel)
+        kernel = _sinc(min(1.0, _drawn(spec.cutoff, random) / pixel))
     else:
         first, second = (pixel * _drawn(spec.sigma, random) for _ in range(2))
         angle = random.uniform(0, math.pi)

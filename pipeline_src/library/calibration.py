@@ -1,12 +1,12 @@
 """Images to calibrate the int8 form of a bundled net with: the user's own, or photographs of scikit-image."""
 
 import importlib.util
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from pipeline_src.errors import UserError
+from pipeline_src.library.small_images import small_image
 
 # In colour, of the set samples, none of samples_heldout.
 PHOTOGRAPHS = ("coffee.png", "hubble_deep_field.jpg", "ihc.png", "motorcycle_left.png", "retina.jpg")
@@ -14,24 +14,24 @@ SIDE = 96  # pixels of the middle of an image that are used
 MOST = 16  # images of a user's folder
 
 
-def calibration_images(folder: Path | None, scale: int) -> list[np.ndarray]:
+def calibration_images(folder: Path | None, scale: int, lr: str) -> list[np.ndarray]:
     """Return the middles of LR images, uint8 H×W×3.
 
     Args:
         folder: images as they will be upscaled; None for photographs of scikit-image, made smaller.
         scale: upscaling factor of the net.
+        lr: the LR images that the net was trained on: ``degraded``, or others.
 
     Raises:
         UserError: if the folder holds no image, or scikit-image is not installed.
     """
     from pipeline_src.imaging.colour import as_rgb
     from pipeline_src.imaging.images import read_image
-    from pipeline_src.imaging.imresize import imresize
     from pipeline_src.library.places import images_in
 
     if folder is None:
-        photographs = (read_image(file) for file in sample_files(PHOTOGRAPHS))
-        return [_middle(imresize(as_rgb(photograph), Fraction(1, scale))) for photograph in photographs]
+        files = sample_files(PHOTOGRAPHS)
+        return [_middle(small_image(as_rgb(read_image(file)), scale, lr, file.name)) for file in files]
     files = images_in(folder)
     chosen = [files[i * len(files) // MOST] for i in range(MOST)] if len(files) > MOST else files
     return [_middle(as_rgb(read_image(file))) for file in chosen]

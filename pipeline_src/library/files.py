@@ -123,7 +123,7 @@ def _graph(entry: Entry, wanted: Wanted) -> "tuple[fx.GraphModule, Facts]":
     else:
         one_scale = replace(net.graphs.description, scales=(scale,))
         prepared = quantization.prepare(GraphNet(one_scale, {scale: net.graphs.at_scale(scale)}))
-        images = calibration_images(wanted.calibrate, scale)
+        images = calibration_images(wanted.calibrate, scale, entry.lr)
         sys.stderr.write(f"calibrating {entry.name} ×{scale} on {len(images)} images, which can take a minute\n")
         calibrate(prepared, {scale: images})
     return quantization.convert(prepared).at_scale(scale), facts

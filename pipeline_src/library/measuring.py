@@ -78,18 +78,15 @@ def measure(entry: Entry, set_name: str, files: list[Path], scale: int) -> Measu
 
 def _degraded(files: list[Path], scale: int, folder: Path) -> "list[ImagePair]":
     """Write LR images that are degraded as photographs on the web to a folder, and return the pairs."""
-    from pipeline_src.config import Degradation
-    from pipeline_src.datasets.lr_folders import SEED
-    from pipeline_src.imaging.degradation import of_scales
     from pipeline_src.imaging.images import read_image, write_png
     from pipeline_src.library.evaluation import ImagePair
+    from pipeline_src.library.small_images import small_image
 
     images = []
     for file in files:
-        images.append(ImagePair(file, folder / f"{file.stem}.png"))
-        write_png(
-            folder / f"{file.stem}.png", of_scales(read_image(file), [scale], Degradation(), SEED, file.name)[scale]
-        )
+        lr_file = folder / f"{file.stem}.png"
+        write_png(lr_file, small_image(read_image(file), scale, DEGRADED, file.name))
+        images.append(ImagePair(file, lr_file))
     return images
 
 

@@ -87,7 +87,10 @@ def resolve(model: str | None, running: Running, lr: str = BICUBIC) -> Net:
         UserError: if there is no such net, or it never runs so.
     """
     if model is None:
-        return BestBundled(bundled.entries(), running, lr)
+        entries = bundled.entries()
+        if not bundled.scales(entries, lr):
+            raise UserError(f"no bundled net is for {lr} images; name one of `superres models` with --model")
+        return BestBundled(entries, running, lr)
     if model == BICUBIC:
         if running.runtime or running.variant or running.device != CPU:
             raise UserError(f"{BICUBIC} is no net, and has no runtime, variant or device; leave these options out")

@@ -37,7 +37,10 @@ def needed_bytes(params: Params, needs: Sequence[SetNeeds]) -> int:
 
 def _copies(params: Params, name: str) -> float:
     """Return the pixels of the resized copies of a training set, as a multiple of its own."""
-    return sum(factor**2 for factor in params.sets[name].resize_factors or params.build_h5.resize_factors)
+    spec = params.sets[name]
+    return (
+        1.0 if spec.has_own_lr else sum(factor**2 for factor in spec.resize_factors or params.build_h5.resize_factors)
+    )
 
 
 def refuse_full_disk(needed: int) -> int:

@@ -110,7 +110,7 @@ def _fetched(name: str, spec: ImageSet) -> SetNeeds | None:
     if not all((folder / entry.file).is_file() for entry in entries):
         return None
     hr = [entry for entry in entries if not entry.is_lr]
-    lr_scales = own_lr.scales_of(folder) if spec.lr_folder or spec.degraded else []
+    lr_scales = own_lr.scales_of(folder) if spec.has_own_lr else []
     return SetNeeds(name, spec.role, sum(entry.width * entry.height for entry in hr), lr_scales=lr_scales)
 
 
@@ -119,7 +119,9 @@ def _local(name: str, spec: ImageSet) -> SetNeeds | None:
     source = source_of(name, spec)
     if not spec.folder and is_drawn(source):
         pixels = synthetic.COUNT * synthetic.SIDE**2
-        return SetNeeds(name, spec.role, pixels, size=pixels)  # as PNG less than a byte a pixel
+        return SetNeeds(
+            name, spec.role, pixels, pixels + _degraded_bytes(spec, pixels), lr_scales=_degraded_scales(spec)
+        )
     candidates = on_this_machine(source, spec.folder)
     if candidates is None:
         return None
@@ -128,7 +130,17 @@ def _local(name: str, spec: ImageSet) -> SetNeeds | None:
     pixels = _catalogued_pixels(source) or sum(_pixels(file) for file in files)
     lr = lr_folders.find(files, Path(spec.lr_folder).expanduser()) if spec.lr_folder else {}
     size = sum(file.stat().st_size for file in [*files, *(file for pairs in lr.values() for file in pairs.values())])
-    return SetNeeds(name, spec.role, pixels, size, lr_scales=SCALES if spec.degraded else list(lr))
+    size += _degraded_bytes(spec, pixels)
+    return SetNeeds(name, spec.role, pixels, size, lr_scales=_degraded_scales(spec) or list(lr))
+
+
+def _degraded_scales(spec: ImageSet) -> tuple[int, ...]:
+    return SCALES if spec.degraded else ()
+
+
+def _degraded_bytes(spec: ImageSet, pixels: int) -> int:
+    """Return the size of degraded LR images; noise leaves PNG little to compress."""
+    return sum(3 * pixels // scale**2 for scale in _degraded_scales(spec))
 
 
 def _catalogued_pixels(name: str) -> int:
@@ -158,9 +170,9 @@ def _from_archive(name: str, spec: ImageSet, answers: dict[str, "Download | str"
         answer = answers[address(archive.url)]
         if isinstance(answer, Download):
             # photographs in an archive are compressed already, so the archive is about as large as what is in it
-            lr_scales = SCALES if spec.degraded else ()
             pixels = _catalogued_pixels(source)
-            return SetNeeds(name, spec.role, pixels, answer.size or 0, answer, lr_scales)
+            size = (answer.size or 0) + _degraded_bytes(spec, pixels)
+            return SetNeeds(name, spec.role, pixels, size, answer, _degraded_scales(spec))
         reasons.append(answer)
     raise UserError(f"{how_to_provide(source)}; no address answers: {'; '.join(reasons)}")
 

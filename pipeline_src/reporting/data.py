@@ -47,8 +47,14 @@ class ReportData:
 def read(params: Params, params_text: str) -> ReportData:
     """Read what the stage benchmark has measured.
 
+    A system whose downscaler learns makes its LR images of HR, whatever LR images a set has of its own. On such a set
+    it has another task than the others, and no rows.
+
     Raises:
         UserError: if a file is missing or damaged.
     """
     table = tables.read(paths.results("benchmark"), params.nets(), params.sets_for("evaluation"))
-    return ReportData(params, table, params_text)
+    learn = [name for name, system in params.systems.items() if system.downscaler.learns]
+    own = [name for name, image_set in params.sets.items() if image_set.has_own_lr]
+    of_another_task = table["system"].str.partition("/")[0].isin(learn) & table["set"].isin(own)
+    return ReportData(params, table[~of_another_task].reset_index(drop=True), params_text)

@@ -27,10 +27,10 @@ def train(system: str) -> None:
     spec, out, weights = params.system(system), paths.results("train", system), paths.weights(system)
     recipe, where = spec.train, f"params.yaml: systems.{system}"
     session = TrainingSession(params.train, params.seed, params.threads)
-    if spec.downscaler.degrades:
-        session.other_lr = degraded(session, spec.downscaler.degradation, spec.scales, paths.downscaler(system))
     upscaler = build(spec.model, spec.scales, spec.net, where)
     shrinking.check(upscaler, recipe)
+    if spec.downscaler.degrades:
+        session.other_lr = degraded(session, spec.downscaler.degradation, spec.scales, paths.downscaler(system))
     begin(upscaler, spec.model, recipe, session.training)
     downscaler = joint.untrained_downscaler(spec.downscaler, spec.scales, where)
     made_from = session.made_from | {

@@ -25,9 +25,9 @@ def degraded(session: TrainingSession, spec: Degradation, scales: Sequence[int],
         scales: of the LR images.
         folder: where the file goes, which is emptied.
     """
+    splits = [ImagePairs(TRAIN_H5, "training"), ImagePairs(TRAIN_H5, "validation")]
+    named = [(images, name) for images in splits for name in images.names]
     if session.workers.first:
-        splits = [ImagePairs(TRAIN_H5, "training"), ImagePairs(TRAIN_H5, "validation")]
-        named = [(images, name) for images in splits for name in images.names]
         empty(folder)
         hdf5.write_lr(
             folder / "lr.h5",

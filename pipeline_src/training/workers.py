@@ -8,9 +8,12 @@ import atexit
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import distributed, nn
+
+LONGEST_WAIT = timedelta(hours=1)  # of the others for the first process, which may degrade all images before a training
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,6 @@ def join(device: torch.device) -> Workers:
     if not distributed.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
         atexit.register(distributed.destroy_process_group)  # or its threads may abort a process that ends well
     return Workers(distributed.get_rank(), distributed.get_world_size())

@@ -144,7 +144,7 @@ def test_the_params_of_the_repository_are_valid() -> None:
         (
             "systems.conv_x4.baseline",
             "conv_x4",
-            "the whole file: systems.conv_x4.baseline is conv_x4, whose LR images are no bicubic ones",
+            "the whole file: systems.conv_x4.baseline is conv_x4, whose LR images are not bicubic's",
         ),
         ("systems.abpn_x4.baseline", "abpn_x3", "systems.abpn_x4: baseline is for a system whose downscaler learns;"),
         (

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dvc_stages
 import lock_check
 import pytest
 import yaml
@@ -169,3 +170,29 @@ def test_the_command_prints_one_sentence(repository: Path) -> None:
     done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == f"error: dvc.lock does not fit the code: it has no stage train@small{RUN}\n"
+
+
+def test_a_lock_that_is_cut_short_is_moved_aside(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lock = repository / "dvc.lock"
+    cut = lock.read_text()[: lock.read_text().rindex("- path") + len("- pa")]
+    lock.write_text(cut)
+    assert dvc_stages._opened(repository).index.stages
+    (aside,) = (repository / ".dvc/tmp").glob("dvc.lock.*")
+    assert aside.read_text() == cut
+    assert "dvc.lock is cut short, as by a DVC that was killed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("dvc.yaml", "stages:", "stages: ["),
+        ("dvc.yaml", "cmd:", "comd:"),
+        ("dvc.lock", "stages:\n", "<<<<<<< HEAD\nstages:\n"),
+    ],
+)
+def test_other_faults_leave_the_lock_where_it_is(repository: Path, file: str, old: str, new: str) -> None:
+    replace(repository / file, old, new)
+    before = (repository / "dvc.lock").read_bytes()
+    with pytest.raises(UserError, match=rf"DVC cannot read .*{file}; correct it, or take it from git again"):
+        dvc_stages._opened(repository)
+    assert (repository / "dvc.lock").read_bytes() == before
