@@ -8,15 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from shared import photograph
 
 from pipeline_src import downscaling
 from pipeline_src.benchmarking import learned_lr
 from pipeline_src.benchmarking.images import EvaluationImages
 from pipeline_src.benchmarking.learned_lr import LearnedLR, write_comparison
-from pipeline_src.imaging.images import read_image
+from pipeline_src.imaging.images import read_image, write_png
 from pipeline_src.imaging.imresize import imresize
 from pipeline_src.metrics.downscaled import JPEG_QUALITIES, fidelity
 from pipeline_src.metrics.protocol import load_evaluation_image
+from pipeline_src.paths import own_lr_folder
 from pipeline_src.weights import save_net
 
 Sets = dict[str, list[Path]]
@@ -80,3 +82,12 @@ def test_the_images_are_written_and_compared_with_bicubic_lr(
     assert np.array_equal(written, images.image(file, image))
     assert lr_table["psnr_y"].iloc[4] == fidelity(image, written).psnr_y
     assert lr_table["psnr_y"].iloc[5] == float("inf")
+
+
+def test_a_set_with_lr_images_of_its_own_is_not_compared(weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "web"
+    write_png(folder / "a.png", photograph("coffee.png")[:80, :80])
+    write_png(own_lr_folder(folder, 2) / "a.png", photograph("coffee.png")[:40, :40])
+    images = EvaluationImages({"web": [folder / "a.png"]}, 1, tmp_path)
+    assert images.bicubic_sets() == {}
+    assert images.load(folder / "a.png", 2).lr.shape == (40, 40, 3)

@@ -211,3 +211,9 @@ def test_keys_that_exclude_each_other_are_refused() -> None:
         ImageSet.model_validate(both)
     with pytest.raises(ValueError, match="images are either of folder or of a set of the catalogue"):
         ImageSet(role="evaluation", folder="HR", images_of="Set5")
+
+
+def test_an_image_that_is_too_small_to_be_degraded_is_named(get: Obtain, tmp_path: Path) -> None:
+    save(Path("HR/thin.png"), np.zeros((60, 3, 3), np.uint8))
+    with pytest.raises(UserError, match=r"HR/thin\.png is 3×60 pixels, smaller than the scale ×4 of its degraded LR"):
+        obtain("web", ImageSet.model_validate({"role": "evaluation", "folder": "HR", "degraded": {}}), tmp_path)

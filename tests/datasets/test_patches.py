@@ -116,3 +116,20 @@ def test_degraded_patches_are_new_in_every_step_and_the_same_in_each_run(train_h
     assert np.array_equal(np.concatenate(halves), degraded.at(1).lr), "whichever process makes them"
     assert not images.lr(plain.names[0], 3).any()
     assert not images.lr(plain.names[0], 3, bicubic=True).any(), "bicubic is measured on degraded images too"
+
+
+def test_faults_are_not_tied_to_where_a_patch_comes_from(train_h5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``default_rng([seed, step])`` and ``default_rng([seed, step, 0])`` draw the same numbers."""
+    drawn = [np.random.default_rng(key).random() for key in ([1, 5], [1, 5, 0], [1, 5, 1])]
+    assert drawn[0] == drawn[1] != drawn[2]
+    seeds: list[list[int]] = []
+    patches = Patches(ImagePairs(train_h5, "training"), [3], patch=16, batch=3, seed=1)
+    cut = patches._cut
+
+    def recording_cut(*arguments: Any) -> Any:
+        seeds.append(arguments[-1])
+        return cut(*arguments)
+
+    monkeypatch.setattr(patches, "_cut", recording_cut)
+    patches.at(5)
+    assert seeds == [[1, 5, 1], [1, 5, 2], [1, 5, 3]]

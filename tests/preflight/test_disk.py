@@ -6,9 +6,11 @@ import pytest
 from shared import ROOT
 
 from pipeline_src import config, paths
+from pipeline_src.config import Downscaler, ImageSet
+from pipeline_src.datasets.image_sets import obtain
 from pipeline_src.errors import UserError
 from pipeline_src.preflight.disk import gigabytes, needed_bytes, refuse_full_disk
-from pipeline_src.preflight.image_sets import Download, SetNeeds
+from pipeline_src.preflight.image_sets import Download, SetNeeds, needs_of
 
 
 @pytest.fixture
@@ -71,3 +73,16 @@ def test_a_disk_that_is_too_small_is_one_sentence(tmp_path: Path, monkeypatch: p
 
 def test_gigabytes_are_said_with_two_digits_or_more() -> None:
     assert [gigabytes(size) for size in (0.04e9, 3.53e9, 30.4e9)] == ["0.0 GB", "3.5 GB", "30 GB"]
+
+
+def test_degraded_lr_images_count(params: config.Params, tmp_path: Path) -> None:
+    spec = ImageSet.model_validate({"role": "evaluation", "images_of": "samples_heldout", "degraded": {}})
+    (tmp_path / "photo").mkdir()
+    obtain("photo", spec, tmp_path / "photo")
+    written = sum(file.stat().st_size for file in (tmp_path / "photo").rglob("*.*"))
+    (needs,) = needs_of({"photo": spec})
+    assert needs.size == pytest.approx(written, rel=0.25)
+    systems = {"photo": params.systems["abpn_x3"].model_copy(update={"downscaler": Downscaler(model="degraded")})}
+    training = [SetNeeds("a", "training", pixels=16_000)]
+    added = needed_bytes(params.model_copy(update={"systems": systems}), training) - needed_bytes(params, training)
+    assert added == pytest.approx(2 * 3 * 16_000 * 1.25 / 9, rel=0.01)

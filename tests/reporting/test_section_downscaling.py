@@ -9,7 +9,9 @@ import pytest
 import yaml
 from made_results import BICUBIC, GAINS, SETS, enter, section_of
 
+from pipeline_src import config
 from pipeline_src.errors import UserError
+from pipeline_src.reporting import data
 from pipeline_src.reporting.sections import downscaling
 from pipeline_src.stages.report import report
 
@@ -94,3 +96,19 @@ def test_elsewhere_there_is_none(original: Path, tmp_path: Path, monkeypatch: py
 def test_a_missing_file_is_one_sentence(root: Path) -> None:
     with pytest.raises(UserError, match=r"nothing/jpeg\.csv does not exist; run `python -m .*benchmark nothing`"):
         downscaling.read(root / "results/benchmark", ["nothing"], ["Set5"], "jpeg.csv")
+
+
+def test_on_a_set_with_lr_images_of_its_own_a_learned_downscaler_has_no_rows(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(root, monkeypatch)
+    before = data.read(config.load(), "").table
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["sets"]["Set5"]["degraded"] = {}
+    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    read = data.read(config.load(), "")
+    of_system = before["system"] == SYSTEM
+    assert len(read.table) == len(before) - (of_system & (before["set"] == "Set5")).sum()
+    assert {*read.table.loc[read.table["system"] == SYSTEM, "set"]} == {*SETS} - {"Set5"}
+    assert "Set5" in {*read.table.loc[read.table["system"] == BASELINE, "set"]}
+    assert {*downscaling.gains_over_baselines(read)["set"]} == {*SETS} - {"Set5"}
