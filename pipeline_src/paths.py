@@ -93,8 +93,9 @@ def quantized(net: str, variant: str) -> Path:
 
 
 def downscaler(system: str) -> Path:
-    """Return the folder of a system's learned downscaler, which is empty if it learns nothing.
+    """Return the folder of a system's downscaler, which is empty if bicubic makes the LR images.
 
-    It holds ``weights.safetensors``, and ``lr.h5``: the LR images that the downscaler makes of the HR of ``train.h5``.
+    It holds ``lr.h5``, the LR images that the downscaler makes of the HR of ``train.h5``; and ``weights.safetensors``
+    if it learns.
     """
     return results("train", system) / "downscaler"

@@ -3,12 +3,11 @@
     superres upscale photo.png                                   photo_x4.png beside it, by the best bundled net
     superres upscale holiday/ -o large/ --model abpn_x4 --runtime tflite --variant ptq
     superres upscale photo.png -o large.png --width 1920
-
     superres upscale photo.jpg --for photo                       without the noise and the blocks of JPEG
 
 Without --model the net is the bundled one that is farthest above bicubic at the scale asked for (`superres models`), on
-clean images, or with --for photo on photographs with the faults that they have on the web.
-For a size between two scales, the next larger net upscales, and bicubic makes its image smaller.
+clean images, or with --for photo on photographs with the faults that they have on the web. For a size between two
+scales, the next larger net upscales, and bicubic makes its image smaller.
 
 Images of any size and kind: tiled, so that beside the two images themselves memory does not grow; folders with their
 subfolders; upright (EXIF); greyscale, transparency, 16 bits, all frames of animations, EXIF, resolution and colour

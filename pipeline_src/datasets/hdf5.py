@@ -2,7 +2,7 @@
 
 The groups ``training`` and ``validation`` hold ``HR``, ``X2``, ``X3`` and ``X4``; each of these holds one contiguous,
 uncompressed uint8 H×W×3 dataset per image, named ``<set>/<file>``. HR has its full size. The LR of scale s is made from
-HR cropped to a multiple of s, or is the user's own image of that size. So LR pixel (y, x) covers the HR pixels from
+HR cropped to a multiple of s, or is an LR image of the set's own. So LR pixel (y, x) covers the HR pixels from
 (s·y, s·x). The attributes ``training`` and ``validation`` of the file are the numbers of images, so that a damaged file
 is not taken for a smaller one.
 """

@@ -16,7 +16,7 @@ class Entry:
     """A row of the manifest: an image of the set as it is stored.
 
     Attributes:
-        file: name in the folder of the set; of an LR image of the user's own ``LR/X<scale>/<name>``.
+        file: name in the folder of the set; of an LR image of its own ``LR/X<scale>/<name>``.
         width: in pixels.
         height: in pixels.
         mode: of Pillow.
@@ -37,7 +37,7 @@ class Entry:
 
     @property
     def is_lr(self) -> bool:
-        """Whether it is an LR image of the user's own."""
+        """Whether it is an LR image, of the user's own or degraded."""
         return self.file.startswith(f"{OWN_LR}/")
 
 

@@ -21,7 +21,7 @@ def of_entry(entry: Entry) -> Downscale:
     """
     if entry.downscaler is None:
         raise UserError(
-            f"{entry.name} upscales images made by {entry.lr}, and no learned downscaler is beside it; "
+            f"{entry.name} was trained on {entry.lr} LR images, and no learned downscaler is beside it; "
             f"choose --model {BICUBIC}, or a net whose downscaler learns (`superres models NAME` says so)"
         )
     from pipeline_src import downscaling

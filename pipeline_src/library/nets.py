@@ -211,7 +211,7 @@ class BestBundled:
         return NamedNet(bundled.best(scale, self.entries, self.lr), self.running)
 
     def downscaler(self) -> "Downscale | None":
-        """Return None: these nets upscale bicubic's images."""
+        """Return None: none of these nets has a downscaler of its own."""
         return None
 
 
