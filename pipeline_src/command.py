@@ -2,16 +2,24 @@
 
 import argparse
 import errno
+import io
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from pipeline_src.errors import UserError
+from pipeline_src.errors import UserError, is_out_of_memory
+from pipeline_src.unchanged import Inputs
 
 AGAIN = "run the same command again"
+NO_MEMORY = (
+    "there is not enough memory; end other programs, or lower what takes it: batch and patch in params.yaml, --tile or "
+    "--threads of a command"
+)
+MOST_THREADS = 1024
 DENIED = "permission is denied", "change who may read and write it, or run the command as its owner"
 TOO_MANY = "too many files are open", f"raise the limit with `ulimit -n` and {AGAIN}"
 REASONS = {  # what an error of the operating system means, and what to do
@@ -50,9 +58,10 @@ def printable(text: str) -> str:
 def exit_status(run: Callable[..., object], *args: Any) -> int:
     """Call ``run(*args)`` and return the exit status: 0, or 1 after printing a user's mistake as one sentence.
 
-    So is an error of the operating system, whichever library met it. Warnings of the pipeline go to stderr as sentences
-    that begin with ``warning:``. Ctrl-C ends with status 130.
+    So is an error of the operating system, whichever library met it, and a lack of memory. Warnings of the pipeline go
+    to stderr as sentences that begin with ``warning:``. Ctrl-C ends with status 130.
     """
+    _prepare_streams()
     logging.addLevelName(logging.WARNING, "warning")
     handler = logging.StreamHandler()
     handler.setFormatter(OneLine("%(levelname)s: %(message)s"))
@@ -72,7 +81,22 @@ def exit_status(run: Callable[..., object], *args: Any) -> int:
     except OSError as error:
         print(f"error: {printable(sentence(error))}", file=sys.stderr)
         return 1
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"error: {NO_MEMORY}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _prepare_streams() -> None:
+    """Open the standard streams that are closed, as under some daemons, and escape what their encoding lacks."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  # for as long as the process lives
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def sentence(error: OSError) -> str:
@@ -103,11 +127,20 @@ def count(text: str) -> int:
     return int(text)
 
 
+def threads(text: str) -> int:
+    """Return a number of threads, as the type of an argument."""
+    number = count(text)
+    if number > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"there can be {MOST_THREADS} threads at most, not {text}")
+    return number
+
+
 def stage(run: Callable[..., None], item: str | None = None) -> None:
     """Run one stage as a command: ``python -m pipeline_src.stages.<stage> [<item>]``, then exit.
 
     ``item`` names what the stage is repeated over ("system", "set"); ``run`` gets it as its one argument. Under DVC it
-    may be left out. The module docstring of ``run`` is the help text.
+    may be left out. The module docstring of ``run`` is the help text. A stage whose params or code are edited while it
+    runs fails at its end, see :mod:`pipeline_src.unchanged`.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m pipeline_src.stages.{run.__name__}",
@@ -117,8 +150,14 @@ def stage(run: Callable[..., None], item: str | None = None) -> None:
     if item:
         by_dvc = _item_by_dvc(run.__name__)
         parser.add_argument(item, help=f"a {item} of params.yaml", nargs="?" if by_dvc else None, default=by_dvc)
-    args = parser.parse_args()
-    sys.exit(exit_status(run, *vars(args).values()))
+
+    def run_unchanged() -> None:
+        arguments = [*vars(parser.parse_args()).values()]
+        inputs = Inputs(run.__name__, *arguments[:1] or [None])
+        run(*arguments)
+        inputs.refuse_changes()
+
+    sys.exit(exit_status(run_unchanged))
 
 
 def _item_by_dvc(stage_name: str) -> str:

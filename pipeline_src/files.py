@@ -15,6 +15,8 @@ from pipeline_src.errors import UserError
 
 T = TypeVar("T")
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a file that finds no room, wherever it is
+
 
 def is_of_the_system(error: Exception) -> bool:
     """Whether an exception says what keeps a file from being read or written, and nothing of its content.
@@ -48,8 +50,10 @@ def require_open_files(count: int) -> None:
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; rename it onto ``path`` when the block ends well, else delete it.
 
-    The temporary name keeps the suffix of ``path``, because some libraries choose a format by it.
+    The temporary name keeps the suffix of ``path``, because some libraries choose a format by it. A symbolic link stays
+    one: what it leads to is replaced.
     """
+    path = _where(path)
     with _beside(path) as aside:
         yield aside
         aside.replace(path)
@@ -57,7 +61,11 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``path``; put it in the place of ``path`` if the block ends well, else delete it."""
+    """Yield an empty folder beside ``path``; put it in the place of ``path`` if the block ends well, else delete it.
+
+    A symbolic link stays one: the folder that it leads to is replaced.
+    """
+    path = _where(path)
     with _beside(path) as aside, _beside(path, "old") as old:
         aside.mkdir()
         yield aside
@@ -66,10 +74,29 @@ def whole_folder(path: Path) -> Iterator[Path]:
         aside.replace(path)
 
 
+@contextmanager
+def whole_files(path: Path) -> Iterator[Path]:
+    """Yield a path of the same name in an empty folder beside ``path``; all files there go beside ``path`` at the end.
+
+    For a file in parts, with its card: the card (JSON) comes last, so that what was there is whole until all is done.
+    """
+    path = _where(path)
+    with _beside(path) as folder:
+        folder.mkdir()
+        yield folder / path.name
+        for part in sorted(folder.iterdir(), key=lambda part: part.suffix == ".json"):
+            part.replace(path.with_name(part.name))
+
+
 def empty(folder: Path) -> None:
     """Make ``folder`` an empty one, whatever it holds."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+
+
+def _where(path: Path) -> Path:
+    """Return where a symbolic link leads; of anything else the path as it is."""
+    return path.resolve() if path.is_symlink() else path
 
 
 @contextmanager
@@ -82,8 +109,10 @@ def _beside(path: Path, kind: str = "tmp") -> Iterator[Path]:
     aside = path.with_name(f".{os.getpid()}.{kind}.{path.name}")
     try:
         yield aside
-    except OSError as error:
-        error.filename = error.filename or str(path)  # some libraries do not say which file it was
+    except OSError as error:  # some libraries do not say which file it was
+        if error.errno is None:
+            raise OSError(f"{path}: {error}") from error
+        error.filename = error.filename or str(path)
         raise
     finally:
         _remove(aside)
@@ -100,7 +129,7 @@ def _is_running(pid: str) -> bool:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

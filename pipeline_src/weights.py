@@ -140,7 +140,8 @@ def load_net(path: Path, scales: Sequence[int] | None = None) -> tuple[SuperReso
         scales: the scales that the net must have; None for any.
 
     Raises:
-        UserError: the file is missing or corrupt, its weights are not of the net that it names, or the scales differ.
+        UserError: the file is missing or corrupt, its weights are no numbers or not of the net that it names, or the
+            scales differ.
     """
     tensors, metadata = load_tensors(path)
     missing = [key for key in ("model", "scales", "net") if key not in metadata]
@@ -148,6 +149,8 @@ def load_net(path: Path, scales: Sequence[int] | None = None) -> tuple[SuperReso
         raise UserError(f"{path} does not say its {', '.join(missing)}; give a file that the stage train wrote")
     if scales and [*scales] != metadata["scales"]:
         raise UserError(f"{path} is of scales {metadata['scales']}, but params.yaml asks for {[*scales]}; retrain it")
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise UserError(f"{path} holds weights that are no numbers, as of a training that has diverged; {CORRUPT}")
     net = build(metadata["model"], metadata["scales"], metadata["net"], str(path))
     if metadata.get("pruned"):
         resize_layers(net, tensors)
@@ -184,6 +187,22 @@ def other_lr(system: str) -> OtherLR | None:
     if spec.degrades:
         return OtherLR(file, spec.degradation)
     return OtherLR(file) if spec.learns else None
+
+
+def require_system(path: Path, metadata: dict[str, Any], system: str) -> None:
+    """Check that the weights in the place of a system are its own.
+
+    Args:
+        path: the file.
+        metadata: of the file.
+        system: a name in params.yaml.
+
+    Raises:
+        UserError: if they say that they are of another system.
+    """
+    own = str(metadata.get("system", system)).partition("/")[0]
+    if own != system:
+        raise UserError(f"{path} holds weights of the system {own}, not of {system}; run dvc repro -f train@{system}")
 
 
 def load_deployed_net(path: Path) -> tuple[SuperResolutionNet, dict[str, Any]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import grimp
 
 ROOT = Path(__file__).parents[1]
-SHARED = ("command", "config", "errors", "files", "paths", "progress", "tracking")
+SHARED = ("command", "config", "errors", "files", "paths", "progress", "tracking", "unchanged")
 DEFAULTS = "pipeline_src.config.degradation"  # what a key that is left out stands for is in no param that DVC compares
 DATA = (".csv", ".html", ".css", ".js")
 # Packages of which a stage runs what params.yaml names: for each stage the path that stands for it in dvc.yaml.

@@ -144,10 +144,25 @@ def running(root: Path) -> set[int]:
     """Return the processes of DVC that run a stage in this repository, by the list in which DVC keeps them apart."""
     try:
         used = json.loads((root / ".dvc/tmp/rwlock").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):  # none has run, or one writes it at this moment
+        users = [*used.get("write", {}).values(), *itertools.chain(*used.get("read", {}).values())]
+        return {user["pid"] for user in users if _is_dvc(user["pid"])}
+    except FileNotFoundError:  # none has run
         return set()
-    users = [*used.get("write", {}).values(), *itertools.chain(*used.get("read", {}).values())]
-    return {user["pid"] for user in users if psutil.pid_exists(user["pid"])}
+    except (
+        json.JSONDecodeError,
+        AttributeError,
+        KeyError,
+        TypeError,
+    ):  # one writes it at this moment, or it is damaged
+        return set()
+
+
+def _is_dvc(pid: int) -> bool:
+    """Whether a process is one of DVC, and no other that has got its number since."""
+    try:
+        return any("dvc" in Path(word).name for word in psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
 
 
 def lock_entries(root: Path) -> dict[str, LockEntry]:

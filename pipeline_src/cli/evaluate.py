@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline_src.cli.main import filled, filled_path, run_command
 from pipeline_src.cli.models import add_model_arguments, running
-from pipeline_src.command import count
+from pipeline_src.command import count, threads
 
 if TYPE_CHECKING:
     from pipeline_src.library.evaluation import Row
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save", type=filled, metavar="FOLDER", help="where to write the SR images")
     parser.add_argument("--csv", type=filled_path, metavar="FILE", help="where to write all figures of every image")
     add_model_arguments(parser)
-    parser.add_argument("--threads", type=count, default=2, help="default 2")
+    parser.add_argument("--threads", type=threads, default=2, help="default 2")
     parser.add_argument("--tile", type=count, default=WHOLE, help="LR pixels a side of a tile; default: one piece")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline_src.cli.main import filled, filled_path
-from pipeline_src.command import count, printable
+from pipeline_src.command import printable, threads
 from pipeline_src.errors import UserError
 from pipeline_src.library.places import SLASHES, check_folder_name, check_place, is_image
 from pipeline_src.upscaling.formats import OUTPUT_FORMATS, OutputFormat, format_name, format_of
@@ -35,7 +35,7 @@ def add_image_arguments(parser: argparse.ArgumentParser, model_help: str) -> Non
     parser.add_argument("--format", type=format_name, choices=OUTPUT_FORMATS, help="of images in a folder; default png")
     parser.add_argument("--quality", type=quality, help="1 to 100, of jpeg, webp and avif; default 95, of avif 90")
     parser.add_argument("--model", type=filled, help=model_help)
-    parser.add_argument("--threads", type=count, default=2, help="default 2")
+    parser.add_argument("--threads", type=threads, default=2, help="default 2")
 
 
 def quality(text: str) -> int:

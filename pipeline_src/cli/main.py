@@ -104,4 +104,4 @@ def run_command(
         prog=f"superres {name}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
-    sys.exit(exit_status(run, parser.parse_args(arguments)))
+    sys.exit(exit_status(lambda: run(parser.parse_args(arguments))))

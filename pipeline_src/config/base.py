@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 # DVC splits a key at its dots and a command at its spaces; what begins with a dash would be an option.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
+Threads = Annotated[int, Field(ge=1, le=1024)]
 SCALES = (2, 3, 4)
 Scale = Annotated[int, Field(ge=SCALES[0], le=SCALES[-1])]
 Runs = Annotated[int, Field(ge=1, description="Timed calls at least; a figure of fewer than 30 is never compared.")]

@@ -2,14 +2,14 @@
 
 from pydantic import Field
 
-from pipeline_src.config.base import Count, Interval, Runs, Section, Size
+from pipeline_src.config.base import Count, Interval, Runs, Section, Size, Threads
 
 
 class Benchmark(Section):
     """How the exported files of each system are timed, and which images the report shows."""
 
-    threads: Count = Field(description="Threads of a runtime; nothing else runs beside a measurement of time.")
-    sweep: list[Count] = Field(
+    threads: Threads = Field(description="Threads of a runtime; nothing else runs beside a measurement of time.")
+    sweep: list[Threads] = Field(
         default=[], description="Other thread counts to time the files at too, to `threads.csv`."
     )
     warmup: Count = Field(description="Runs before the measurement.")
@@ -28,7 +28,7 @@ class Operators(Section):
 
     size: Size = Field(description="Height and width of the images, in pixels.")
     channels: int = Field(ge=4, multiple_of=4, description="Channels of the images.")
-    threads: Count = Field(description="Threads of a runtime.")
+    threads: Threads = Field(description="Threads of a runtime.")
     warmup: Count = Field(description="Runs before the measurement.")
     runs: Runs = 30
     interval: Interval = 0.03

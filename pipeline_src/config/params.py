@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from pipeline_src.config.base import ROLES, Count, Name, Role, Section
+from pipeline_src.config.base import ROLES, Name, Role, Section, Threads
 from pipeline_src.config.benchmark import Benchmark, Operators
 from pipeline_src.config.data import BuildH5, ImageSet
 from pipeline_src.config.pruning import Prune
@@ -24,7 +24,7 @@ class Params(Section):
     """
 
     seed: int = Field(ge=0, lt=2**32, description="Seed of every random choice.")
-    threads: Count = Field(
+    threads: Threads = Field(
         description="Threads of every library in a stage, so that sums round alike on every machine."
     )
     sets: dict[Name, ImageSet] = Field(description="Image sets by name; one or more of each role.")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline_src.config.base import Count, Interval, Name, PinnedFile, Runs, Scale, Section, Size
+from pipeline_src.config.base import Count, Interval, Name, PinnedFile, Runs, Scale, Section, Size, Threads
 from pipeline_src.config.training import Recipe
 
 Runtime = Literal["tflite", "openvino"]
@@ -47,7 +47,7 @@ class LatencyTable(Section):
     )
     runtimes: list[Runtime] = Field(min_length=1, description="Runtimes to measure in.")
     precisions: list[Precision] = Field(min_length=1, description="Precisions to measure in.")
-    threads: Count = Field(description="Threads of a runtime.")
+    threads: Threads = Field(description="Threads of a runtime.")
     warmup: Count = Field(description="Runs before the measurement.")
     runs: Runs = 30
     interval: Interval = 0.03

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline_src.deployment import cards
 from pipeline_src.deployment.cards import Card, TensorSpec
-from pipeline_src.errors import UserError
+from pipeline_src.errors import UserError, is_out_of_memory
 from pipeline_src.files import is_of_the_system, require_open_files
 from pipeline_src.graph.operations import OperationGraph
 
@@ -132,10 +132,10 @@ def opening(file: Path, runtime: str, how: str = "", advice: str = "export it ag
     """
     try:
         yield
-    except (UserError, MemoryError, ImportError):
+    except (UserError, ImportError):
         raise
     except Exception as error:
-        if is_of_the_system(error):
+        if is_of_the_system(error) or is_out_of_memory(error):
             raise
         require_open_files(OPEN_FILES)
         raise UserError(f"{runtime} cannot open {file}{how} ({_first_characters(error)}); {advice}") from None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline_src.errors import UserError
-from pipeline_src.files import sha256, whole_folder
+from pipeline_src.files import sha256, whole_files, whole_folder
 from pipeline_src.library.calibration import calibration_images
 from pipeline_src.library.entries import Entry
 
@@ -58,8 +58,8 @@ def export(entry: Entry, wanted: Wanted, file: Path) -> Path:
     check(entry, wanted)
     with _without_advice_to_developers():
         graph, facts = _graph(entry, wanted)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        exporting.export_file(graph, wanted.format_name, file, facts, wanted.size)
+        with whole_files(file) as aside:
+            exporting.export_file(graph, wanted.format_name, aside, facts, wanted.size)
     return file
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pipeline_src.errors import UserError
 
 LARGEST_FACTOR = 16
+LONGEST_FACTOR = 30  # characters: of 1e99999999 a Fraction would be computed for hours
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def factor_label(factor: Fraction) -> str:
 def factor(text: str) -> Fraction:
     """Return a factor above 1, as the type of an argument: ``4``, ``2.5`` or ``5/2``."""
     try:
-        value = Fraction(text)
+        value = Fraction(text) if len(text) <= LONGEST_FACTOR and "e" not in text.lower() else Fraction(0)
     except (ValueError, ZeroDivisionError):
         raise argparse.ArgumentTypeError(f"{text} is not a number such as 4 or 2.5") from None
     if not 1 < value <= LARGEST_FACTOR:

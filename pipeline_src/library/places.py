@@ -1,6 +1,5 @@
 """Files and folders that a user names: the images in a folder, and whether a result can be written to a place."""
 
-import errno
 import logging
 import mimetypes
 import os
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline_src.errors import UserError
+from pipeline_src.files import FULL
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def check_place(output: Path, into_folder: bool, option: str = "--output") -> No
             raise UserError(f"{output} is a file, and a folder is needed for what you name; choose another {option}")
         if not into_folder and output.is_dir():
             raise UserError(f"{output} is a folder, and a file is needed; choose another {option}")
-        if not into_folder and output.exists() and not output.is_file():
+        if not into_folder and output.exists() and (not output.is_file() or output.is_relative_to("/dev")):
             raise UserError(f"{output} is no ordinary file, which would be replaced by one; choose another {option}")
         nearest = output if into_folder else output.parent
         while not nearest.exists() and nearest != nearest.parent:
@@ -124,7 +124,7 @@ def writing(output: Path, option: str = "--output") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in FULL:
             raise
         reason = error.strerror or " ".join(str(error).split())
         raise UserError(f"{output} cannot be written ({reason}); choose another {option}") from None

@@ -101,7 +101,8 @@ def needs_of(sets: dict[str, ImageSet]) -> list[SetNeeds]:
 def _fetched(name: str, spec: ImageSet) -> SetNeeds | None:
     """Return the needs of a set that the stage fetch has written, or None if it is not there as a whole."""
     folder = paths.images_folder(spec.role, name)
-    if not (folder / MANIFEST).is_file():
+    own = [Path(place).expanduser() for place in (spec.folder, spec.lr_folder) if place]
+    if not (folder / MANIFEST).is_file() or not all(place.is_dir() for place in own):
         return None
     try:
         entries = read_manifest(folder)

@@ -23,7 +23,7 @@ def export(system: str) -> None:
     from pipeline_src.deployment import cards, formats
     from pipeline_src.exporting import inventory
     from pipeline_src.exporting.variants import FloatNet, variants
-    from pipeline_src.weights import load_downscaler
+    from pipeline_src.weights import load_downscaler, require_system
 
     torch.set_num_threads(params.threads)
     height, width = params.system(system).benchmark_size
@@ -41,7 +41,9 @@ def export(system: str) -> None:
                 folder.mkdir(exist_ok=True)
                 of_net: list[Path] = []
                 states = {variant: paths.quantized(net, variant) for variant in exporting.INT8}
-                for graph, facts in variants(FloatNet.load(net, weights), states, validation[net]):
+                float_net = FloatNet.load(net, weights)
+                require_system(weights, dict(float_net.metadata), system)
+                for graph, facts in variants(float_net, states, validation[net]):
                     stem = f"{facts.variant}_x{facts.scale}"
                     of_net += exporting.export(graph, folder, stem, (height, width), facts)
                 operators += [{"net": net, **row} for file in of_net for row in inventory.rows(file)]

@@ -23,11 +23,12 @@ def prune(system: str) -> None:
     from pipeline_src.compression import pruning
     from pipeline_src.compression.pruning.channels import read
     from pipeline_src.training.session import Options, TrainingSession
-    from pipeline_src.weights import dtype_name, load_net, other_lr, save_net
+    from pipeline_src.weights import dtype_name, load_net, other_lr, require_system, save_net
 
     empty(out / "nets")
     session = TrainingSession(params.train, params.seed, params.threads, other_lr(system))
     net, trained_from = load_net(weights)
+    require_system(weights, trained_from, system)
     validate = session.validator(net.description.scales)
     examples = pruning.examples(session.training, net.description.scales)
     channels = read(net)

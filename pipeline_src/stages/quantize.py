@@ -18,7 +18,7 @@ def quantize(system: str) -> None:
     from pipeline_src.compression.calibration.ptq import CalibrationImages, Sensitivity, post_training_quantize
     from pipeline_src.graph.folding import fold
     from pipeline_src.training.session import Options, TrainingSession
-    from pipeline_src.weights import load_deployed_net, other_lr
+    from pipeline_src.weights import load_deployed_net, other_lr, require_system
 
     out, recipe = paths.results("quantize", system), params.system(system).qat
     nets = paths.all_nets(system, params.nets_of(system))
@@ -33,6 +33,7 @@ def quantize(system: str) -> None:
     curves: list[dict[str, Any]] = []
     for name, weights in nets.items():
         net, trained_from = load_deployed_net(weights)
+        require_system(weights, trained_from, system)
         made_from = session.made_from | {"recipe": recipe.model_dump(), "quantize": settings}
         made_from["weights"] = sha256(weights)
         metadata = {"system": name, **{key: trained_from[key] for key in ("model", "scales", "net")}, **made_from}

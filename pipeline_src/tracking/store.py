@@ -118,7 +118,7 @@ def open_store() -> tuple[Store, str, str]:
         raise UserError(
             f"another process has held {SCRATCH}/mlflow.lock for {LOCK_TIMEOUT} s; end it and retry"
         ) from None
-    except (MlflowException, SQLAlchemyError) as error:
+    except (MlflowException, SQLAlchemyError, ImportError, ValueError) as error:
         causes = _causes(error)
         raise UserError(
             f"the MLflow store {_shown(uri)} cannot be used ({_reason(causes)}); {_advice(causes, uri)}"
@@ -150,6 +150,10 @@ def _advice(causes: list[BaseException], uri: str) -> str:
         advice = "start the server, correct MLFLOW_TRACKING_URI"
     elif OTHER_SCHEMA.search(str(causes[0])):
         advice = f"copy it, then run `mlflow db upgrade {_shown(uri)}` with the newer MLflow of the two"
+    elif isinstance(causes[0], ImportError):
+        advice = "install that driver"
+    elif isinstance(causes[0], ValueError):
+        advice = "correct MLFLOW_TRACKING_URI"
     else:
         advice = "repair it"
     return f"{advice}, or set SR_TRACKING=off to run without it"

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from pipeline_src.command import printable
-from pipeline_src.errors import UserError
+from pipeline_src.errors import UserError, is_out_of_memory
 from pipeline_src.progress import progress_bar
 from pipeline_src.upscaling.formats import OutputFormat, check_size, formats_with, refuse_alpha
 from pipeline_src.upscaling.metadata import Metadata, scaled
@@ -216,7 +216,9 @@ class _Failures:
 def _in_memory(job: Job, work: Callable[[], object], smaller: str) -> None:
     try:
         work()
-    except MemoryError:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         raise UserError(f"{job.source} needs more memory than there is; {smaller}") from None
 
 

@@ -1,7 +1,7 @@
 """Writing photographs in every format, with what the format can hold of them."""
 
-import errno
 import logging
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline_src.errors import UserError
-from pipeline_src.files import whole_file
+from pipeline_src.files import FULL, whole_file
 from pipeline_src.upscaling.formats import OutputFormat
 from pipeline_src.upscaling.metadata import Metadata
 from pipeline_src.upscaling.photographs import Frame, Photograph
@@ -43,7 +43,7 @@ def write_photograph(
     except PermissionError:
         raise UserError(f"{target} cannot be written; choose an --output in a folder of yours") from None
     except (OSError, ValueError, RuntimeError, OverflowError) as error:  # Pillow's encoders raise all of these
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # the next file would not be written either
+        if isinstance(error, OSError) and error.errno in FULL:  # the next file would not be written either
             raise
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise UserError(f"{target} cannot be written ({reason}); choose another --output") from None
@@ -66,6 +66,11 @@ def _write(photograph: Photograph, file: Path, target: Path, output_format: Outp
         _write_tiff(frames, file, options)
         return
     first, *rest = map(as_pillow, frames)
+    if output_format.name == "JPEG2000":  # on a full disk Pillow's encoder would try for ever
+        encoded = BytesIO()
+        first.save(encoded, output_format.name, **options)
+        file.write_bytes(encoded.getvalue())
+        return
     first.save(file, output_format.name, **options, **({"append_images": rest} if rest else {}))
 
 
