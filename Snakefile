@@ -11,10 +11,15 @@ import memory
 import one_run
 from dvc_stages import groups, stages
 
+from pipeline_src.errors import UserError
+
 # the dvc and python of the environment that runs Snakemake, also where it has not been activated
 shell.prefix(f"export SR_LAUNCHER=snakemake PATH={quote(str(Path(sys.executable).parent))}:$PATH; ")
 
-STAGES = stages(Path.cwd(), compare=workflow.is_main_process)
+try:
+    STAGES = stages(Path.cwd(), compare=workflow.is_main_process)
+except UserError as error:
+    sys.exit(f"error: {error}")
 
 # As many trainings at a time as this machine has GPUs, if it has any, each on a GPU of its own; `--resources gpu=2` gives
 # another number. On a cluster the profile says which stages take a GPU, by set-resources.

@@ -95,7 +95,7 @@ def _opened(path: Path, remedy: str) -> Iterator[tuple[Any, dict[str, Any]]]:
             yield file, json.loads((file.metadata() or {}).get("metadata", "{}"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the stage that makes it first") from None
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+    except (SafetensorError, json.JSONDecodeError, RecursionError, OSError) as error:
         if is_of_the_system(error):
             raise
         refuse_checkpoint(path)

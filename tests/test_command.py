@@ -1,5 +1,6 @@
 """Exit statuses, and messages that are one line whatever a file is called."""
 
+import argparse
 import errno
 import logging
 import os
@@ -9,8 +10,9 @@ import warnings
 from pathlib import Path
 
 import pytest
+from shared import ROOT
 
-from pipeline_src.command import REASONS, OneLine, exit_status, printable
+from pipeline_src.command import REASONS, OneLine, exit_status, printable, threads
 from pipeline_src.errors import UserError
 
 
@@ -83,3 +85,41 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     shell = f'{sys.executable} -c "$CODE" | head -1'
     done = subprocess.run(shell, shell=True, env=os.environ | {"CODE": code}, capture_output=True, text=True)
     assert (done.stdout.strip("x\n"), done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_error(closed: str, tmp_path: Path) -> None:
+    code = "import sys; from pipeline_src.command import exit_status as e; sys.exit(e(lambda: (print(), open('a', 'w'))))"  # noqa: E501
+        "import sys; from pipeline_src.command import exit_status as e; sys.exit(e(lambda: (print(), open('a', 'w'))))"
+    )
+    environment = os.environ | {"CODE": code, "PYTHONPATH": str(ROOT)}
+    command = f'{sys.executable} -c "$CODE" {closed}'
+    assert subprocess.run(command, shell=True, env=environment, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "a").exists()
+
+
+def test_what_an_encoding_lacks_is_escaped(tmp_path: Path) -> None:
+    code = "from pipeline_src.command import exit_status as e; e(lambda: print('×3'))"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("\\xd73\n", "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_a_lack_of_memory_is_a_sentence(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status(raising, error) == 1
+    assert capsys.readouterr().err.startswith("error: there is not enough memory; end other programs, or lower")
+    with pytest.raises(RuntimeError, match="shapes"):
+        exit_status(raising, RuntimeError("shapes do not match"))
+
+
+def test_there_is_a_limit_of_threads() -> None:
+    assert threads("1024") == 1024
+    with pytest.raises(argparse.ArgumentTypeError, match="there can be 1024 threads at most, not 1000000"):
+        threads("1000000")

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline_src import command
 from pipeline_src.errors import UserError
-from pipeline_src.files import read_json, whole_file, whole_folder, write_json
+from pipeline_src.files import read_json, whole_file, whole_files, whole_folder, write_json
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -139,3 +139,39 @@ def test_an_error_of_the_system_is_not_called_damage(
     with pytest.raises(OSError, match=r"points\.json") as error:
         read_json(points, dict[str, float], REMEDY)
     assert error.value.errno == number
+
+
+def test_links_stay_links(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "folder").mkdir(parents=True)
+    (elsewhere / "file").write_text("old")
+    for name in ("folder", "file"):
+        (tmp_path / name).symlink_to(elsewhere / name)
+    for content in ("new", "newer"):
+        with whole_folder(tmp_path / "folder") as made:
+            (made / "a").write_text(content)
+        with whole_file(tmp_path / "file") as aside:
+            aside.write_text(content)
+    assert (tmp_path / "folder").is_symlink()
+    assert (tmp_path / "file").is_symlink()
+    assert (elsewhere / "folder/a").read_text() == (elsewhere / "file").read_text() == "newer"
+    assert {path.name for path in [*tmp_path.iterdir(), *elsewhere.iterdir()]} == {"elsewhere", "folder", "file"}
+
+
+def test_the_parts_of_a_file_appear_when_all_are_complete(tmp_path: Path) -> None:
+    net = tmp_path / "net.xml"
+    for content in ("old", "new"):
+        with whole_files(net) as aside:
+            for suffix in (".xml", ".bin", ".xml.json"):
+                aside.with_name(f"net{suffix}").write_text(content)
+            assert not net.exists() or net.read_text() == "old"
+    with pytest.raises(FileNotFoundError), whole_files(net) as aside:
+        aside.with_name("nowhere").joinpath("half").write_text("half")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("net.xml", "net.bin", "net.xml.json"), "new"
+    )
+
+
+def test_what_a_library_says_without_a_number_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"a\.h5: unable to lock file$"), whole_file(tmp_path / "a.h5"):
+        raise OSError("unable to lock file")

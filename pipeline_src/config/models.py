@@ -66,7 +66,7 @@ def _build_arguments(folder: Path, model: str) -> dict[str, str] | None:
     if model == LAYERS or not model.isidentifier() or not source.is_file():
         known = sorted({path.parent.name for path in folder.glob("[a-z]*/__init__.py")} - {LAYERS})
         raise ValueError(f"there is no model {model!r} in pipeline_src/{folder.name}; there are {', '.join(known)}")
-    for node in ast.parse(source.read_text()).body:
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef) and node.name == "build":
             arguments = [a for a in node.args.args + node.args.kwonlyargs if a.arg != "scales"]
             return {a.arg: ast.unparse(a.annotation) if isinstance(a.annotation, ast.Name) else "" for a in arguments}

@@ -106,7 +106,7 @@ def layered(path: Path = PARAMS) -> list[str]:
 def available(path: Path = PARAMS) -> dict[str, str]:
     """Return the presets of ``workflow/presets`` by name, each with the first line of its head comment."""
     files = sorted((path.parent / PRESETS).glob("*.yaml"))
-    return {file.stem: file.read_text().partition("\n")[0].removeprefix("# ") for file in files}
+    return {file.stem: file.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for file in files}
 
 
 def _locate(preset: str, path: Path) -> tuple[str, Path]:

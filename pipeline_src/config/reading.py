@@ -22,7 +22,7 @@ def load(path: Path = PARAMS) -> Params:
         UserError: If there is no such file, if it is not YAML, or naming its first wrong key.
     """
     try:
-        return parse(path.read_text(), str(path))
+        return parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise UserError(f"{path} is not in {Path.cwd()}; run the command from the root of the repository") from None
     except UnicodeDecodeError as error:

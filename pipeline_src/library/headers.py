@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline_src.config import SCALES
 from pipeline_src.deployment.cards import LICENCE
 from pipeline_src.errors import UserError
 from pipeline_src.files import is_of_the_system
@@ -26,13 +27,14 @@ def read_header(path: Path) -> dict[str, Any]:
             header = json.loads((file.metadata() or {}).get("metadata", "{}"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; correct its name") from None
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+    except (SafetensorError, json.JSONDecodeError, RecursionError, OSError) as error:
         if is_of_the_system(error):
             raise
         raise UserError(f"{path} is corrupt ({error}); replace it by a complete copy") from None
-    if not isinstance(header, dict) or not all(isinstance(header.get(name), kind) for name, kind in NET.items()):
+    is_net = isinstance(header, dict) and all(isinstance(header.get(name), kind) for name, kind in NET.items())
+    if not is_net or not all(scale in SCALES for scale in header["scales"]):
         raise UserError(f"{path} does not say which net it holds; give a file that the stage train wrote")
-    return header
+    return dict(header)
 
 
 def is_supernet(header: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline_src import paths
+from pipeline_src.config import SCALES
 from pipeline_src.errors import UserError
 from pipeline_src.reporting.timing import is_faster, precisions, settled
 from pipeline_src.tables import Kind, read_table
@@ -156,11 +157,27 @@ def _read_one(path: Path, system: str, sets: list[str]) -> pd.DataFrame:
     rows["system"] = system
     if missing := [name for name in sets if name not in set(rows["set"])]:
         raise UserError(f"{path} has no rows for the set {missing[0]}; {remedy}")
+    _refuse_impossible(rows, path, remedy)
     rows = rows[rows["set"].isin(sets) & (rows["fails"] == "")]
     unmeasured = rows[rows["psnr_y"].isna()]
     if not unmeasured.empty:
         raise UserError(f"{path} has no PSNR in line {unmeasured.index[0] + 2}; {remedy}")
     return rows
+
+
+def _refuse_impossible(rows: pd.DataFrame, path: Path, remedy: str) -> None:
+    """Raise UserError for a row that no benchmark writes: another scale or variant, a figure of 0 or less, or twice."""
+    key = ["variant", "runtime", "scale", "set"]
+    wrong = {
+        "scale": ~rows["scale"].isin(SCALES),
+        "variant": ~rows["variant"].isin(VARIANTS),
+        "p50_ms": rows["p50_ms"] <= 0,
+        "file_bytes": rows["file_bytes"] <= 0,
+        "line, which is there twice": rows.duplicated(key),
+    }
+    for name, lines in wrong.items():
+        if lines.any():
+            raise UserError(f"{path} has a wrong {name} in line {rows.index[lines][0] + 2}; {remedy}")
 
 
 def _bicubic(rows: pd.DataFrame) -> pd.DataFrame:

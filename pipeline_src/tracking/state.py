@@ -49,7 +49,7 @@ def current() -> State:
 def _read_params() -> Any:
     from ruamel.yaml import YAML
 
-    return YAML(typ="safe").load(PARAMS.read_text()) or {}
+    return YAML(typ="safe").load(PARAMS.read_text(encoding="utf-8")) or {}
 
 
 def changes(before: State, after: State) -> list[str]:

@@ -1,5 +1,7 @@
 """The command ``superres export``."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +107,17 @@ def test_the_folder_of_the_file_is_made(
 def test_a_size_is_height_and_width(capsys: pytest.CaptureFixture[str], size: str) -> None:
     message = export(capsys, "--model", "good", "--format", "onnx", "--size", size, status=2)
     assert f"{size} is no height and width from 8 to 99999 each, such as 270x480" in message
+
+
+def test_a_failed_export_keeps_the_file_that_was_there(
+    shelf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    export(capsys, "--model", "good", "--format", "onnx", "-o", "n.onnx")
+    before = {file.name: file.read_bytes() for file in Path().iterdir()}
+    monkeypatch.setattr(cards, "write", fail)
+    said = export(capsys, "--model", "good", "--format", "onnx", "-o", "n.onnx", status=1)
+    assert said.startswith("error: n.onnx: the disk is full; free some space")
+    assert {file.name: file.read_bytes() for file in Path().iterdir()} == before

@@ -189,7 +189,8 @@ def test_a_run_that_was_killed_goes_on_and_two_at_once_are_refused(by_dvc: Copy)
     finally:
         holder.kill()
         holder.wait()
-    left = subprocess.check_output(["sh", "-c", "sleep 3 >&- & echo $!"], text=True)  # as a stage, which goes on
+    stage = "(exec -a dvc sleep 3) >&- & echo $!"  # which goes on
+    left = subprocess.check_output(["bash", "-c", stage], text=True)
     used = {"read": {}, "write": {"elsewhere": {"pid": int(left), "cmd": "dvc repro"}}}
     (folder / ".dvc/tmp/rwlock").write_text(json.dumps(used))
     said = by_dvc.ran("snakemake", "--cores", "8", "report", SR_TRACKING="off")

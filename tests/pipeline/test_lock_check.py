@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import dvc_stages
@@ -196,3 +197,17 @@ def test_other_faults_leave_the_lock_where_it_is(repository: Path, file: str, ol
     with pytest.raises(UserError, match=rf"DVC cannot read .*{file}; correct it, or take it from git again"):
         dvc_stages._opened(repository)
     assert (repository / "dvc.lock").read_bytes() == before
+
+
+def test_only_processes_of_dvc_count_as_running(tmp_path: Path) -> None:
+    used = tmp_path / ".dvc/tmp/rwlock"
+    used.parent.mkdir(parents=True)
+    assert dvc_stages.running(tmp_path) == set()
+    for text in ("[]", "{", '{"write": {"x": {"pid": "a"}}}', f'{{"write": {{"x": {{"pid": {os.getpid()}}}}}}}'):
+        used.write_text(text)
+        assert dvc_stages.running(tmp_path) == set(), text  # this process has the number of an old one
+    with subprocess.Popen(["bash", "-c", "exec -a dvc sleep 60"]) as stage:
+        time.sleep(0.3)
+        used.write_text(f'{{"write": {{}}, "read": {{"x": [{{"pid": {stage.pid}}}]}}}}')
+        assert dvc_stages.running(tmp_path) == {stage.pid}
+        stage.kill()

@@ -104,3 +104,25 @@ def test_a_missing_bicubic_row_is_an_error(repository: Path) -> None:
 def test_nothing_to_report_on_is_an_error(repository: Path) -> None:
     with pytest.raises(UserError, match="no system to report on"):
         tables.read(MEASURED, [], list(SETS))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [("scale", 7, "wrong scale"), ("variant", "qat8", "wrong variant"), ("p50_ms", -1.0, "wrong p50_ms")],
+)
+def test_rows_that_no_benchmark_writes_are_refused(repository: Path, column: str, value: object, said: str) -> None:
+    file = repository / "results/benchmark" / SYSTEMS[0] / "benchmark.csv"
+    rows = pd.read_csv(file)
+    rows[column] = rows[column].astype(object)
+    rows.loc[3, column] = value
+    rows.to_csv(file, index=False)
+    with pytest.raises(UserError, match=rf"benchmark\.csv has a {said} in line 5; "):
+        tables.read(MEASURED, SYSTEMS, list(SETS))
+
+
+def test_a_row_that_is_there_twice_is_refused(repository: Path) -> None:
+    file = repository / "results/benchmark" / SYSTEMS[0] / "benchmark.csv"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines, lines[3]]) + "\n")
+    with pytest.raises(UserError, match=rf"wrong line, which is there twice in line {len(lines) + 1}; "):
+        tables.read(MEASURED, SYSTEMS, list(SETS))

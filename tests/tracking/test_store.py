@@ -254,3 +254,18 @@ def test_mlflow_reports_nothing_home(folder: Path) -> None:
     environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH")} | {"HOME": str(folder)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "True False\n"
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("postgresql://me:secret@127.0.0.1:1/db", "No module named 'psycopg2'); install that driver"),
+        ("http://[::1", "Invalid IPv6 URL); correct MLFLOW_TRACKING_URI"),
+    ],
+)
+def test_an_address_that_nothing_here_can_open_is_a_user_error(
+    folder_without_store: Path, uri: str, reason: str
+) -> None:
+    said = failed_stage(folder_without_store, MLFLOW_TRACKING_URI=uri)
+    assert said.startswith(f"error: the MLflow store {uri.replace('secret', '***')} cannot be used ({reason}")
+    assert said.count("\n") == 1
