@@ -89,8 +89,8 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_closed_streams_are_no_error(closed: str, tmp_path: Path) -> None:
-    code = "import sys; from pipeline_src.command import exit_status as e; sys.exit(e(lambda: (print(), open('a', 'w'))))"  # noqa: E501
-        "import sys; from pipeline_src.command import exit_status as e; sys.exit(e(lambda: (print(), open('a', 'w'))))"
+    code = (
+        "import sys; from pipeline_src.command import exit_status; sys.exit(exit_status(lambda: print(open('a', 'w'))))"
     )
     environment = os.environ | {"CODE": code, "PYTHONPATH": str(ROOT)}
     command = f'{sys.executable} -c "$CODE" {closed}'
