@@ -463,6 +463,7 @@ def test_the_other_presets_merge_one_after_the_other(path: Path, names: tuple[st
     ("names", "added"),
     [
         (["large"], {"vdsr", "carn", "ecdn", "edsr_baseline_x4", "car_x4"}),
+        (["photo"], {"abpn_photo_x2", "abpn_photo_x4"}),
         (["tutorial"], set()),
         (
             ["reference", "reference_large"],
