@@ -9,19 +9,22 @@ nor do nets that rebuild the images of their own downscaler.
 """
 
 import argparse
+from typing import TYPE_CHECKING
 
 from pipeline_src.cli.export import size
 from pipeline_src.cli.main import filled_path, run_command
-from pipeline_src.config import SCALES
+from pipeline_src.command import count
 from pipeline_src.deployment.formats import FORMATS
-from pipeline_src.library.picking import Budget, Candidate, Choice, candidates, machine, named, pick
+
+if TYPE_CHECKING:
+    from pipeline_src.library.picking import Candidate, Choice
 
 SIZE = (180, 320)  # height and width of the LR image that most nets are timed at
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``superres pick``."""
-    parser.add_argument("--scale", type=int, choices=SCALES, required=True, help="upscaling factor")
+    parser.add_argument("--scale", type=count, required=True, help="upscaling factor")
     parser.add_argument("--ms", type=positive, help="greatest median latency of an image")
     parser.add_argument(
         "--size", type=size, default=SIZE, metavar="HxW", help="height and width of the LR image (180x320)"
@@ -36,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the file to ship."""
+    from pipeline_src.library.picking import Budget, candidates, pick
+
     budget = Budget(args.ms, args.max_kib, args.min_psnr, args.runtime, args.variant)
     choice = pick(candidates(args.scale, args.size, args.set), budget)
     print("\n".join(_report(choice, args.size)))
@@ -45,7 +50,9 @@ def run(args: argparse.Namespace) -> None:
         print("\n".join(str(file) for file in ship(choice.best.file, args.copy_to)))
 
 
-def _report(choice: Choice, size: tuple[int, int]) -> list[str]:
+def _report(choice: "Choice", size: tuple[int, int]) -> list[str]:
+    from pipeline_src.library.picking import machine, named
+
     best, (height, width) = choice.best, size
     estimated = "" if best.timed == size else f", in proportion from {best.timed[1]}×{best.timed[0]}"
     lines = [
@@ -60,7 +67,9 @@ def _report(choice: Choice, size: tuple[int, int]) -> list[str]:
     return lines
 
 
-def _short(other: Candidate, best: Candidate) -> str:
+def _short(other: "Candidate", best: "Candidate") -> str:
+    from pipeline_src.library.picking import named
+
     return f"{named(other)}: {other.ms:.1f} ms, {other.psnr_y:.2f} dB ({other.psnr_y - best.psnr_y:+.2f})"
 
 

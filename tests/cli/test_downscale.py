@@ -106,7 +106,7 @@ def test_bicubic_is_imresize_of_matlab(run: Callable[..., str], scale: str, size
     [
         (
             ("downscale", "photo.png", "-o", "b.png", "--model", "carn_m"),
-            "carn_m upscales images made by bicubic, and no learned downscaler is beside it; choose --model bicubic",
+            "carn_m was trained on bicubic LR images, and no learned downscaler is beside it; choose --model bicubic",
         ),
         (
             ("downscale", "photo.png", "-o", "b.png", "--model", "none"),

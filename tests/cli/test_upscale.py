@@ -159,7 +159,10 @@ def test_the_module_runs_as_a_command(weights: Path, tmp_path: Path, command: li
         (["good.png", "-o", "text.png/out.png"], "text.png is a file, so text.png/out.png cannot be in it"),
         (["good.png", "-o", "out.png", "--quality", "50"], "--quality is for jpeg, webp and avif, and out.png is none"),
         (["good.png", "-o", "out.png", "--model", "nothing.onnx"], "nothing.onnx"),
-        (["good.png", "-o", "out.png", "--model", "none"], "there is no net of the name none; bundled are abpn_x2, "),
+        (
+            ["good.png", "-o", "out.png", "--model", "none"],
+            "there is no net of the name none; bundled are abpn_photo_x2",
+        ),
         (["good.png", "-o", "out.png", "--width", "30"], "the image is 30 pixels wide, and 30 is not larger"),
         (["good.png", "-o", "out.png", "--scale", "3.5"], "upscales ×3, not ×3.5; choose another --scale"),
         (["good.png", "--model", "bicubic", "--tile", "64"], "bicubic divides no image into tiles; leave --tile and"),

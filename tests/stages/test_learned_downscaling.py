@@ -210,7 +210,7 @@ def test_what_is_no_learned_downscaler_is_refused(ready: Make) -> None:
     Image.new("RGB", (20, 20)).save(folder / "a.png")
     said = command(folder, "downscale", "a.png", "-o", "b.png", "--model", "abpn_x3", status=1)
     assert said.strip() == (
-        "error: abpn_x3 upscales images made by bicubic, and no learned downscaler is beside it; "
+        "error: abpn_x3 was trained on bicubic LR images, and no learned downscaler is beside it; "
         "choose --model bicubic, or a net whose downscaler learns (`superres models NAME` says so)"
     )
     said = command(folder, "downscale", "a.png", "-o", "b.png", "--model", "small", status=1)
