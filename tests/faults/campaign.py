@@ -282,7 +282,7 @@ def _is_spare(file: str) -> bool:
     if file.endswith(".safetensors"):
         return True  # the report reads tables that lie beside them
     names = ("inventory.csv", "curve.csv", "metrics.json", "layers.csv", "machine.json", "calibration.csv")
-    if Path(file).name.startswith("downscaler."):
+    if Path(file).name.startswith("downscaler.") or Path(file).name == "lr.h5":
         return True  # files for others; the benchmark makes LR images with the weights
     return Path(file).name in names or (file.startswith("results/operators/") and not file.endswith("operators.csv"))
 

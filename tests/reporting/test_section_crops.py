@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline_src.reporting.sections.crops import find_crops
+from pipeline_src.errors import UserError
+from pipeline_src.reporting.sections.crops import Crop, _layers, find_crops
 
 
 def test_crops_take_turns_between_sets_and_scales(site: Path) -> None:
@@ -116,3 +117,15 @@ def test_without_crops_there_is_no_section_for_them(repository: Path, browser: A
     assert tab.locator("#crops").count() == 0
     tab.close()
     assert errors == []
+
+
+def test_a_folder_in_the_place_of_a_crop_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "Set5_a_x3"
+    for name in ("hr.png", "bicubic.png", "fp32.png", "ptq.png"):
+        folder.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(folder / name)
+    crop = Crop("Set5", "a", 3, {"net": folder})
+    assert [layer.name for layer in _layers(crop)] == ["hr", "bicubic", "net-fp32", "net-ptq"]
+    (folder / "qat.png").mkdir()
+    with pytest.raises(UserError, match=r"qat\.png is a folder, not an image; remove it, and run `dvc repro`"):
+        list(_layers(crop))

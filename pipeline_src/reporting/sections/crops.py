@@ -7,6 +7,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from pipeline_src import paths
+from pipeline_src.errors import UserError
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.section import Block, Section, Template, Text
 from pipeline_src.reporting.tables import VARIANTS
@@ -94,12 +95,19 @@ def _layers(crop: Crop) -> Iterator[Layer]:
     any_folder = next(iter(crop.folders.values()))
     images = {"hr": (any_folder / "hr.png", "HR"), "bicubic": (any_folder / "bicubic.png", "bicubic")}
     for system, folder in crop.folders.items():
-        int8 = next((variant for variant in INT8 if (folder / f"{variant}.png").is_file()), "")
+        int8 = next((variant for variant in INT8 if _is_there(folder / f"{variant}.png")), "")
         for variant in ("fp32", int8):
             images[f"{system}-{variant}"] = folder / f"{variant}.png", f"{system} {VARIANTS.get(variant, variant)}"
     for name, (png, label) in images.items():
-        if png.is_file():
+        if _is_there(png):
             with Image.open(png) as image:
                 width, height = image.size
             zoom = max(1, round(SHOWN_WIDTH / width))
             yield Layer(name, label, png, zoom * width, zoom * height)
+
+
+def _is_there(png: Path) -> bool:
+    """Return whether there is an image; UserError if it is a folder."""
+    if png.is_dir():
+        raise UserError(f"{png} is a folder, not an image; remove it, and run `dvc repro`")
+    return png.is_file()
