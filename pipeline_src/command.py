@@ -153,7 +153,7 @@ def stage(run: Callable[..., None], item: str | None = None) -> None:
 
     def run_unchanged() -> None:
         arguments = [*vars(parser.parse_args()).values()]
-        inputs = Inputs(run.__name__, *arguments[:1] or [None])
+        inputs = Inputs(run.__name__, arguments[0] if item else None)
         run(*arguments)
         inputs.refuse_changes()
 

@@ -52,7 +52,7 @@ class ImageSet(Section):
             raise ValueError("LR images are either degraded or of lr_folder; remove one of the two keys")
         if self.images_of and self.folder is not None:
             raise ValueError("images are either of folder or of a set of the catalogue; remove folder or images_of")
-        if self.resize_factors and (self.role != "training" or self.lr_folder is not None or self.degraded):
+        if self.resize_factors and (self.role != "training" or self.has_own_lr):
             raise ValueError("resize_factors is for a training set whose LR images bicubic makes; remove it")
         return self
 

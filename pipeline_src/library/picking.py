@@ -100,11 +100,6 @@ class Choice:
     better: Candidate | None
 
 
-def sets() -> list[str]:
-    """Return the image sets that the nets of this run were measured on; none where there is no run."""
-    return [*dict.fromkeys(row["set"] for entry in run.entries() for row in _rows(entry))]
-
-
 def candidates(scale: int, size: Size, chosen: Sequence[str] = ()) -> list[Candidate]:
     """Return the exported files of this run that can be compared.
 
@@ -119,19 +114,20 @@ def candidates(scale: int, size: Size, chosen: Sequence[str] = ()) -> list[Candi
     Raises:
         UserError: if there is no run, or it has measured no such set or scale.
     """
-    known = sets()
+    measured = [(entry, _rows(entry)) for entry in run.entries()]
+    known = [*dict.fromkeys(row["set"] for _, rows in measured for row in rows)]
     if not known:
         raise UserError(f"{paths.results('benchmark')} holds no measurements; run `make report` in this folder first")
     if unknown := [name for name in chosen if name not in known]:
         raise UserError(f"this run has measured nothing on {unknown[0]}; choose one of {', '.join(known)} as --set")
     found = [
         candidate
-        for entry in run.entries()
+        for entry, rows in measured
         if not entry.downscaler
-        for candidate in _of_net(entry, scale, size, chosen or known)
+        for candidate in _of_net(entry, rows, scale, size, chosen or known)
     ]
     if not found:
-        scales = {row["scale"] for entry in run.entries() for row in _rows(entry)}
+        scales = {row["scale"] for _, rows in measured for row in rows}
         has = ", ".join(f"×{known}" for known in SCALES if known in scales)
         raise UserError(f"this run has no file ×{scale} whose latency has settled; it has {has}")
     return found
@@ -188,10 +184,10 @@ def _rows(entry: Entry) -> list[Row]:
     return read_rows(file, COLUMNS, remedy) if file.is_file() else []
 
 
-def _of_net(entry: Entry, scale: int, size: Size, chosen: Sequence[str]) -> list[Candidate]:
+def _of_net(entry: Entry, rows: list[Row], scale: int, size: Size, chosen: Sequence[str]) -> list[Candidate]:
     of_file: dict[tuple[str, str], list[Row]] = defaultdict(list)
     bicubic: dict[str, float] = {}
-    for row in _rows(entry):
+    for row in rows:
         if row["scale"] != scale or row["set"] not in chosen or row["psnr_y"] is None:
             continue
         if row["variant"] == BICUBIC:
@@ -199,9 +195,9 @@ def _of_net(entry: Entry, scale: int, size: Size, chosen: Sequence[str]) -> list
         elif row["settled"] and row["p50_ms"] and not row["disagrees"] and not row["fails"]:
             of_file[row["variant"], row["runtime"]].append(row)
     return [
-        _candidate(entry, rows, bicubic, size)
-        for (_, runtime), rows in of_file.items()
-        if runtime in FORMATS and len(rows) == len(chosen) and {*chosen} <= bicubic.keys()
+        _candidate(entry, of_sets, bicubic, size)
+        for (_, runtime), of_sets in of_file.items()
+        if runtime in FORMATS and len(of_sets) == len(chosen) and {*chosen} <= bicubic.keys()
     ]
 
 
