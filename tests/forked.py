@@ -6,11 +6,13 @@ own working folder, environment, output and exit status, and with the package of
 """
 
 import atexit
+import faulthandler
 import functools
 import os
 import resource
 import runpy
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -31,6 +33,7 @@ Completed = subprocess.CompletedProcess[str]
 
 PACKAGE = "pipeline_src"
 GRACE = 5.0  # seconds
+LONGEST = 600.0  # seconds, after which a command hangs: it ends with the traceback of each of its threads
 
 
 @dataclass
@@ -52,8 +55,12 @@ class Command:
         return self.process.exitcode
 
     def wait(self) -> int:
-        """Wait for the end of the command, and return its exit status."""
-        self.process.join()
+        """Wait for the end of the command, and return its exit status: that of an abort if the command hangs."""
+        self.process.join(LONGEST)
+        if self.process.is_alive():
+            assert self.process.pid is not None
+            os.kill(self.process.pid, signal.SIGABRT)
+            self.process.join()
         assert self.process.exitcode is not None
         return self.process.exitcode
 
@@ -137,6 +144,7 @@ def _run(
     for number, path in ((1, stdout), (2, stderr)):
         with path.open("w") as file:
             os.dup2(file.fileno(), number)
+    faulthandler.enable(2)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
