@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 from dvc.dependency.param import ParamsDependency
 from dvc.exceptions import DvcException
+from dvc.lock import make_lock
 from dvc.repo import Repo
 from dvc.stage import Stage as DvcStage
 from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
@@ -21,6 +22,7 @@ from pipeline_src.errors import UserError
 
 LOCK = "dvc.lock"
 CONFLICT = b"<<<<<<<"
+RUNNING = Path(".dvc/tmp/rwlock")  # where DVC lists the stages that run
 LOCK_READS, LOCK_PAUSE = 20, 0.1  # of a lock that is being written: times, and seconds between them
 
 
@@ -143,7 +145,7 @@ def groups(resolved: list[Stage]) -> dict[str, list[Stage]]:
 def running(root: Path) -> set[int]:
     """Return the processes of DVC that run a stage in this repository, by the list in which DVC keeps them apart."""
     try:
-        used = json.loads((root / ".dvc/tmp/rwlock").read_text())
+        used = json.loads((root / RUNNING).read_text())
         users = [*used.get("write", {}).values(), *itertools.chain(*used.get("read", {}).values())]
         return {user["pid"] for user in users if _is_dvc(user["pid"])}
     except FileNotFoundError:  # none has run
@@ -155,6 +157,22 @@ def running(root: Path) -> set[int]:
         TypeError,
     ):  # one writes it at this moment, or it is damaged
         return set()
+
+
+def remove_damaged_list(root: Path) -> None:
+    """Delete DVC's list of the stages that run if it is cut short, as by a DVC that was killed while it wrote it.
+
+    DVC refuses to run anything with such a list. It holds a lock while it writes the list, which ends with its process.
+    """
+    listed = root / RUNNING
+    if not listed.exists():
+        return
+    with make_lock(str(listed.with_name("rwlock.lock")), tmp_dir=str(listed.parent), wait=True):
+        try:
+            json.loads(listed.read_bytes())
+        except ValueError:  # neither text nor JSON
+            listed.unlink()
+            print(f"warning: {RUNNING} was cut short, as by a DVC that was killed, and is deleted", file=sys.stderr)
 
 
 def _is_dvc(pid: int) -> bool:

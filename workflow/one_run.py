@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from dvc_stages import running
+from dvc_stages import remove_damaged_list, running
 
 LOCK = Path(".cache") / "snakemake.lock"
 
@@ -39,6 +39,7 @@ def refuse_a_second() -> None:
 
 def wait_for_others() -> None:
     """Wait until no stage runs in this folder: those of a Snakemake that was killed go on to their ends, as ever."""
+    remove_damaged_list(Path.cwd())
     if processes := running(Path.cwd()):
         listed = ", ".join(map(str, sorted(processes)))
         print(f"waiting for the stages that an earlier run has left (processes {listed})", file=sys.stderr)

@@ -37,7 +37,7 @@ from subjects import CHECKPOINTS, PHOTOGRAPHS, Subject, of_stage, of_superres  #
 from pipeline_src.files import sha256  # noqa: E402
 
 LONGEST = 120.0  # seconds, after which a command counts as stuck
-LOCK = "dvc.lock"
+LOCK, RUNNING = "dvc.lock", ".dvc/tmp/rwlock"  # which DVC writes in place
 KEPT = ("results", "params.yaml", LOCK, PHOTOGRAPHS, CHECKPOINTS)  # what a case may damage
 OF_LAUNCHERS = (".snakemake_timestamp",)  # files that no stage reads or writes
 GOOD = ("correct", "one sentence")
@@ -291,9 +291,9 @@ def _killed_launcher(campaign: Campaign, case: Case, chance: random.Random) -> t
     """Kill a launcher and its stages while it trains and prunes abpn_x3, and run it again."""
     folder, stage = campaign.copy.folder, case.subject
     expected, _ = campaign.run_alone(stage)
-    shutil.rmtree(folder / ".dvc/cache")
-    for path in ("results/train/abpn_x3", "results/nets/abpn_x3"):
-        shutil.rmtree(folder / path)
+    for path in (".dvc/cache", "results/train/abpn_x3", "results/nets/abpn_x3"):
+        if (folder / path).exists():  # not so after another launcher ended before it ran anything
+            shutil.rmtree(folder / path)
     command, environment = [*LAUNCHERS[case.fault], stage.name], campaign.copy._environment() | {"SR_TRACKING": "off"}
     quiet = subprocess.DEVNULL
     with subprocess.Popen(
@@ -302,16 +302,17 @@ def _killed_launcher(campaign: Campaign, case: Case, chance: random.Random) -> t
         time.sleep(chance.uniform(1, 12))
         os.killpg(launched.pid, signal.SIGKILL)
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    told = done.returncode != 0 and LOCK in done.stderr and case.fault == "dvc killed"
-    if told:  # DVC writes its lock in place, and refuses one that is cut short: docs/reliability.md says what to do
-        (folder / LOCK).unlink()
+    damaged = next((file for file in (LOCK, RUNNING) if file in done.stderr), "")
+    told = done.returncode != 0 and bool(damaged) and case.fault == "dvc killed"
+    if told:  # DVC refuses a file of its own that is cut short: docs/reliability.md says what to do
+        (folder / damaged).unlink()
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if "Traceback (most recent call last)" in done.stderr:
         return "traceback", done.stderr[-300:]
     if done.returncode:
         return "other end", f"exit status {done.returncode}: {done.stderr[-300:]}"
     ended = _compared(Case(stage, KILLED), campaign.outs(stage), expected)
-    return ("one sentence", f"{LOCK} is damaged") if told and ended[0] == "correct" else ended
+    return ("one sentence", f"{damaged} is damaged") if told and ended[0] == "correct" else ended
 
 
 def run(campaigns: Sequence[Campaign], tried: Sequence[Case], seed: int) -> Ended:

@@ -211,3 +211,20 @@ def test_only_processes_of_dvc_count_as_running(tmp_path: Path) -> None:
         used.write_text(f'{{"write": {{}}, "read": {{"x": [{{"pid": {stage.pid}}}]}}}}')
         assert dvc_stages.running(tmp_path) == {stage.pid}
         stage.kill()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"write": {"x": {"pid": 1', b"\xff\x00"])
+def test_a_list_of_running_stages_that_is_cut_short_is_deleted(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dvc_stages.remove_damaged_list(tmp_path)  # where DVC has never run
+    listed = tmp_path / dvc_stages.RUNNING
+    listed.parent.mkdir(parents=True)
+    listed.write_text("{}")
+    dvc_stages.remove_damaged_list(tmp_path)
+    assert listed.read_text() == "{}"
+    assert not capsys.readouterr().err
+    listed.write_bytes(content)
+    dvc_stages.remove_damaged_list(tmp_path)
+    assert not listed.exists()
+    assert "was cut short, as by a DVC that was killed, and is deleted" in capsys.readouterr().err
