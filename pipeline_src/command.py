@@ -55,8 +55,10 @@ def printable(text: str) -> str:
     )
 
 
-def exit_status(run: Callable[..., object], *args: Any) -> int:
-    """Call ``run(*args)`` and return the exit status: 0, or 1 after printing a user's mistake as one sentence.
+def exit_status(run: Callable[..., object], *args: Any, mistake: int = 1) -> int:
+    """Call ``run(*args)`` and return the exit status: a number that it returns, or else 0.
+
+    A user's mistake is printed as one sentence, and the status is ``mistake``.
 
     So is an error of the operating system, whichever library met it, and a lack of memory. Warnings of the pipeline go
     to stderr as sentences that begin with ``warning:``. Ctrl-C ends with status 130.
@@ -68,25 +70,25 @@ def exit_status(run: Callable[..., object], *args: Any) -> int:
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     _silence_torch()
     try:
-        run(*args)
+        status = run(*args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return interrupted()
     except UserError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
-        return 1
+        return mistake
     except BrokenPipeError:  # as in `superres models | head`: nobody reads on, which is no mistake
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's flush at its end
         return 0
     except OSError as error:
         print(f"error: {printable(sentence(error))}", file=sys.stderr)
-        return 1
+        return mistake
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         print(f"error: {NO_MEMORY}", file=sys.stderr)
-        return 1
-    return 0
+        return mistake
+    return status if isinstance(status, int) else 0
 
 
 def _prepare_streams() -> None:

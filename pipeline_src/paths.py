@@ -20,6 +20,7 @@ def remedy(stage: str, item: str = "") -> str:
     return f"run `python -m pipeline_src.stages.{f'{stage} {item}'.strip()}`, or `dvc repro`"
 
 
+BENCHMARK_TABLE, BENCHMARK_IMAGES, MACHINE = COMPARED = ("benchmark.csv", "images.csv", "machine.json")  # of each net
 TRAIN_H5 = results("build_h5") / "train.h5"
 MANIFEST = "manifest.csv"  # in the folder of each image set
 OWN_LR = "LR"  # in that of a set with LR images of the user's own

@@ -29,7 +29,7 @@ from pipeline_src.imaging.imresize import imresize, imresize_float
 from pipeline_src.metrics.psnr_ssim import quality
 from pipeline_src.tracking import store
 
-store._configure_mlflow()
+store.configure_mlflow()
 
 import mlflow  # noqa: E402, F401
 

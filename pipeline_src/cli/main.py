@@ -21,6 +21,7 @@ COMMANDS = {  # the module, and what it does in a few words
     "upscale": "upscale photographs",
     "models": "list the nets that can be used here",
     "pick": "choose the best file of a run within a budget of milliseconds",
+    "compare": "say what became better or worse between two states",
     "downscale": "make small images, by bicubic or such that an upscaler rebuilds the large ones",
     "evaluate": "measure PSNR and SSIM on a folder of images",
     "export": "write one file of a net for a runtime",
@@ -51,7 +52,8 @@ class Version(argparse.Action):
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run ``superres`` and exit.
 
-    The status is 0, 1 after a user's mistake, 2 after a wrong option, or 130 after Ctrl-C.
+    The status is 0, 1 after a user's mistake, 2 after a wrong option, or 130 after Ctrl-C. A module whose ``run``
+    returns a status has another one for mistakes, ``MISTAKE``.
 
     Args:
         arguments: The subcommand and its arguments; those of the process by default.
@@ -62,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             command = importlib.import_module(f"pipeline_src.cli.{module_of(arguments[0])}")
         except KeyboardInterrupt:
             sys.exit(interrupted())
-        run_command(arguments[0], command.__doc__, command.add_arguments, command.run, arguments[1:])
+        mistake = getattr(command, "MISTAKE", 1)
+        run_command(arguments[0], command.__doc__, command.add_arguments, command.run, arguments[1:], mistake)
     parser = argparse.ArgumentParser(
         prog="superres",
         usage="superres [-h] [--version] command ...",
@@ -96,12 +99,16 @@ def run_command(
     name: str,
     description: str | None,
     add_arguments: Callable[[argparse.ArgumentParser], None],
-    run: Callable[[argparse.Namespace], None],
+    run: Callable[[argparse.Namespace], int | None],
     arguments: Sequence[str] | None = None,
+    mistake: int = 1,
 ) -> NoReturn:
-    """Parse the arguments of one subcommand, run it, and exit; those of the process by default."""
+    """Parse the arguments of one subcommand, run it, and exit; those of the process by default.
+
+    The status is what ``run`` returns, or ``mistake`` after a user's mistake.
+    """
     parser = argparse.ArgumentParser(
         prog=f"superres {name}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
-    sys.exit(exit_status(lambda: run(parser.parse_args(arguments))))
+    sys.exit(exit_status(lambda: run(parser.parse_args(arguments)), mistake=mistake))

@@ -44,7 +44,10 @@ def report() -> None:
 
 
 def _track(state: tracking.StageRun, measured: "ReportData") -> None:
-    """Give the run of the pipeline's state the headline of every net, its data sets and the report."""
+    """Give the run of the pipeline's state the headline of every net, its data sets and the report.
+
+    The measurements of each net are among the artifacts, so that ``superres compare`` can compare two states.
+    """
     from pipeline_src.reporting import headline
 
     state.log_metrics(headline.of_nets(measured.table))
@@ -54,6 +57,9 @@ def _track(state: tracking.StageRun, measured: "ReportData") -> None:
             state.log_data(name, paths.manifest(spec.role, name), spec.role)
     for file in REPORT:
         state.log_artifact(paths.results("report") / file)
+    for net in measured.nets:
+        for name in paths.COMPARED:
+            state.log_artifact(paths.results("benchmark", net) / name, f"benchmark/{net}")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ no run ids, which would change with every execution; instead a run is tagged wit
 """
 
 from pipeline_src.tracking.entries import content_hash
+from pipeline_src.tracking.reading import copy_artifacts
 from pipeline_src.tracking.runs import StageRun, stage_run
 from pipeline_src.tracking.state import git_commit
 from pipeline_src.tracking.store import EXPERIMENT
 
-__all__ = ["EXPERIMENT", "StageRun", "content_hash", "git_commit", "stage_run"]
+__all__ = ["EXPERIMENT", "StageRun", "content_hash", "copy_artifacts", "git_commit", "stage_run"]

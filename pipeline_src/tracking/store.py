@@ -24,6 +24,7 @@ Result = TypeVar("Result")
 
 EXPERIMENT = "super-resolution"
 LOCK_TIMEOUT = 300  # seconds; the first stage creates the store in several, and those that wait only look it up
+SQLITE = "sqlite:///"
 STATE = "pipeline_state"  # tag of the run of a state
 DATABASE_ATTEMPTS = 5  # to open a database, within 3 s; MLflow's 10 take 102 s
 # What MLflow says of a store that another version has made, and of a run that was deleted, also for good.
@@ -94,13 +95,12 @@ def open_store() -> tuple[Store, str, str]:
     """
     from filelock import FileLock, Timeout
 
-    _configure_mlflow()
+    configure_mlflow()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    root = Path.cwd()
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+    root, uri = Path.cwd(), address()
     SCRATCH.mkdir(exist_ok=True)
     try:
         if _is_server(uri):
@@ -119,10 +119,17 @@ def open_store() -> tuple[Store, str, str]:
             f"another process has held {SCRATCH}/mlflow.lock for {LOCK_TIMEOUT} s; end it and retry"
         ) from None
     except (MlflowException, SQLAlchemyError, ImportError, ValueError) as error:
-        causes = _causes(error)
-        raise UserError(
-            f"the MLflow store {_shown(uri)} cannot be used ({_reason(causes)}); {_advice(causes, uri)}"
-        ) from None
+        raise UserError(f"{refused(error)}; {_advice(_causes(error), uri)}") from None
+
+
+def address() -> str:
+    """Return the address of the store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{Path.cwd() / 'mlflow.db'}"
+
+
+def refused(error: Exception) -> str:
+    """Return what the store of :func:`address` says, with its name, as the beginning of a message."""
+    return f"the MLflow store {_shown(address())} cannot be used ({_reason(_causes(error))})"
 
 
 def _is_server(uri: str) -> bool:
@@ -239,7 +246,7 @@ def _recorded(run: "Run", present: State) -> State:
     return State(run.data.tags.get("git_commit", ""), run.data.tags.get("params_sha256", ""), params)
 
 
-def _configure_mlflow() -> None:
+def configure_mlflow() -> None:
     """Set MLflow's defaults for this pipeline; call this before the first import of mlflow."""
     for name, value in DEFAULT_SETTINGS.items():
         os.environ.setdefault(name, value)

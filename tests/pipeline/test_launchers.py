@@ -114,7 +114,11 @@ def test_the_run_of_the_state_has_the_headline_and_the_report(by_snakemake: Copy
     assert state.data.tags["device"]
     assert state.data.params["systems.abpn_x3.train.steps"] == "4"
     kept = {file.path for file in client.list_artifacts(state.info.run_id)}
-    assert kept == {"params.yaml", "index.html", "table.csv", "overview.png"}
+    assert kept == {"params.yaml", "index.html", "table.csv", "overview.png", "benchmark"}
+    assert (
+        folder.joinpath("results/benchmark/abpn_x3/l1_50/images.csv").read_bytes()
+        == Path(client.download_artifacts(state.info.run_id, "benchmark/abpn_x3/l1_50/images.csv")).read_bytes()
+    )
     assert {entry.dataset.name for entry in state.inputs.dataset_inputs} == {"photos", "judged"}
     manifest = folder / "results/fetch/evaluation/judged/manifest.csv"
     for run in (state, benchmark, named(children, "fetch@judged")):

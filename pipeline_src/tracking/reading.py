@@ -1,0 +1,38 @@
+"""Reads what a run of the store keeps."""
+
+from pathlib import Path
+
+from pipeline_src.errors import UserError
+from pipeline_src.tracking.store import SQLITE, address, configure_mlflow, refused
+
+
+def copy_artifacts(run_id: str, name: str, into: Path) -> bool:
+    """Copy a folder of a run's artifacts to ``into/name``.
+
+    Args:
+        run_id: the id of the run.
+        name: the folder.
+        into: where the copy is put.
+
+    Returns:
+        Whether the run has such a folder.
+
+    Raises:
+        UserError: if there is no store, it cannot be used, or it has no such run.
+    """
+    configure_mlflow()
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    uri = address()
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():  # MLflow would make an empty one
+        raise UserError(f"{uri.removeprefix(SQLITE)} does not exist; name the store of the run by MLFLOW_TRACKING_URI")
+    try:
+        client = MlflowClient(uri)
+        if not client.list_artifacts(run_id, name):
+            return False
+        client.download_artifacts(run_id, name, str(into))
+        return True
+    except (MlflowException, SQLAlchemyError, ImportError, OSError, ValueError) as error:
+        raise UserError(f"{refused(error)}; correct the id {run_id}, or MLFLOW_TRACKING_URI") from None
