@@ -17,7 +17,7 @@ from pipeline_src.reporting.comparison.tolerances import Tolerances
 from pipeline_src.reporting.timing import is_faster
 
 SETTING = {  # what must be the same in both states, and how it is called
-    "cpu": "CPU", "cpu_features": "features of the CPU", "cores": "number of cores", "threads": "number of threads",
+    "cpu": "CPU", "cpu_features": "CPU features", "cores": "cores", "threads": "threads",
     "lr_height": "height of the timed image", "lr_width": "width of the timed image",
 }  # fmt: skip
 
@@ -72,7 +72,7 @@ def _elsewhere(base: pd.Series, new: pd.Series) -> str:
     for name, title in SETTING.items():
         before, after = base[name], new[name]
         if before != after and not (pd.isna(before) and pd.isna(after)):
-            return f"another {title}: {_shown(before)}, then {_shown(after)}"
+            return f"{title} {_shown(before)} in base, {_shown(after)} in new"
     return "" if base["cpu"] else "the machine is not recorded"
 
 

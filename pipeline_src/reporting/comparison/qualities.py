@@ -9,14 +9,18 @@ the Bootstrap", 1993, section 13.4).
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipeline_src.reporting.comparison.changes import INCOMPARABLE, SAME, Change, File, verdict
 from pipeline_src.reporting.comparison.measurements import BICUBIC, IMAGE, KEY, METRICS, State
 from pipeline_src.reporting.comparison.tolerances import Tolerances
+
+FloatArray = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
 SAME_IMAGE = 0.001  # dB: if bicubic's PSNR of an image differs by more between two states, it is not one image
@@ -38,39 +42,42 @@ def qualities(base: State, new: State, tolerances: Tolerances) -> dict[File, lis
         is_other = (file.device, file.system, file.scale, name) in other
         for metric, tolerance in zip(METRICS, (tolerances.psnr, tolerances.ssim), strict=True):
             change = Change(file, metric, INCOMPARABLE, name, reason=OTHER_IMAGES)
-            compared = change if is_other else _paired(change, rows[f"{metric}_base"], rows[f"{metric}_new"], tolerance)
-            changes.setdefault(file, []).append(compared)
-    for file, name in _sets(base.images) | _sets(new.images):
+            if not is_other:
+                before, after = (rows[f"{metric}_{state}"].to_numpy(float) for state in ("base", "new"))
+                change = _paired(change, before, after, tolerance)
+            changes.setdefault(file, []).append(change)
+    for file, name in sorted(_sets(base.images) | _sets(new.images), key=str):
         if not any(change.set == name for change in changes.get(file, ())):
             changes.setdefault(file, []).append(Change(file, METRICS[0], INCOMPARABLE, name, reason=NO_IMAGES))
     return changes
 
 
-def interval(differences: "pd.Series[float]") -> tuple[float, float]:
+def interval(differences: FloatArray) -> tuple[float, float]:
     """Return the confidence interval of the mean of paired differences; NaN with fewer than two."""
-    from scipy.stats import t
-
     count = len(differences)
     if count < 2:
         return np.nan, np.nan
-    half = float(t.ppf((1 + CONFIDENCE) / 2, count - 1) * differences.std() / np.sqrt(count))
-    return float(differences.mean()) - half, float(differences.mean()) + half
+    mean, half = float(differences.mean()), _quantile(count - 1) * float(differences.std(ddof=1)) / count**0.5
+    return mean - half, mean + half
 
 
-def _paired(change: Change, base: "pd.Series[float]", new: "pd.Series[float]", tolerance: float) -> Change:
+@cache
+def _quantile(freedom: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf((1 + CONFIDENCE) / 2, freedom))
+
+
+def _paired(change: Change, base: FloatArray, new: FloatArray, tolerance: float) -> Change:
     """Return the change of a metric, of which larger is better, from its figures of the same images."""
-    differences = (new - base).mask(new == base, 0.0)  # two images without an error have an infinite PSNR
-    mean, (low, high) = float(differences.mean()), interval(differences)
-    figures: dict[str, Any] = {
-        "base": float(base.mean()),
-        "new": float(new.mean()),
-        "difference": mean,
-        "low": low,
-        "high": high,
-    }
-    change = replace(change, **figures, images=len(differences), reason="")
+    differences = np.zeros_like(base)  # where both are without an error, PSNR is infinite
+    np.subtract(new, base, out=differences, where=new != base)
+    mean = float(differences.mean())
+    change = replace(change, base=float(base.mean()), new=float(new.mean()), images=len(differences), reason="")
     if not np.isfinite(mean):
-        return replace(change, reason="an image is without an error in one of the two states, or was not measured")
+        return replace(change, reason="an image is without an error in one of the two states")
+    low, high = interval(differences)
+    change = replace(change, difference=mean, low=low, high=high)
     if abs(mean) < tolerance or low <= 0 <= high:
         return replace(change, verdict=SAME)
     if len(differences) < 2:

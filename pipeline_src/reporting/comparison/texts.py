@@ -15,7 +15,9 @@ Cells = tuple[str, ...]
 
 HEAD: Cells = ("", "Net", "File", "Figure", "Base", "New", "Difference", "95 % interval")
 NAMES_SHOWN = 3  # files that are named where more have the same reason
-MARKUP = re.compile(r"([\\`*_{}\[\]<>#~|&@!$]|:(?=\S)|(?<=www)\.)")  # of GitHub's Markdown within a line, links included
+MARKUP = re.compile(
+    r"([\\`*_{}\[\]<>#~|&@!$]|:(?=\S)|(?<=www)\.)"
+)  # of GitHub's Markdown within a line, links included
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def _remarks(comparison: Comparison) -> list[str]:
         kind = KINDS.get(change.figure) or f"quality on {change.set}"
         files = reasons.setdefault((kind, change.reason), [])
         files += [change.file] * (change.file not in files)
-    remarks = [f"not comparable: {kind} of {_named(files)}: {reason}" for (kind, reason), files in reasons.items()]
+    remarks = [f"not comparable: {kind} of {_named(files)} ({reason})" for (kind, reason), files in reasons.items()]
     for title, files in (("only in new", comparison.added), ("only in base", comparison.gone)):
         remarks += [f"{title}: {_named(files)}"] if files else []
     return remarks
