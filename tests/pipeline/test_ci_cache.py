@@ -56,7 +56,8 @@ def clone_in_ci(first_run: Copy, tmp_path_factory: pytest.TempPathFactory) -> Ca
     def clone() -> Copy:
         made = cloned(repository, tmp_path_factory.mktemp("ci") / "clone")
         for path in paths:
-            shutil.copytree(first_run.folder / path, made.folder / path)
+            if (first_run.folder / path).exists():
+                shutil.copytree(first_run.folder / path, made.folder / path)
         for command in commands:
             made.ran("bash", "-c", command)
         return made

@@ -1,6 +1,9 @@
 """Two states of a small pipeline: made-up tables as the stage benchmark writes them."""
 
+import shutil
+import subprocess
 from collections.abc import Iterable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,16 @@ MACHINE = {"cpu": "A", "cpu_features": "avx2", "cores": 2, "threads": 2, "measur
 FILES = (("fp32", "onnx"), ("fp32", "tflite"), ("qat", "tflite"))
 SETS = {"Set5": 5, "one": 1}  # images
 PSNR = {"bicubic": 30.0, "fp32": 32.0, "qat": 31.9}
-KEY = ("variant", "runtime", "scale")
+DVC_YAML = """
+vars: [{systems: {abpn_x3: {}}}]
+stages:
+  benchmark:
+    foreach: ${systems}
+    do:
+      cmd: cp -r made/results/benchmark/${key} results/benchmark/${key}
+      deps: [made]
+      outs: ["results/benchmark/${key}"]
+"""
 
 
 def write_state(
@@ -86,3 +98,30 @@ def only(comparison: Comparison, figure: str, runtime: str = "tflite", variant: 
         and change.set == name
     ]
     return change
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    return subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def repository_of_two_states(folder: Path) -> Path:
+    """Make a repository of ``v1`` and the worse ``v2``, also ``main``; their results are in DVC's cache alone."""
+    from dvc.repo import Repo
+
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    (folder / "dvc.yaml").write_text(DVC_YAML)
+    (folder / ".gitignore").write_text("/results\n")
+    with chdir(folder):
+        Repo.init().close()
+        for tag, loss in (("v1", 0.0), ("v2", -0.05)):
+            for net in ("abpn_x3", "abpn_x3/l1_50"):
+                write_state(Path("made"), net, images=image_rows(qat=loss))
+            Path("results/benchmark").mkdir(parents=True, exist_ok=True)
+            with Repo() as repo:
+                repo.reproduce()
+            git(folder, "add", "--all")
+            git(folder, "commit", "--quiet", "-m", tag)
+            git(folder, "tag", tag)
+        shutil.rmtree("results")
+    return folder

@@ -1,57 +1,22 @@
 """Measurements of a revision, of a folder and of a run of MLflow; a real repository with two states."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from made_states import compared, found, image_rows, write_state
+from made_states import compared, found, git, image_rows, repository_of_two_states, write_state
 
 from pipeline_src.errors import UserError
 from pipeline_src.reporting.comparison import measurements, sources
 from pipeline_src.reporting.comparison.changes import WORSE
 
-DVC_YAML = """
-vars: [{systems: {abpn_x3: {}}}]
-stages:
-  benchmark:
-    foreach: ${systems}
-    do:
-      cmd: cp -r made/results/benchmark/${key} results/benchmark/${key}
-      deps: [made]
-      outs: ["results/benchmark/${key}"]
-"""
 PAIR = [("qat", "tflite", "psnr_y")]
-
-
-def git(folder: Path, *arguments: str) -> str:
-    who = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    return subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of two states, ``v1`` and the worse ``main``, whose results DVC has in its cache; no results."""
-    from dvc.repo import Repo
-
-    folder = tmp_path_factory.mktemp("repository")
-    git(folder, "init", "--quiet", "--initial-branch", "main")
-    (folder / "dvc.yaml").write_text(DVC_YAML)
-    (folder / ".gitignore").write_text("/results\n")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.chdir(folder)
-        Repo.init().close()
-        for tag, loss in (("v1", 0.0), ("v2", -0.05)):
-            for net in ("abpn_x3", "abpn_x3/l1_50"):
-                write_state(folder / "made", net, images=image_rows(qat=loss))
-            (folder / "results/benchmark").mkdir(parents=True, exist_ok=True)
-            with Repo() as repo:
-                repo.reproduce()
-            git(folder, "add", "--all")
-            git(folder, "commit", "--quiet", "-m", tag)
-            git(folder, "tag", tag)
-        shutil.rmtree("results")
-    return folder
+    return repository_of_two_states(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture
