@@ -2,7 +2,8 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def write_state(
     root: Path,
     net: str = "abpn_x3",
     *,
-    images: Iterable[dict[str, Any]] | None = None,
+    images: Sequence[dict[str, Any]] | None = None,
     machine: dict[str, Any] | None = None,
     **cells: Any,
 ) -> Path:
@@ -48,10 +49,13 @@ def write_state(
         cells: what differs in the rows of the file qat tflite of benchmark.csv.
     """
     folder = root / "results/benchmark" / net
+    images = image_rows() if images is None else images
+    counts = Counter((row["variant"], row["runtime"], row["set"]) for row in images)
     rows = []
     for variant, runtime in (("bicubic", ""), *FILES):
         for name in SETS:
             row = {"system": net, "variant": variant, "runtime": runtime, "scale": 3, "set": name}
+            row |= {"images": counts[variant, runtime, name]}
             row |= {"psnr_y": PSNR[variant], "disagrees": "", "fails": ""}
             if runtime:
                 row |= {"lr_height": 180, "lr_width": 320, "threads": 2, "runs": 30, "settled": True}
@@ -59,7 +63,7 @@ def write_state(
                 row |= {"file_bytes": 51_200, "peak_memory_mb": 45.0}
             rows.append(row | (cells if (variant, runtime) == ("qat", "tflite") else {}))
     write_table(folder / "benchmark.csv", rows)
-    write_table(folder / "images.csv", [*(image_rows() if images is None else images)])
+    write_table(folder / "images.csv", images)
     write_json(folder / "machine.json", MACHINE | (machine or {}))
     return root
 

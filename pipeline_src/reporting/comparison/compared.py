@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from pipeline_src import paths
 from pipeline_src.errors import UserError
-from pipeline_src.reporting.comparison.changes import WORSE, Change, File
+from pipeline_src.reporting.comparison.changes import INCOMPARABLE, WORSE, Change, File
 from pipeline_src.reporting.comparison.costs import costs, troubles
 from pipeline_src.reporting.comparison.measurements import KEY, METRICS, TEXTS, State
 from pipeline_src.reporting.comparison.qualities import qualities
@@ -61,7 +62,8 @@ def compare(base: State, new: State, tolerances: Tolerances) -> Comparison:
         file, rows = File(*key), (before.loc[key], after.loc[key])
         found = [*troubles(file, *rows)]
         if not any(change.figure == "fails" for change in found):  # a file that fails has no figures
-            found += [*of_images.get(file, ()), *costs(file, *rows, tolerances)]
+            unknown = Change(file, METRICS[0], INCOMPARABLE, reason=f"no {paths.BENCHMARK_IMAGES}")
+            found += [*of_images.get(file, [unknown]), *costs(file, *rows, tolerances)]
         changes += found
     added = [File(*key) for key in after.index if key not in before.index]
     gone = [File(*key) for key in before.index if key not in after.index]

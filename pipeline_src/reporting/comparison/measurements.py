@@ -24,7 +24,7 @@ COSTS = (
     "lr_height", "lr_width", "threads", "runs", "p50_ms", "p50_low_ms", "p50_high_ms", "file_bytes", "peak_memory_mb",
 )  # fmt: skip
 OF_FILE: dict[str, Kind] = {
-    "variant": str, "runtime": str, "scale": int, "set": str, "settled": bool | None,
+    "variant": str, "runtime": str, "scale": int, "set": str, "settled": bool | None, "images": int | None,
     **dict.fromkeys(COSTS, float | None), **dict.fromkeys(TEXTS, str),
 }  # fmt: skip
 METRICS = ("psnr_y", "ssim_y")
@@ -32,7 +32,7 @@ OF_IMAGE: dict[str, Kind] = {
     "variant": str, "runtime": str, "scale": int, "set": str, "image": str, **dict.fromkeys(METRICS, float),
 }  # fmt: skip
 # Older revisions have measured less; what they lack is not compared.
-YOUNGER = ("settled", *COSTS, *TEXTS)
+YOUNGER = ("settled", "images", *COSTS, *TEXTS)
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,26 @@ def _net(source: sources.Source, net: str, device: str) -> State:
     machine = folder / paths.MACHINE
     facts = read_json(machine, dict[str, Fact], remedy) if machine.is_file() else {}
     files = files.assign(**{name: str(facts.get(name, "")) for name in OF_MACHINE})
-    return State(net, files, _images(folder / paths.BENCHMARK_IMAGES, of_net, remedy), str(facts.get("measured", "")))
+    images = _images(folder / paths.BENCHMARK_IMAGES, rows, of_net, remedy)
+    return State(net, files, images, str(facts.get("measured", "")))
 
 
-def _images(path: Path, of_net: dict[str, str], remedy: str) -> pd.DataFrame:
-    """Return the rows of a table of images; none of a state that has no such table."""
+def _images(path: Path, rows: pd.DataFrame, of_net: dict[str, str], remedy: str) -> pd.DataFrame:
+    """Return the rows of a table of images, as many as ``rows`` count; none of a state that has no such table."""
     if not path.is_file():
-        return pd.DataFrame(columns=[*KEY, *IMAGE, *METRICS])
+        return pd.DataFrame(columns=[*KEY, *IMAGE, *METRICS]).astype({"scale": int, **dict.fromkeys(METRICS, float)})
     images = read_table(path, OF_IMAGE, remedy).assign(**of_net)
     _refuse_twice(images, IMAGE, path, remedy)
+    if "images" in rows:
+        counted = images.groupby([*KEY, "set"]).size()
+        expected = rows.set_index([*KEY, "set"])["images"].dropna()
+        lacking = expected[expected != counted.reindex(expected.index, fill_value=0)]
+        if not lacking.empty:
+            variant, runtime, scale, name = lacking.index[0][2:]
+            raise UserError(
+                f"{path} is damaged: it has {counted.get(lacking.index[0], 0)} rows of {variant} {runtime} ×{scale} on "
+                f"{name}, and {paths.BENCHMARK_TABLE} counts {lacking.iloc[0]:.0f}; {remedy}"
+            )
     return images
 
 

@@ -147,7 +147,7 @@ def _remarks(comparison: Comparison) -> list[str]:
     """Return what could not be compared, and the files that only one of the states has."""
     reasons: dict[tuple[str, str], list[File]] = {}
     for change in comparison.of(INCOMPARABLE):
-        kind = KINDS.get(change.figure) or f"quality on {change.set}"
+        kind = KINDS.get(change.figure) or " on ".join(filter(None, ("quality", change.set)))
         files = reasons.setdefault((kind, change.reason), [])
         files += [change.file] * (change.file not in files)
     remarks = [f"not comparable: {kind} of {_named(files)} ({reason})" for (kind, reason), files in reasons.items()]
