@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline_src.errors import UserError
-from pipeline_src.tracking.store import SQLITE, address, configure_mlflow, refused
+from pipeline_src.tracking.store import SQLITE, address, configure_mlflow, is_of_no_run, named, refused
 
 
 def copy_artifacts(run_id: str, name: str, into: Path) -> bool:
@@ -35,4 +35,6 @@ def copy_artifacts(run_id: str, name: str, into: Path) -> bool:
         client.download_artifacts(run_id, name, str(into))
         return True
     except (MlflowException, SQLAlchemyError, ImportError, OSError, ValueError) as error:
-        raise UserError(f"{refused(error)}; correct the id {run_id}, or MLFLOW_TRACKING_URI") from None
+        if is_of_no_run(error):
+            raise UserError(f"{named()} has no run {run_id}; correct the id, or MLFLOW_TRACKING_URI") from None
+        raise UserError(f"{refused(error)}; correct MLFLOW_TRACKING_URI, or repair it") from None

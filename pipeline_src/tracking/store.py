@@ -37,6 +37,7 @@ DEFAULT_SETTINGS = {  # environment variables of MLflow, for those that the user
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "7",  # seconds
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",  # seconds before the second retry; MLflow adds up to one at random
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # of copies that take no time
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines at the end of each run, also of a trial
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
     # In seconds. MLflow logs the first sample after one interval, so a stage shorter than this has no system metrics.
@@ -128,8 +129,18 @@ def address() -> str:
 
 
 def refused(error: Exception) -> str:
-    """Return what the store of :func:`address` says, with its name, as the beginning of a message."""
-    return f"the MLflow store {_shown(address())} cannot be used ({_reason(_causes(error))})"
+    """Return that the store cannot be used, and why, as the beginning of a message."""
+    return f"{named()} cannot be used ({_reason(_causes(error))})"
+
+
+def named() -> str:
+    """Return what the store is called in messages."""
+    return f"the MLflow store {_shown(address())}"
+
+
+def is_of_no_run(error: Exception) -> bool:
+    """Return whether a store says that it has no such run, or has it no more."""
+    return bool(GONE.search(str(error)))
 
 
 def _is_server(uri: str) -> bool:

@@ -9,9 +9,9 @@ from made_states import compared, found, image_rows, only, write_state
 from pipeline_src.errors import UserError
 from pipeline_src.reporting.comparison.changes import BETTER, INCOMPARABLE, SAME, WORSE, File
 
-FASTER = {"p50_ms": 9.0, "p50_low_ms": 8.9, "p50_high_ms": 9.1}
-SLOWER = {"p50_ms": 11.0, "p50_low_ms": 10.8, "p50_high_ms": 11.2}
-OVERLAPPING = {"p50_ms": 11.0, "p50_low_ms": 10.1, "p50_high_ms": 11.9}
+FASTER = {"p50_ms": 8.0, "p50_low_ms": 7.9, "p50_high_ms": 8.1}
+SLOWER = {"p50_ms": 12.0, "p50_low_ms": 11.8, "p50_high_ms": 12.2}
+OVERLAPPING = {"p50_ms": 12.0, "p50_low_ms": 10.1, "p50_high_ms": 13.9}
 SLIGHTLY = {"p50_ms": 10.4, "p50_low_ms": 10.3, "p50_high_ms": 10.5}
 NONE = dict.fromkeys(FASTER, "") | {"settled": ""}
 

@@ -55,7 +55,9 @@ def test_a_revision_and_the_results_in_the_working_tree(inside: Path) -> None:
 
 def test_results_from_a_remote(inside: Path, tmp_path: Path) -> None:
     shutil.move(inside / ".dvc/cache", tmp_path / "remote")
-    with pytest.raises(UserError, match=r"results of v1 are neither in DVC's cache here nor in a remote .*dvc fetch"):
+    with pytest.raises(
+        UserError, match=r"results of v1 are neither in DVC's cache here nor in a remote; run `dvc fetch`"
+    ):
         measurements.read("v1")
     (inside / ".dvc/config.local").write_text(
         f"[core]\n    remote = there\n['remote \"there\"']\n    url = {tmp_path / 'remote'}\n"

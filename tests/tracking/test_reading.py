@@ -37,7 +37,7 @@ def test_two_states_are_compared_by_their_runs(folder: Path) -> None:
 
 
 def test_a_run_that_there_is_not_is_told(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"the MLflow store sqlite:.*mlflow\.db cannot be used .*; correct the id 00"):
+    with pytest.raises(UserError, match=r"the MLflow store sqlite:.*mlflow\.db has no run 0{32}; correct the id"):
         measurements.read("0" * 32)
 
 

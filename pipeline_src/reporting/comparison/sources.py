@@ -116,17 +116,17 @@ def _copy_of_commit(revision: str, commit: str, into: Path) -> None:
     except (DvcException, DataIndexDirError, OSError) as error:
         if isinstance(error, OSError) and error.errno in FULL:
             raise
+        reason = "" if isinstance(error, DataIndexDirError) else f" ({_first_line(error)})"
         raise UserError(
-            f"the results of {revision} are neither in DVC's cache here nor in a remote ({_reason(error)}); "
+            f"the results of {revision} are neither in DVC's cache here nor in a remote{reason}; "
             f"run `dvc fetch` where a remote has them, or `make report` in a checkout of {revision}"
         ) from None
     if not found:
         raise UserError(f"{revision} has no {BENCHMARK}; choose a revision whose dvc.lock names them")
 
 
-def _reason(error: Exception) -> str:
-    first = next(iter(str(error).splitlines()), "")
-    return first or type(error).__name__
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _copy_of_run(run_id: str, into: Path) -> None:
