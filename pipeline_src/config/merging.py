@@ -150,10 +150,14 @@ def load_yaml(text: str, source: Path | str) -> Any:
     Raises:
         UserError: If it is not valid; the sentence names the ``source``.
     """
+    from ruamel.yaml.constructor import DuplicateKeyError
     from ruamel.yaml.error import YAMLError
 
     try:
         return _unshared(_parsed(text))
+    except DuplicateKeyError as error:
+        problem, line = error.problem.removeprefix("found "), error.problem_mark.line + 1
+        raise UserError(f"{source} is not valid YAML: {problem} in line {line}; take one of the two out") from None
     except YAMLError as error:
         raise UserError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from None
 
