@@ -16,7 +16,7 @@ The status is 0 if nothing is worse, 1 if something is, and 2 after a mistake.
 import argparse
 
 from pipeline_src.cli.main import filled, filled_path, run_command
-from pipeline_src.cli.pick import positive
+from pipeline_src.command import positive
 from pipeline_src.reporting.comparison.tolerances import Tolerances
 
 MISTAKE = 2  # the status, because 1 says that something is worse

@@ -1,19 +1,21 @@
 """The console script ``superres``: one subcommand for each module that ``COMMANDS`` names.
 
 A subcommand is a module of this package with ``add_arguments(parser)`` and ``run(args)``; its docstring is its help. It
-is imported only when it is called, so that ``superres --help`` answers at once.
+is imported only when it is called, so that ``superres --help`` answers at once. Little is imported with this module
+itself, because Ctrl-C during its import, before :func:`main` runs, would show a traceback.
 """
 
 import argparse
 import importlib
 import keyword
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from pipeline_src.command import exit_status, interrupted
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LONGEST_NAME = 255  # bytes, of a file on all common file systems
 DISTRIBUTION = "super-resolution-pipeline"
@@ -58,12 +60,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: The subcommand and its arguments; those of the process by default.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        from pipeline_src.command import interrupted
+
+        sys.exit(interrupted())
+
+
+def _run(arguments: Sequence[str]) -> NoReturn:
     if arguments and arguments[0] in COMMANDS:
-        try:
-            command = importlib.import_module(f"pipeline_src.cli.{module_of(arguments[0])}")
-        except KeyboardInterrupt:
-            sys.exit(interrupted())
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # NumPy takes it for a damaged installation
+        command = importlib.import_module(f"pipeline_src.cli.{module_of(arguments[0])}")
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         mistake = getattr(command, "MISTAKE", 1)
         run_command(arguments[0], command.__doc__, command.add_arguments, command.run, arguments[1:], mistake)
     parser = argparse.ArgumentParser(
@@ -90,8 +99,10 @@ def filled(value: str) -> str:
     return value
 
 
-def filled_path(value: str) -> Path:
+def filled_path(value: str) -> "Path":
     """Return a path that is not empty, as the type of an argument: an empty one would mean the current folder."""
+    from pathlib import Path
+
     return Path(filled(value))
 
 
@@ -107,6 +118,8 @@ def run_command(
 
     The status is what ``run`` returns, or ``mistake`` after a user's mistake.
     """
+    from pipeline_src.command import exit_status
+
     parser = argparse.ArgumentParser(
         prog=f"superres {name}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline_src.cli.export import size
 from pipeline_src.cli.main import filled_path, run_command
-from pipeline_src.command import count
+from pipeline_src.command import count, positive
 from pipeline_src.deployment.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -71,17 +71,6 @@ def _short(other: "Candidate", best: "Candidate") -> str:
     from pipeline_src.library.picking import named
 
     return f"{named(other)}: {other.ms:.1f} ms, {other.psnr_y:.2f} dB ({other.psnr_y - best.psnr_y:+.2f})"
-
-
-def positive(text: str) -> float:
-    """Return a number above 0, as the type of an argument."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return number
 
 
 if __name__ == "__main__":

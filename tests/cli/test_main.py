@@ -33,6 +33,22 @@ finally:
     assert seconds < 5  # half a second on an idle machine; this one may be busy
 
 
+def test_an_interrupt_during_the_imports_is_one_line() -> None:
+    script = """
+import sys
+from pipeline_src.cli.main import main
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "pipeline_src.command":
+            sys.meta_path.remove(self)
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+main(["models"])
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted; files that were finished are whole\n")
+
+
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--help"])
