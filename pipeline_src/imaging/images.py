@@ -197,6 +197,8 @@ def opened(path: Path) -> "Iterator[ImageFile]":
     pillow = _pillow()
     formats = (*FORMATS, *(("HEIF",) if heif_is_read() else ()))
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe that nobody writes to never ends
+            raise UserError(f"{path} is no ordinary file, but a pipe or a device; save the image in a file first")
         # Given an open file and no name, Pillow maps none into memory, which scrambles a TIFF that is to be turned.
         with path.open("rb") as file, pillow.open(file, formats=formats) as image:
             yield image

@@ -204,6 +204,12 @@ def test_a_folder_is_no_image(tmp_path: Path) -> None:
         read_image(tmp_path)
 
 
+def test_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UserError, match=r"pipe\.png is no ordinary file, but a pipe or a device; save the image"):
+        read_image(tmp_path / "pipe.png")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_file_without_permission_is_said_to_be_so(tmp_path: Path) -> None:
     saved(tmp_path / "a.png", Image.fromarray(RGB)).chmod(0)
