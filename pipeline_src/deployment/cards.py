@@ -1,5 +1,6 @@
 """The JSON card beside every exported file, which describes its net, its input and output, and its origin."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -159,7 +160,11 @@ def read_folder(folder: Path) -> dict[Path, Card]:
 
     Raises:
         UserError: if there is none.
+        OSError: if one of the folders may not be read.
     """
+    folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())] if folder.is_dir() else []
+    for place in folders:
+        os.scandir(place).close()  # rglob takes a folder that may not be read for an empty one
     files = [card.with_suffix("") for card in sorted(folder.rglob("*.*.json"))]
     if not files:
         raise UserError(f"{folder} holds no exported file with a card; run the stage export first")

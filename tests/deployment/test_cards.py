@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,24 @@ def test_read_folder_returns_the_card_of_each_file(folder: Path) -> None:
     assert card.versions["openvino"]
     with pytest.raises(UserError, match="holds no exported file"):
         cards.read_folder(folder / "nothing")
+
+
+@pytest.mark.parametrize("unreadable", [".", "smaller"])
+def test_a_folder_that_may_not_be_read_is_not_taken_for_an_empty_one(unreadable: str) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        Path(temporary).chmod(0o755)  # pytest's own folders may not be read by others
+        exported = Path(temporary) / "export"
+        (exported / "smaller").mkdir(parents=True)
+        (exported / unreadable).chmod(0)
+        user = os.geteuid()
+        if user == 0:  # who may read everything
+            os.seteuid(65534)
+        try:
+            with pytest.raises(PermissionError, match=str(exported / unreadable)):
+                cards.read_folder(exported)
+        finally:
+            os.seteuid(user)
+            (exported / unreadable).chmod(0o700)
 
 
 def test_the_example_of_a_card_upscales_a_photograph(folder_copy: Path) -> None:
