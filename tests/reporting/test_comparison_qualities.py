@@ -54,6 +54,13 @@ def test_noise_is_worse_in_one_case_of_forty_at_most(images: int) -> None:
     assert shares(noise)[WORSE] <= found[WORSE]
 
 
+@pytest.mark.parametrize("images", [4, 5, 14])
+def test_skewed_noise_is_worse_in_one_case_of_eight_at_most(images: int) -> None:
+    """As skewed as an exponential distribution: most images lose a little, and few gain much."""
+    noise = 0.05 * (np.random.default_rng(4).exponential(size=(NETS, images)) - 1)
+    assert shares(noise, psnr=1e-9)[WORSE] < 0.145  # one in eight, and two standard errors of 1000 draws
+
+
 @pytest.mark.parametrize(("images", "least"), [(4, 0.75), (5, 0.9), (14, 1.0)])
 def test_a_loss_of_0_05_dB_is_found(images: int, least: float) -> None:
     loss = np.random.default_rng(3).normal(-0.05, 0.02, (NETS, images))

@@ -23,8 +23,8 @@ def test_the_text_has_a_summary_and_a_line_per_figure(base: Path, tmp_path: Path
     write_state(new, "extra")
     summary, table, remarks = (part.splitlines() for part in texts.text(compared(base, new)).split("\n\n"))
     assert summary == [
-        f"base: {base}, measured 2026-01-02, on A",
-        f"new: {new}, measured 2026-01-02, on A",
+        f"base: {base}, measured 2026-01-02 03:04 UTC, on A",
+        f"new: {new}, measured 2026-01-02 03:04 UTC, on A",
         "3 files compared: 1 worse, 3 better in some figure, 0 without a change beyond noise",
     ]
     assert [re.split(" {2,}", line) for line in table] == [

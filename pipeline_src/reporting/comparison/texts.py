@@ -14,6 +14,7 @@ from pipeline_src.reporting.comparison.measurements import HERE, State
 Cells = tuple[str, ...]
 
 HEAD: Cells = ("", "Net", "File", "Figure", "Base", "New", "Difference", "95 % interval")
+MINUTES = len("2026-01-02T03:04")  # of a time in ISO format
 NAMES_SHOWN = 3  # files that are named where more have the same reason
 MARKUP = re.compile(
     r"([\\`*_{}\[\]<>#~|&@!$]|:(?=\S)|(?<=www)\.)"
@@ -86,7 +87,7 @@ def _states(comparison: Comparison) -> list[str]:
 
 def _state(state: State) -> str:
     cpus = ", ".join(cpu for cpu in state.files["cpu"].unique() if cpu)
-    when = f"measured {state.measured.partition('T')[0]}" if state.measured else ""
+    when = f"measured {state.measured[:MINUTES].replace('T', ' ')} UTC" if state.measured else ""
     return ", ".join(part for part in (state.name, when, f"on {cpus}" if cpus else "") if part)
 
 
