@@ -284,6 +284,8 @@ def _is_spare(file: str) -> bool:
     names = ("inventory.csv", "curve.csv", "metrics.json", "layers.csv", "machine.json", "calibration.csv")
     if Path(file).name.startswith("downscaler.") or Path(file).name == "lr.h5":
         return True  # files for others; the benchmark makes LR images with the weights
+    if Path(file).match("crops/*/ptq.png"):
+        return True  # the report shows QAT's, which every net of the campaign has
     return Path(file).name in names or (file.startswith("results/operators/") and not file.endswith("operators.csv"))
 
 
