@@ -147,13 +147,13 @@ def _writer(path: Path) -> Iterator[Any]:
 
 
 class _ErrorKeepingFile(io.FileIO):
-    """A file that keeps the first error of a write, and tells HDF5 nothing of it.
+    """A file that keeps the first error of a write or of a new size, and tells HDF5 nothing of it.
 
-    If a write fails because the disk is full, HDF5 cannot close its file, prints a traceback for each object in it, and
+    If one fails because the disk is full, HDF5 cannot close its file, prints a traceback for each object in it, and
     sometimes ends the process.
 
     Attributes:
-        error: of the first write that failed.
+        error: the first one.
     """
 
     error: OSError | None = None
@@ -166,8 +166,21 @@ class _ErrorKeepingFile(io.FileIO):
             try:
                 rest = rest[super().write(rest) :]
             except OSError as error:
-                self.error = OSError(error.errno, error.strerror, self.name)
+                self._keep(error)
         return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Give the file a new size, if no write has failed yet, and return that size in any case."""
+        wanted = self.tell() if size is None else size
+        if not self.error:
+            try:
+                super().truncate(wanted)
+            except OSError as error:
+                self._keep(error)
+        return wanted
+
+    def _keep(self, error: OSError) -> None:
+        self.error = OSError(error.errno, error.strerror, self.name)
 
 
 def write(path: Path, images: Iterable[ImageRecord]) -> None:
