@@ -281,7 +281,15 @@ def _is_spare(file: str) -> bool:
     """Whether a stage that measures, or reports, may ignore a file: it is made for people, or for another stage."""
     if file.endswith(".safetensors"):
         return True  # the report reads tables that lie beside them
-    names = ("inventory.csv", "curve.csv", "metrics.json", "layers.csv", "machine.json", "calibration.csv")
+    names = (
+        "images.csv",
+        "inventory.csv",
+        "curve.csv",
+        "metrics.json",
+        "layers.csv",
+        "machine.json",
+        "calibration.csv",
+    )
     if Path(file).name.startswith("downscaler.") or Path(file).name == "lr.h5":
         return True  # files for others; the benchmark makes LR images with the weights
     if Path(file).match("crops/*/ptq.png"):
