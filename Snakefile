@@ -32,6 +32,10 @@ if GPUS and "gpu" not in workflow.global_resources:
 # Likewise stages side by side share the memory, and one that needs more than there is runs alone.
 if HERE and "mem_mb" not in workflow.global_resources:
     workflow.register_resource("mem_mb", memory.megabytes())
+# Each device that is measured by SSH or adb serves one stage at a time; different devices measure side by side.
+for resource in {f"device_{stage.device}" for stage in STAGES if stage.device and HERE}:
+    if resource not in workflow.global_resources:
+        workflow.register_resource(resource, 1)
 
 
 onstart: # of a run, not of a plan
@@ -61,7 +65,9 @@ for stage in STAGES:
             on_gpu=ON_ONE_GPU if "gpu" in stage.meta else "",
         threads: stage.meta["threads"]
         priority: stage.meta.get("priority", 0)
-        resources: **{name: stage.meta[name] for name in RESOURCES if name in stage.meta}
+        resources:
+            **{name: stage.meta[name] for name in RESOURCES if name in stage.meta},
+            **({f"device_{stage.device}": 1} if stage.device and HERE else {}),
         log: f".cache/logs/{stage.name}.log"
         message: "{params.stage}"
         conda: "workflow/envs/pipeline.yaml"

@@ -92,7 +92,7 @@ def peak_mib(name: str, threads: int) -> float:
 
 
 def print_memory(name: str) -> None:
-    from pipeline_src.benchmarking import memory_child
+    from pipeline_src.benchmarking.resident import MIB, peak, resident
 
     tensors, grad = inputs("cpu")
     if name == "ours":  # compile it on a small image first, since compilation is not measured
@@ -100,9 +100,9 @@ def print_memory(name: str) -> None:
             x[..., : x.shape[2] // 4, : x.shape[3] // 4].detach().requires_grad_(i > 0) for i, x in enumerate(tensors)
         ]
         forward_and_backward(RESAMPLERS[name], small, grad[..., :12, :12])
-    before = memory_child.resident()
+    before = resident()
     forward_and_backward(RESAMPLERS[name], tensors, grad)
-    print((memory_child.peak() - before) / memory_child.MIB)
+    print((peak() - before) / MIB)
 
 
 def limits(tensors: list[Tensor], device: str) -> tuple[float, float]:

@@ -7,12 +7,22 @@ from pipeline_src.errors import UserError
 
 PARAMS = Path("params.yaml")
 RESULTS = Path("results")
+FOLDER_OF_DEVICES = "devices"  # in results/benchmark, beside those of the systems
 SCRATCH = Path(".cache")  # resume checkpoints: outside the outs, because both launchers delete those before a run
 
 
 def results(stage: str, item: str = "") -> Path:
     """Return the folder a stage writes to: ``results/<stage>`` or ``results/<stage>/<item>``."""
     return RESULTS / stage / item
+
+
+def measured(device: str) -> Path:
+    """Return the folder that ``measure@<device>`` writes to.
+
+    It lies with the results of the stage benchmark, because the report depends on them all, however many devices there
+    are: DVC has no dependency that may be missing.
+    """
+    return results("benchmark", FOLDER_OF_DEVICES) / device
 
 
 def remedy(stage: str, item: str = "") -> str:

@@ -37,6 +37,7 @@ class Stage:
         files: outs that are files.
         folders: outs that are folders.
         meta: its ``meta`` in ``dvc.yaml``, without ``gpu`` if ``train.device`` is cpu.
+        device: of params.yaml that it measures on, and no other stage may at that time; "" if it uses none.
         changed: whether DVC would run it, or a stage that it depends on.
     """
 
@@ -46,6 +47,7 @@ class Stage:
     files: list[str]
     folders: list[str]
     meta: dict[str, Any]
+    device: str
     changed: bool
 
 
@@ -76,7 +78,10 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
         root: of the repository.
         compare: if false, every stage counts as changed.
     """
-    unused = {"gpu"} if config.load(root / paths.PARAMS).train.device == "cpu" else set()
+    params = config.load(root / paths.PARAMS)
+    unused = {"gpu"} if params.train.device == "cpu" else set()
+    devices = {f"measure@{name}": name for name in params.devices}
+    devices |= {f"search@{name}": search.latency.device for name, search in params.search.items()}
     repo = _opened(root)
     resolved: dict[str, Stage] = {}
     outs = {_relative(out.fs_path, root): stage.name for stage in repo.index.stages for out in stage.outs}
@@ -91,6 +96,7 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
             files=[out for out in own_outs if Path(out).suffix],
             folders=[out for out in own_outs if not Path(out).suffix],
             meta={key: value for key, value in (stage.meta or {}).items() if key not in unused},
+            device="" if devices.get(stage.name) == config.HERE else devices.get(stage.name, ""),
             changed=not compare or any(resolved[name].changed for name in upstream) or _changed(stage),
         )
     return list(resolved.values())

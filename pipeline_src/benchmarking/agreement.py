@@ -24,20 +24,12 @@ def agreement_row(file: Path, runner: runtimes.Runner, files: dict[Path, Card], 
         threads: number of threads for the file of fixed size.
 
     Returns:
-        The key of the file, and ``off_levels``, the largest difference in levels of 0..255; ``off_share``, the share of
-        values that differ by more than one level; ``off_psnr``, the PSNR in dB; ``disagrees``, a sentence if the image
-        is that of another net, otherwise "".
+        The key of the file, and :meth:`~pipeline_src.deployment.reference.Agreement.columns`.
     """
     key = FileKey.of(files[file])
     lr, expected = read_image(file.with_name(reference.LR_FILE)), read_image(file.with_name(files[file].reference))
-    agreements = [reference.compare(runner(lr), expected)]
-    for fixed, card in files.items():
-        if card.size and FileKey.of(card) == key:
-            lr = reference.lr_image(*card.size)
-            agreements.append(reference.compare(runtimes.load(fixed, threads)(lr), runner(lr)))
-    worst = reference.worst(agreements)
-    disagrees = "" if worst.agrees else f"gives another image here than at export: {worst.in_words}"
-    if disagrees:
-        log.warning("%s %s", key, disagrees)
-    off = {"off_levels": worst.levels, "off_share": 1 - worst.within_one, "off_psnr": worst.psnr}
-    return key.columns() | off | {"disagrees": disagrees}
+    fixed = (runtimes.load(one, threads) for one, card in files.items() if card.size and FileKey.of(card) == key)
+    agreement = reference.of_file(runner, fixed, lr, expected).columns("here")
+    if agreement["disagrees"]:
+        log.warning("%s %s", key, agreement["disagrees"])
+    return key.columns() | agreement

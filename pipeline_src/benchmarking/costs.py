@@ -1,16 +1,13 @@
 """Costs of exported files: latency at one LR size, file size and peak memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from time import perf_counter
 from typing import Any
-
-import numpy as np
 
 from pipeline_src import config
 from pipeline_src.benchmarking.keys import KEY_COLUMNS, FileKey, Row
-from pipeline_src.benchmarking.latency import Latency, in_turns
+from pipeline_src.benchmarking.latency import Latency, in_turns, upscaling_call
 from pipeline_src.benchmarking.memory import peak_memory_mb
 from pipeline_src.deployment import runtimes
 from pipeline_src.deployment.cards import Card
@@ -25,8 +22,9 @@ class Costs:
 
     Latencies are in milliseconds per image, from uint8 image to uint8 image; ``infer_`` is the runtime's share of them.
     The fields of each are those of :class:`~pipeline_src.benchmarking.latency.Latency`, from the same calls.
-    ``file_bytes`` counts all parts of the file, ``peak_memory_mb`` is in MiB, and ``mult_adds`` are for a 1280×720 HR
-    image. ``weights`` says where the weights come from, and ``dtype`` the data type of the training.
+    ``sha256`` is of the file that was timed, ``file_bytes`` counts all parts of it, ``peak_memory_mb`` is in MiB, and
+    ``mult_adds`` are for a 1280×720 HR image. ``weights`` says where the weights come from, and ``dtype`` the data type
+    of the training.
     """
 
     lr_height: int
@@ -46,6 +44,7 @@ class Costs:
     infer_p50_high_ms: float
     infer_settled: bool
     file: str
+    sha256: str
     file_bytes: int
     peak_memory_mb: float
     params: int
@@ -60,9 +59,10 @@ def measure_costs(files: dict[Path, Card], spec: config.Benchmark) -> Iterator[R
     If a format has a file of fixed size, this one is measured, while quality is measured on the file of any size. All
     files of one scale are in memory together and take turns at the same LR size.
     """
-    for timed, (height, width) in _timed_files(files):
+    for timed, (height, width) in timed_files(files):
         latency = in_turns(
-            {str(file): upscaling_call(file, height, width, spec.threads) for file in timed}, **_limits(spec)
+            {str(file): upscaling_call(runtimes.load(file, spec.threads), height, width) for file in timed},
+            **limits(spec),
         )
         memory = peak_memory_mb(timed, height, width, spec.threads)
         for file, card in timed.items():
@@ -74,37 +74,19 @@ def sweep_threads(files: dict[Path, Card], spec: config.Benchmark) -> Iterator[R
     """Yield one row of :data:`SWEEP_COLUMNS` per file and number of threads in ``spec.sweep``."""
     if not spec.sweep:
         return
-    for timed, (height, width) in _timed_files(files):
+    for timed, (height, width) in timed_files(files):
         settings = [(file, threads) for file in timed for threads in spec.sweep]
-        calls = {f"{file} {threads}": upscaling_call(file, height, width, threads) for file, threads in settings}
-        latency = in_turns(calls, **_limits(spec))
+        calls = {
+            f"{file} {threads}": upscaling_call(runtimes.load(file, threads), height, width)
+            for file, threads in settings
+        }
+        latency = in_turns(calls, **limits(spec))
         for file, threads in settings:
             setting = {"lr_height": height, "lr_width": width, "threads": threads}
             yield FileKey.of(timed[file]).columns() | setting | asdict(latency[f"{file} {threads}"]["total"])
 
 
-def upscaling_call(file: Path, height: int, width: int, threads: int) -> Callable[[], dict[str, float]]:
-    """Open a file and return a call, for :func:`in_turns`, that upscales one random LR image.
-
-    Returns:
-        A function that returns milliseconds: ``total`` from image to image, and ``infer``, the runtime's part of it.
-    """
-    runner = runtimes.load(file, threads)
-    lr = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-
-    def call() -> dict[str, float]:
-        start = perf_counter()
-        tensor = runner.to_input(lr)
-        before = perf_counter()
-        result = runner.infer(tensor)
-        after = perf_counter()
-        runner.to_output(result)
-        return {"total": 1e3 * (perf_counter() - start), "infer": 1e3 * (after - before)}
-
-    return call
-
-
-def _timed_files(files: dict[Path, Card]) -> Iterator[tuple[dict[Path, Card], tuple[int, int]]]:
+def timed_files(files: dict[Path, Card]) -> Iterator[tuple[dict[Path, Card], tuple[int, int]]]:
     """Yield the files to time of each scale, and the LR height and width, which are those of the fixed-size files."""
     fixed = {FileKey.of(card) for card in files.values() if card.size}
     for scale in sorted({card.scale for card in files.values()}):
@@ -114,7 +96,8 @@ def _timed_files(files: dict[Path, Card]) -> Iterator[tuple[dict[Path, Card], tu
         yield timed, (height, width)
 
 
-def _limits(spec: config.Benchmark) -> dict[str, Any]:
+def limits(spec: config.Benchmark) -> dict[str, Any]:
+    """Return the limits of :func:`~pipeline_src.benchmarking.latency.in_turns`."""
     return spec.model_dump(include={"warmup", "runs", "interval", "min_seconds", "max_seconds"})
 
 
@@ -129,6 +112,7 @@ def _costs(
         lr_width=lr_size[1],
         threads=threads,
         file=file.name,
+        sha256=card.files[file.name],
         file_bytes=sum(file.with_name(part).stat().st_size for part in card.files),
         peak_memory_mb=memory_mb,
         params=card.parameters,

@@ -23,8 +23,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from pipeline_src.deployment.interface import Runner
+
+Call = Callable[[], dict[str, float]]  # runs a variant once, and returns the milliseconds of its parts by name
+Calls = dict[str, Call]  # by the name of the variant
 
 PAUSE = 0.005  # seconds before each turn, after which the previous runtime's threads have stopped spinning
 TURN = 5  # timed calls per turn
@@ -72,7 +79,27 @@ def pinned(threads: int) -> Iterator[None]:
             os.sched_setaffinity(0, cores)
 
 
-def timed(run: Callable[[], object]) -> Callable[[], dict[str, float]]:
+def upscaling_call(runner: "Runner", height: int, width: int) -> Call:
+    """Return a call, for :func:`in_turns`, that upscales one random LR image.
+
+    Returns:
+        A function that returns milliseconds: ``total`` from image to image, and ``infer``, the runtime's part of it.
+    """
+    lr = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+    def call() -> dict[str, float]:
+        start = time.perf_counter()
+        tensor = runner.to_input(lr)
+        before = time.perf_counter()
+        result = runner.infer(tensor)
+        after = time.perf_counter()
+        runner.to_output(result)
+        return {"total": 1e3 * (time.perf_counter() - start), "infer": 1e3 * (after - before)}
+
+    return call
+
+
+def timed(run: Callable[[], object]) -> Call:
     """Return a function for :func:`in_turns` that runs ``run`` and returns its milliseconds as the part ``ms``."""
 
     def call() -> dict[str, float]:
@@ -137,7 +164,7 @@ def _is_narrow(p50: float, low: float, high: float, interval: float) -> bool:
 class _Timed:
     """A variant while it is timed."""
 
-    call: Callable[[], dict[str, float]]
+    call: Call
     seconds: float = 0.0  # of its timed calls
     milliseconds: dict[str, list[float]] = field(default_factory=dict)  # of its timed calls, by part
 
@@ -167,19 +194,19 @@ class _Timed:
         )
 
 
-def in_turns(
-    calls: dict[str, Callable[[], dict[str, float]]],
-    *,
-    warmup: int,
-    runs: int,
-    interval: float,
-    min_seconds: float,
-    max_seconds: float,
-) -> dict[str, dict[str, Latency]]:
-    """Time variants in turns.
+def in_turns(calls: Calls, **limits: Any) -> dict[str, dict[str, Latency]]:
+    """Time variants in turns; return the latency by variant and part. See :func:`as_they_settle`."""
+    settled = dict(as_they_settle(calls, **limits))
+    return {name: settled[name] for name in calls}
+
+
+def as_they_settle(
+    calls: Calls, *, warmup: int, runs: int, interval: float, min_seconds: float, max_seconds: float
+) -> Iterator[tuple[str, dict[str, Latency]]]:
+    """Time variants in turns, and yield each when it leaves the turns.
 
     Args:
-        calls: for each variant a function that runs it once and returns the milliseconds of its parts by name.
+        calls: the variants.
         warmup: calls of each variant before any is timed.
         runs: least number of timed calls per variant, rounded up to a multiple of ``TURN``.
         interval: a variant is timed until the confidence interval of the median of each part ends within this share of
@@ -188,22 +215,18 @@ def in_turns(
         max_seconds: a variant stops early, after at least one call, once its timed calls have taken this long in total;
             likewise its warm-up.
 
-    Returns:
-        The latency by variant and part.
+    Yields:
+        The name of a variant, and the latency of each part.
     """
-    variants = {name: _Timed(call) for name, call in calls.items()}
-    for variant in variants.values():
+    active = {name: _Timed(call) for name, call in calls.items()}
+    for variant in active.values():
         variant.warm_up(warmup, max_seconds)
-    active = list(variants.values())
     while active:
-        for variant in active:
+        for variant in active.values():
             variant.take_turn(max_seconds)
-        active = [
-            variant
-            for variant in active
-            if variant.seconds < max_seconds and (variant.seconds < min_seconds or variant.needs_more(runs, interval))
-        ]
-    return {
-        name: {part: summary(times, interval) for part, times in variant.milliseconds.items()}
-        for name, variant in variants.items()
-    }
+        for name, variant in [*active.items()]:
+            if variant.seconds >= max_seconds or not (
+                variant.seconds < min_seconds or variant.needs_more(runs, interval)
+            ):
+                del active[name]
+                yield name, {part: summary(times, interval) for part, times in variant.milliseconds.items()}

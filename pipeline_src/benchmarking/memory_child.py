@@ -4,19 +4,15 @@ Importing this module imports every runtime, and calls once all code that does n
 counts as the memory of a file.
 """
 
-import resource
-import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
-import psutil
 
+from pipeline_src.benchmarking.resident import MIB, peak, resident
 from pipeline_src.deployment import pixels, runtimes
 from pipeline_src.deployment.formats import FORMATS
 from pipeline_src.errors import UserError
-
-MIB = 2**20
 
 for _format in FORMATS.values():
     _format.import_runtime()
@@ -36,17 +32,3 @@ def send_growth(sender: Connection, file: Path, height: int, width: int, threads
         sender.send(str(error))
     except OSError as error:
         sender.send(error)
-
-
-def resident() -> int:
-    """Return the resident memory of this process in bytes."""
-    return int(psutil.Process().memory_info().rss)
-
-
-def peak() -> int:
-    """Return the peak resident memory of this process in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():  # on Linux, ru_maxrss of a forked child starts at its parent's value
-        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
-        return 1024 * int(line.split()[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

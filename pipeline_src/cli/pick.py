@@ -1,6 +1,7 @@
-"""Pick the best file of a run within a budget of milliseconds, on the machine that has measured.
+"""Pick the best file of a run within a budget of milliseconds, on this machine or on another device.
 
     superres pick --scale 3 --ms 25
+    superres pick --scale 3 --ms 25 --device pi
     superres pick --scale 3 --ms 25 --size 360x640 --max-kib 60 --runtime tflite --copy-to app/
 
 Prints the file with its figures, and the next ones that are faster and that are better. The quality is the mean PSNR Y
@@ -25,6 +26,7 @@ SIZE = (180, 320)  # height and width of the LR image that most nets are timed a
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``superres pick``."""
     parser.add_argument("--scale", type=count, required=True, help="upscaling factor")
+    parser.add_argument("--device", default="here", help="device of params.yaml that has measured (here)")
     parser.add_argument("--ms", type=positive, help="greatest median latency of an image")
     parser.add_argument(
         "--size", type=size, default=SIZE, metavar="HxW", help="height and width of the LR image (180x320)"
@@ -42,15 +44,15 @@ def run(args: argparse.Namespace) -> None:
     from pipeline_src.library.picking import Budget, candidates, pick
 
     budget = Budget(args.ms, args.max_kib, args.min_psnr, args.runtime, args.variant)
-    choice = pick(candidates(args.scale, args.size, args.set), budget)
-    print("\n".join(_report(choice, args.size)))
+    choice = pick(candidates(args.scale, args.size, args.set, args.device), budget)
+    print("\n".join(_report(choice, args.size, args.device)))
     if args.copy_to:
         from pipeline_src.library.shipping import ship
 
         print("\n".join(str(file) for file in ship(choice.best.file, args.copy_to)))
 
 
-def _report(choice: "Choice", size: tuple[int, int]) -> list[str]:
+def _report(choice: "Choice", size: tuple[int, int], device: str) -> list[str]:
     from pipeline_src.library.picking import machine, named
 
     best, (height, width) = choice.best, size
@@ -58,7 +60,7 @@ def _report(choice: "Choice", size: tuple[int, int]) -> list[str]:
     lines = [
         f"{named(best)}: {best.psnr_y:.2f} dB, {best.gain:+.2f} dB over bicubic",
         f"  {best.ms:.1f} ms for {width}×{height} to {width * best.scale}×{height * best.scale}{estimated}; "
-        f"median of {best.runs} calls on {machine(best.net)}",
+        f"median of {best.runs} calls on {machine(best.net, device)}",
         f"  {best.kib:.0f} KiB, {best.memory_mb:.0f} MB peak memory",
         f"  {best.file}",
     ]

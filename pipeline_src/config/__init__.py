@@ -7,6 +7,7 @@ from pipeline_src.config.base import ROLES, SCALES, PinnedFile, Role
 from pipeline_src.config.benchmark import Benchmark, Operators
 from pipeline_src.config.data import BuildH5, ImageSet
 from pipeline_src.config.degradation import Degradation
+from pipeline_src.config.devices import HERE, Delegate, Device
 from pipeline_src.config.params import Params
 from pipeline_src.config.pruning import Prune, Pruning
 from pipeline_src.config.quantization import Qat, Quantize
@@ -18,12 +19,15 @@ from pipeline_src.config.training import Downscaler, Recipe, Reparameterise, Shr
 from pipeline_src.config.tune import Range, Tune
 
 __all__ = [
+    "HERE",
     "ROLES",
     "SCALES",
     "Benchmark",
     "Budget",
     "BuildH5",
     "Degradation",
+    "Delegate",
+    "Device",
     "Downscaler",
     "ImageSet",
     "LatencyTable",

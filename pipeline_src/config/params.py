@@ -5,6 +5,7 @@ from pydantic import Field, model_validator
 from pipeline_src.config.base import ROLES, Name, Role, Section, Threads
 from pipeline_src.config.benchmark import Benchmark, Operators
 from pipeline_src.config.data import BuildH5, ImageSet
+from pipeline_src.config.devices import HERE, Device
 from pipeline_src.config.pruning import Prune
 from pipeline_src.config.quantization import Quantize
 from pipeline_src.config.report import Report
@@ -13,14 +14,14 @@ from pipeline_src.config.system import System
 from pipeline_src.config.training import Train
 from pipeline_src.config.tune import Tune
 from pipeline_src.errors import UserError
-from pipeline_src.paths import PARAMS
+from pipeline_src.paths import FOLDER_OF_DEVICES, PARAMS
 
 
 class Params(Section):
     """Every number of the pipeline: a section per stage, an entry per image set and per system.
 
-    The sections ``prune``, ``search`` and ``tune`` may be empty but not missing, because ``dvc.yaml`` repeats a stage
-    over each, and DVC fails where a key is missing.
+    The sections ``devices``, ``prune``, ``search`` and ``tune`` may be empty but not missing, because ``dvc.yaml``
+    repeats a stage over each, and DVC fails where a key is missing.
     """
 
     seed: int = Field(ge=0, lt=2**32, description="Seed of every random choice.")
@@ -33,6 +34,9 @@ class Params(Section):
     quantize: Quantize = Field(description="Calibration and sensitivity.")
     benchmark: Benchmark = Field(description="Measurements of exported files.")
     operators: Operators = Field(description="Measurements of single operators.")
+    devices: dict[Name, Device] = Field(
+        description="Devices that the exported files are measured on, by name; `here` is this machine."
+    )
     report: Report = Field(description="The report.")
     systems: dict[Name, System] = Field(min_length=1, description="Super-resolution systems by name.")
     prune: dict[Name, Prune] = Field(description="Pruned nets, by the system they are made of.")
@@ -85,6 +89,22 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _check_devices(self) -> "Params":
+        if FOLDER_OF_DEVICES in self.systems:
+            raise ValueError(f"systems.{FOLDER_OF_DEVICES}: results/benchmark has a folder of this name; rename it")
+        for name, device in self.devices.items():
+            if device.is_here != (name == HERE):
+                problem = "is this machine and has no keys" if name == HERE else "has neither ssh nor adb; add one"
+                raise ValueError(f"devices.{name} {problem}")
+        for name, search in self.search.items():
+            wanted = search.latency.device
+            if wanted != HERE and (wanted not in self.devices or self.devices[wanted].ssh is None):
+                raise ValueError(
+                    f"search.{name}.latency.device is {wanted}, which is no device with ssh; name one of devices"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _check_baselines(self) -> "Params":
         for name, system in self.systems.items():
             if system.baseline is None:
@@ -118,6 +138,12 @@ class Params(Section):
                     "one net; name one of its pruned nets as net, or another system"
                 )
         return self
+
+    def device(self, name: str) -> Device:
+        """Return the device ``name``; UserError if ``params.yaml`` has none of that name."""
+        if name not in self.devices:
+            raise UserError(f"{PARAMS}: devices has no {name!r}; it has {', '.join(self.devices) or 'nothing'}")
+        return self.devices[name]
 
     def system(self, name: str) -> System:
         """Return the system ``name``; UserError if ``params.yaml`` has none of that name."""

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline_src.config.base import Count, Interval, Name, PinnedFile, Runs, Scale, Section, Size, Threads
+from pipeline_src.config.devices import HERE
 from pipeline_src.config.training import Recipe
 
 Runtime = Literal["tflite", "openvino"]
@@ -53,6 +54,9 @@ class LatencyTable(Section):
     interval: Interval = 0.03
     max_seconds: float = Field(gt=0, description="Seconds to measure a block at most; leave room for all runs.")
     check: Count = Field(description="Complete subnets whose latency is compared with the sum of their blocks'.")
+    device: Name = Field(
+        default=HERE, description="Where blocks and subnets are measured: a device of `devices` with `ssh`, or `here`."
+    )
     table: PinnedFile | None = Field(
         default=None, description="A table measured before, on another device, to use instead of measuring."
     )

@@ -1,26 +1,19 @@
-"""Conversions between the tensors of a runtime and 8-bit images, compiled to a single pass over memory.
+"""Conversions between the tensors of a runtime and 8-bit images.
 
-NumPy and torch need three or four passes over a full-HD image (10 to 30 ms); one pass takes 3 to 6 ms.
+Float images are rounded by loops that are compiled to a single pass over memory. The program that is sent to devices
+leaves these out, because a device has NumPy alone, and rounds in NumPy.
 """
 
 import numpy as np
 
-from pipeline_src.imaging.compiled import compiled
+ROUNDING = "pipeline_src.deployment.rounding"
 
-
-@compiled(fastmath=True)
-def _round_interleaved(sr: np.ndarray, image: np.ndarray) -> None:
-    for i in range(sr.size):
-        image[i] = np.uint8(np.int32(np.rint(min(max(sr[i], np.float32(0)), np.float32(255)))))
-
-
-@compiled(fastmath=True)
-def _round_planar(sr: np.ndarray, image: np.ndarray) -> None:
-    channels, height, width = sr.shape
-    for y in range(height):
-        for c in range(channels):  # outside the loop over x, so that the compiler vectorises that loop
-            for x in range(width):
-                image[y, x, c] = np.uint8(np.int32(np.rint(min(max(sr[c, y, x], np.float32(0)), np.float32(255)))))
+try:
+    from pipeline_src.deployment.rounding import round_interleaved, round_planar
+except ModuleNotFoundError as error:
+    if error.name != ROUNDING:
+        raise
+    from pipeline_src.deployment.rounding_in_numpy import round_interleaved, round_planar
 
 
 def from_nhwc(sr: np.ndarray) -> np.ndarray:
@@ -38,7 +31,7 @@ def from_nhwc(sr: np.ndarray) -> np.ndarray:
     if sr.dtype == np.int8:
         return _shifted(sr[0].view(np.uint8))
     image = np.empty(sr.shape[1:], np.uint8)
-    _round_interleaved(sr.reshape(-1), image.reshape(-1))
+    round_interleaved(sr.reshape(-1), image.reshape(-1))
     return image
 
 
@@ -47,7 +40,7 @@ def from_nchw(sr: np.ndarray) -> np.ndarray:
     if sr.dtype == np.uint8:
         return np.stack(list(sr[0]), axis=-1)
     image = np.empty((*sr.shape[2:], sr.shape[1]), np.uint8)
-    _round_planar(sr[0], image)
+    round_planar(sr[0], image)
     return image
 
 

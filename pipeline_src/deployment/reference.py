@@ -4,10 +4,14 @@ A runtime can compute another net than the file contains, because sums of int8 p
 because it uses bfloat16, or because a delegate is wrong. The file is intact, so this shows only in its output.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from pipeline_src.deployment.interface import Runner
 
 LR_FILE = "reference_lr.png"
 SIZE = (72, 96)  # height and width of the LR image
@@ -38,6 +42,21 @@ class Agreement:
     def in_words(self) -> str:
         """The three figures as the end of a sentence."""
         return f"up to {self.levels} levels off, {1 - self.within_one:.1%} by more than one, PSNR {self.psnr:.1f} dB"
+
+    def columns(self, where: str) -> dict[str, Any]:
+        """Return the cells of a table of measurements.
+
+        Args:
+            where: the file was run, for the sentence of one that disagrees, such as ``here``.
+
+        Returns:
+            ``off_levels``, the largest difference in levels of 0..255; ``off_share``, the share of values that differ
+            by more than one level; ``off_psnr``, the PSNR in dB; ``disagrees``, a sentence if the image is that of
+            another net, otherwise "".
+        """
+        disagrees = "" if self.agrees else f"gives another image {where} than at export: {self.in_words}"
+        off = {"off_levels": self.levels, "off_share": 1 - self.within_one, "off_psnr": self.psnr}
+        return off | {"disagrees": disagrees}
 
 
 def lr_image(height: int = SIZE[0], width: int = SIZE[1]) -> np.ndarray:
@@ -72,3 +91,23 @@ def compare(sr: np.ndarray, reference: np.ndarray) -> Agreement:
     error = float(np.square(difference, dtype=np.float64).mean())
     psnr = 10 * np.log10(255**2 / error) if error else float("inf")
     return Agreement(int(difference.max()), float((difference <= 1).mean()), float(psnr))
+
+
+def of_file(runner: "Runner", fixed: "Iterable[Runner]", lr: np.ndarray, expected: np.ndarray) -> Agreement:
+    """Compare the image that a file gives with its reference image, and its files of fixed size with this one.
+
+    Args:
+        runner: the file that accepts images of any size.
+        fixed: the files of the same net that accept one size, each compared on an image of that size.
+        lr: the LR image of the reference, uint8 H×W×3.
+        expected: the reference image, uint8 sH×sW×3.
+
+    Returns:
+        The worst figures of all comparisons.
+    """
+    agreements = [compare(runner(lr), expected)]
+    for one in fixed:
+        if one.size:
+            image = lr_image(*one.size)
+            agreements.append(compare(one(image), runner(image)))
+    return worst(agreements)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline_src import paths
-from pipeline_src.config import SCALES
-from pipeline_src.deployment.formats import FORMATS
+from pipeline_src.config import HERE, SCALES
+from pipeline_src.deployment.formats import FORMATS, name_of
+from pipeline_src.devices.rows import read as read_device
+from pipeline_src.devices.rows import with_quality
 from pipeline_src.errors import UserError
 from pipeline_src.files import read_json
 from pipeline_src.library import run
@@ -30,7 +32,7 @@ class Candidate:
     Attributes:
         net: its name.
         variant: fp32, ptq or qat.
-        runtime: one of ``FORMATS``.
+        runtime: one of ``FORMATS``, or a delegate of one such as ``tflite_gpu``.
         scale: upscaling factor.
         psnr_y: mean over the image sets, in dB.
         gain: by how much that is above bicubic, in dB.
@@ -79,7 +81,7 @@ class Budget:
         return (
             (self.kib is None or candidate.kib <= self.kib)
             and (self.psnr_y is None or candidate.psnr_y >= self.psnr_y)
-            and self.runtime in (None, candidate.runtime)
+            and self.runtime in (None, name_of(candidate.runtime))
             and self.variant in (None, candidate.variant)
             and (not ms or self.ms is None or candidate.ms <= self.ms)
         )
@@ -100,7 +102,7 @@ class Choice:
     better: Candidate | None
 
 
-def candidates(scale: int, size: Size, chosen: Sequence[str] = ()) -> list[Candidate]:
+def candidates(scale: int, size: Size, chosen: Sequence[str] = (), device: str = HERE) -> list[Candidate]:
     """Return the exported files of this run that can be compared.
 
     Left out are files whose latency has not settled, those that cannot run or give another image than at export, and
@@ -110,11 +112,12 @@ def candidates(scale: int, size: Size, chosen: Sequence[str] = ()) -> list[Candi
         scale: upscaling factor.
         size: of the LR image that latencies are for.
         chosen: image sets that the quality is the mean over; all if there are none.
+        device: of params.yaml that latencies are of.
 
     Raises:
-        UserError: if there is no run, or it has measured no such set or scale.
+        UserError: if there is no run, or it has measured no such set or scale, or nothing on the device.
     """
-    measured = [(entry, _rows(entry)) for entry in run.entries()]
+    measured = [(entry, _rows(entry, device)) for entry in run.entries()]
     known = [*dict.fromkeys(row["set"] for _, rows in measured for row in rows)]
     if not known:
         raise UserError(f"{paths.results('benchmark')} holds no measurements; run `make report` in this folder first")
@@ -165,23 +168,29 @@ def named(candidate: Candidate) -> str:
     return f"{candidate.net} ×{candidate.scale} {candidate.variant} {candidate.runtime}"
 
 
-def machine(net: str) -> str:
-    """Return the CPU and the threads that a net of this run was measured with.
+def machine(net: str, device: str = HERE) -> str:
+    """Return the CPU and the threads that a net of this run was measured with on a device.
 
     Raises:
         UserError: if what the benchmark has written of it is missing or damaged.
     """
-    file = paths.results("benchmark", net) / "machine.json"
-    said = read_json(file, dict[str, object], paths.remedy("benchmark", net.partition("/")[0]))
+    stage, item = ("benchmark", net.partition("/")[0]) if device == HERE else ("measure", device)
+    folder = paths.results("benchmark", net) if device == HERE else paths.measured(device)
+    said = read_json(folder / "machine.json", dict[str, object], paths.remedy(stage, item))
     features = str(said.get("cpu_features", "")).split()
     int8 = "VNNI" if any("vnni" in feature for feature in features) else "no VNNI"
     return f"{said.get('cpu', 'unknown CPU')} ({int8}), {said.get('threads', '?')} threads"
 
 
-def _rows(entry: Entry) -> list[Row]:
+def _rows(entry: Entry, device: str) -> list[Row]:
     file = paths.results("benchmark", entry.name) / "benchmark.csv"
     remedy = paths.remedy("benchmark", entry.name.partition("/")[0])
-    return read_rows(file, COLUMNS, remedy) if file.is_file() else []
+    if not file.is_file():
+        return []
+    if device == HERE:
+        return read_rows(file, COLUMNS, remedy)
+    here = [{"system": entry.name} | row for row in read_rows(file, COLUMNS | {"sha256": str}, remedy)]
+    return [row for row in here if row["variant"] == BICUBIC] + [*with_quality(device, read_device(device), here)]
 
 
 def _of_net(entry: Entry, rows: list[Row], scale: int, size: Size, chosen: Sequence[str]) -> list[Candidate]:
@@ -197,14 +206,14 @@ def _of_net(entry: Entry, rows: list[Row], scale: int, size: Size, chosen: Seque
     return [
         _candidate(entry, of_sets, bicubic, size)
         for (_, runtime), of_sets in of_file.items()
-        if runtime in FORMATS and len(of_sets) == len(chosen) and {*chosen} <= bicubic.keys()
+        if name_of(runtime) and len(of_sets) == len(chosen) and {*chosen} <= bicubic.keys()
     ]
 
 
 def _candidate(entry: Entry, rows: list[Row], bicubic: dict[str, float], size: Size) -> Candidate:
     row, psnr_y = rows[0], sum(row["psnr_y"] for row in rows) / len(rows)
     timed = row["lr_height"], row["lr_width"]
-    file_format = FORMATS[row["runtime"]]
+    file_format = FORMATS[name_of(row["runtime"])]
     return Candidate(
         net=entry.name,
         variant=row["variant"],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline_src import paths
-from pipeline_src.config import Params
+from pipeline_src.config import HERE, Params
 from pipeline_src.reporting import tables
 
 
@@ -39,13 +39,22 @@ class ReportData:
         return self.params.sets_for("evaluation")
 
     @property
+    def devices(self) -> list[str]:
+        """Names of the devices that latencies are of; the first is the machine that ran the pipeline."""
+        return list(dict.fromkeys(self.table.loc[self.table["variant"] != "bicubic", "device"]))
+
+    def on(self, device: str) -> pd.DataFrame:
+        """Return the rows of one device, and those of bicubic."""
+        return self.table[(self.table["device"] == device) | (self.table["variant"] == "bicubic")]
+
+    @property
     def learned_downscaling(self) -> list[str]:
         """Names of the systems whose LR images come from a learned downscaler."""
         return [name for name, system in self.params.systems.items() if system.downscaler.learns]
 
 
 def read(params: Params, params_text: str) -> ReportData:
-    """Read what the stage benchmark has measured.
+    """Read what the stages benchmark and measure have measured.
 
     A system whose downscaler learns makes its LR images of HR, whatever LR images a set has of its own. On such a set
     it has another task than the others, and no rows.
@@ -53,7 +62,8 @@ def read(params: Params, params_text: str) -> ReportData:
     Raises:
         UserError: if a file is missing or damaged.
     """
-    table = tables.read(paths.results("benchmark"), params.nets(), params.sets_for("evaluation"))
+    there = [name for name in params.devices if name != HERE]
+    table = tables.read(paths.results("benchmark"), params.nets(), params.sets_for("evaluation"), there)
     learn = [name for name, system in params.systems.items() if system.downscaler.learns]
     own = [name for name, image_set in params.sets.items() if image_set.has_own_lr]
     of_another_task = table["system"].str.partition("/")[0].isin(learn) & table["set"].isin(own)

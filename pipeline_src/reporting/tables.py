@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline_src import paths
-from pipeline_src.config import SCALES
+from pipeline_src.config import HERE, SCALES
+from pipeline_src.devices.rows import read as read_device
+from pipeline_src.devices.rows import with_quality
 from pipeline_src.errors import UserError
 from pipeline_src.reporting.timing import is_faster, precisions, settled
 from pipeline_src.tables import Kind, read_table
@@ -24,7 +26,7 @@ RUNTIMES = {
 }
 
 WORSE = 0.02  # dB: a faster file of another runtime is no alternative if it loses more than this
-TEXT = ("system", "variant", "runtime", "set", "weights", "dtype", "disagrees", "fails")
+TEXT = ("system", "variant", "runtime", "set", "weights", "dtype", "sha256", "disagrees", "fails")
 NUMBERS = (
     "psnr_y", "ssim_y", "psnr_rgb_shave1", "lr_height", "lr_width", "threads", "runs",
     "p50_ms", "p90_ms", "iqr_ms", "p50_low_ms", "p50_high_ms", "infer_p50_ms", "infer_p50_low_ms", "infer_p50_high_ms",
@@ -82,9 +84,13 @@ COLUMNS = (
 NAMED = {column.name: column for column in COLUMNS}
 
 
-def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
-    """Return every row of ``<folder>/<system>/benchmark.csv`` of the named systems and sets, with these columns added.
+def read(folder: Path, systems: list[str], sets: list[str], devices: Sequence[str] = ()) -> pd.DataFrame:
+    """Return every row of ``<folder>/<system>/benchmark.csv`` of the named systems and sets, and of the named devices.
 
+    The rows of a device are those of this machine with the latencies, the memory and the agreement of the device. These
+    columns are added:
+
+    * ``device``: ``here``, or the name of a device
     * ``gain_db``: PSNR Y over bicubic on the same scale and set
     * ``loss_db``: PSNR Y below fp32 of the same system, runtime, scale and set
     * ``ms_per_mp``: p50 per million output pixels, because systems may be timed at different sizes
@@ -93,15 +99,15 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
     * ``p50_note``, ``ms_per_mp_note``, ``p90_note``: how precise the figure is
       (:func:`~pipeline_src.reporting.timing.precision`)
     * ``faster``: the fastest other runtime's file of the same net, with its p50, if it is faster than this file
-      (:func:`~pipeline_src.reporting.timing.is_faster`), loses no more than ``WORSE`` dB against it, and gives the same
-      image as at export
+      (:func:`~pipeline_src.reporting.timing.is_faster`) on the same device, loses no more than ``WORSE`` dB against it,
+      and gives the same image as at export
     * ``disagrees``: a sentence if the file gives another image than at export, else empty
     * ``size_kib``: the size of the file
 
-    The bicubic rows appear once per scale and set. Sorted by scale, set, system, variant and runtime.
+    The bicubic rows appear once per scale and set. Sorted by scale, set, system, variant, runtime and device.
 
     Raises:
-        UserError: if a file is missing, damaged, or lacks one of the sets.
+        UserError: if a file is missing, damaged, or lacks one of the sets, or a device has measured other files.
     """
     if not systems:
         raise UserError("params.yaml has no system to report on; add one under `systems`")
@@ -117,6 +123,7 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
     fp32 = rows.loc[rows["variant"] == "fp32", [*key, "psnr_y"]]
     rows["loss_db"] = rows[key].merge(fp32, how="left")["psnr_y"] - rows["psnr_y"]
     rows.loc[rows["variant"] == "fp32", "loss_db"] = float("nan")
+    rows = _with_devices(rows.assign(device=HERE), devices)
     rows["size_kib"] = rows["file_bytes"] / 1024
     megapixels = rows["lr_height"] * rows["lr_width"] * rows["scale"] ** 2 / 1e6
     rows["ms_per_mp"] = rows["p50_ms"] / megapixels
@@ -131,21 +138,30 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
         "set": sets,
         "system": ["bicubic", *systems],
         "variant": list(VARIANTS),
-        "runtime": ["", *RUNTIMES],
+        "runtime": ["", *_runtimes(rows)],
+        "device": [HERE, *devices],
     }
-    by = ["scale", "set", "system", "variant", "runtime"]
+    by = ["scale", "set", "system", "variant", "runtime", "device"]
     return rows.sort_values(by, key=lambda column: rank(column, order), ignore_index=True)
 
 
-def failing(folder: Path, systems: list[str]) -> pd.DataFrame:
-    """Return the files that could not be run, with the reason in ``fails``; :func:`read` leaves them out."""
-    columns = ["system", "variant", "runtime", "scale", "fails"]
-    rows = pd.concat([_read(folder / system / "benchmark.csv", system) for system in systems])
+def failing(folder: Path, systems: list[str], devices: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the files that could not be run on a device, and why in ``fails``; :func:`read` leaves them out."""
+    columns = ["device", "system", "variant", "runtime", "scale", "fails"]
+    here = [_read(folder / system / "benchmark.csv", system).assign(device=HERE) for system in systems]
+    there = [
+        {name: row.get(name, device) for name in columns}
+        for device in devices
+        for row in read_device(device)
+        if row["system"] in systems
+    ]
+    rows = pd.concat([*here, pd.DataFrame(there, columns=columns)])
     return rows.loc[rows["fails"] != "", columns].drop_duplicates(ignore_index=True)
 
 
 def _read(path: Path, system: str) -> pd.DataFrame:
-    return read_table(path, MEASURED, paths.remedy("benchmark", system))
+    remedy = paths.remedy("benchmark", system)
+    return read_table(path, MEASURED, remedy, may_lack=("sha256",))  # of which devices alone have need
 
 
 def _read_one(path: Path, system: str, sets: list[str]) -> pd.DataFrame:
@@ -178,6 +194,21 @@ def _refuse_impossible(rows: pd.DataFrame, path: Path, remedy: str) -> None:
     for name, lines in wrong.items():
         if lines.any():
             raise UserError(f"{path} has a wrong {name} in line {rows.index[lines][0] + 2}; {remedy}")
+
+
+def _with_devices(rows: pd.DataFrame, devices: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of this machine, and those of devices."""
+    files = rows[rows["variant"] != "bicubic"]
+    here: list[Any] = files.assign(sha256=files.get("sha256", "")).to_dict("records")
+    there = [pd.DataFrame(with_quality(device, read_device(device), here)) for device in devices]
+    filled = [table.astype(rows.dtypes.to_dict()) for table in there if not table.empty]
+    return pd.concat([rows, *filled], ignore_index=True)
+
+
+def _runtimes(rows: pd.DataFrame) -> list[str]:
+    """Return the known runtimes, each followed by the delegates that devices have run it with."""
+    named = {*rows["runtime"]} - {"", *RUNTIMES}
+    return [name for known in RUNTIMES for name in (known, *sorted(of for of in named if of.startswith(f"{known}_")))]
 
 
 def _bicubic(rows: pd.DataFrame) -> pd.DataFrame:
@@ -216,7 +247,7 @@ def _size(row: pd.Series) -> str:
 
 def _faster(rows: pd.DataFrame) -> "pd.Series[str]":
     faster_file: dict[Any, str] = {}
-    for _, group in exported(settled(rows)).groupby(["system", "variant", "scale", "set"]):
+    for _, group in exported(settled(rows)).groupby(["device", "system", "variant", "scale", "set"]):
         for index, row in group.iterrows():
             as_good = (group["psnr_y"] >= row["psnr_y"] - WORSE) & (group["disagrees"] == "")
             faster = group[as_good & is_faster(group, row)]
@@ -228,7 +259,7 @@ def _faster(rows: pd.DataFrame) -> "pd.Series[str]":
 
 def disagreeing(table: pd.DataFrame) -> list[str]:
     """Return a sentence for each file that gives another image on the machine that measured than at export."""
-    rows = table[table["disagrees"] != ""].drop_duplicates(["system", "variant", "runtime", "scale"])
+    rows = table[table["disagrees"] != ""].drop_duplicates(["device", "system", "variant", "runtime", "scale"])
     return [f"{' '.join(line(row, COLUMNS[:4]))} {row['disagrees']}" for _, row in rows.iterrows()]
 
 
@@ -247,7 +278,10 @@ def exported(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def deployed(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per system, variant, scale and set: the TFLite file if there is one, else the next runtime."""
+    """Return one row per system, variant, scale and set: the TFLite file if there is one, else the next runtime.
+
+    Of several devices it is the row of the first, this machine.
+    """
     files = table[table["variant"] != "bicubic"]
     return files.drop_duplicates(["system", "variant", "scale", "set"])
 

@@ -88,6 +88,7 @@ def _all_rows(table: pd.DataFrame) -> pd.DataFrame:
         rows[name] = rows[name].where(rows["p50_ms"].notna())  # bicubic is not timed
     measured = [column.name for column in tables.COLUMNS if column.name not in ("lr_size", "faster", "provenance")]
     for column, following in (
+        ("set", ["device"]),
         ("ssim_y", ["psnr_rgb_shave1"]),
         ("p50_ms", ["p50_low_ms", "p50_high_ms", "settled", *INFER_COLUMNS]),
         ("p90_ms", ["iqr_ms"]),

@@ -15,6 +15,9 @@ from pipeline_src.benchmarking import machine
 from pipeline_src.benchmarking.latency import Latency, in_turns, pinned, timed
 from pipeline_src.config import LatencyTable, PinnedFile, Search
 from pipeline_src.deployment.formats import FORMATS
+from pipeline_src.devices.kept import Kept
+from pipeline_src.devices.measuring import time_files
+from pipeline_src.devices.ssh import Board
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256, whole_folder
 from pipeline_src.graph.operations import repeats_as_convolutions
@@ -76,13 +79,16 @@ class Table:
         return sum(ms_by_block[block] for block in blocks)
 
 
-def latency_table(supernet: Supernet, spec: Search, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def latency_table(
+    supernet: Supernet, spec: Search, folder: Path, board: Board | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure the latency table of a supernet, or read the one that ``spec`` names.
 
     Args:
         supernet: whose blocks are measured.
         spec: the section of params.yaml.
         folder: keeps a measured table, so that a search that was stopped goes on with the same latencies.
+        board: where it is measured; None for this machine.
 
     Returns:
         The table, with :data:`COLUMNS` and, where they were measured or read, :data:`MEASUREMENT`; and the comparison
@@ -93,23 +99,23 @@ def latency_table(supernet: Supernet, spec: Search, folder: Path) -> tuple[pd.Da
     names = ("latency.csv", "check.csv")
     if not folder.exists():
         with whole_folder(folder) as unfinished:
-            for name, rows in zip(names, _measure_supernet(supernet, spec), strict=True):
+            for name, rows in zip(names, _measure_supernet(supernet, spec, board), strict=True):
                 write_table(unfinished / name, rows)
     kinds, remedy = (TABLE | TIMED, CHECKED | TIMED), f"delete {folder}"
     table, checks = (read_table(folder / name, kind, remedy) for name, kind in zip(names, kinds, strict=True))
     return table, checks
 
 
-def _measure_supernet(supernet: Supernet, spec: Search) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _measure_supernet(supernet: Supernet, spec: Search, board: Board | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     generator = random.Random(0)  # noqa: S311
     sampled = [supernet.sample_subnet(generator, scale) for scale in spec.scales for _ in range(spec.latency.check)]
     subnets = {" ".join(map(str, subnet.values())): tuple(supernet.blocks(subnet)) for subnet in sampled}
     with TemporaryDirectory() as folder:
-        return measure(supernet.all_blocks(), subnets, spec.latency, Path(folder))
+        return measure(supernet.all_blocks(), subnets, spec.latency, Path(folder), board)
 
 
 def measure(
-    blocks: Sequence[Block], subnets: dict[str, Blocks], spec: LatencyTable, folder: Path
+    blocks: Sequence[Block], subnets: dict[str, Blocks], spec: LatencyTable, folder: Path, board: Board | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure blocks, and complete subnets for comparison, in each runtime and precision of ``spec``.
 
@@ -122,12 +128,13 @@ def measure(
         subnets: the blocks of complete subnets, by name.
         spec: runtimes, precisions, size, threads and runs.
         folder: for temporary files.
+        board: where they are measured; None for this machine.
 
     Returns:
         The table, with :data:`COLUMNS` and :data:`MEASUREMENT`, and the comparison of its sums with the subnets, with
         :data:`CHECK`. A block is settled if the conversions subtracted from it are, too.
     """
-    conditions = {"threads": spec.threads, "height": spec.size[0], "width": spec.size[1], **_machine(spec.threads)}
+    conditions = {"threads": spec.threads, "height": spec.size[0], "width": spec.size[1]}
     channels = sorted({count for block in blocks for count in _feature_channels(block)})
     convolutions = {count: [(Block("conv", count, count),) * times for times in (1, 2)] for count in channels}
     networks: list[Blocks] = list(
@@ -136,8 +143,7 @@ def measure(
     rows: list[dict[str, Any]] = []
     checks: list[dict[str, Any]] = []
     for precision, runtime in itertools.product(spec.precisions, spec.runtimes):
-        with pinned(spec.threads):
-            timings = _measure_in_turns(networks, runtime, precision == "int8", spec, folder)
+        timings, machine_there = _measure_in_turns(networks, runtime, precision == "int8", spec, folder, board)
         latencies = {network: timing.p50_ms for network, timing in timings.items()}
         conversions = {
             count: max(0.0, 2 * latencies[one] - latencies[two]) for count, (one, two) in convolutions.items()
@@ -149,7 +155,7 @@ def measure(
             subtracted = [timings[network] for count in _feature_channels(block) for network in convolutions[count]]
             measurement["settled"] &= all(timing.settled for timing in subtracted)
             ms = {"ms": max(0.0, latencies[block,] - converting)}
-            rows.append(asdict(block) | device | conditions | ms | measurement)
+            rows.append(asdict(block) | device | conditions | machine_there | ms | measurement)
         table = Table(pd.DataFrame(rows))
         for name, subnet in subnets.items():
             by_table = table.ms(subnet, (runtime, precision))
@@ -217,20 +223,31 @@ def _measurement(timing: Latency) -> dict[str, Any]:
 
 def _machine(threads: int) -> dict[str, str]:
     description: Any = machine.describe(threads)
-    versions = " ".join(f"{name} {version}" for name, version in description["versions"].items())
-    return {"cpu": description["cpu"], "versions": versions}
+    return _described(description["cpu"], description["versions"])
+
+
+def _described(cpu: str, versions: dict[str, str]) -> dict[str, str]:
+    return {"cpu": cpu, "versions": " ".join(f"{name} {version}" for name, version in versions.items())}
 
 
 def _measure_in_turns(
-    networks: list[Blocks], runtime: str, int8: bool, spec: LatencyTable, folder: Path
-) -> dict[Blocks, Latency]:
-    """Return the latency of each network."""
+    networks: list[Blocks], runtime: str, int8: bool, spec: LatencyTable, folder: Path, board: Board | None
+) -> tuple[dict[Blocks, Latency], dict[str, str]]:
+    """Return the latency of each network, and the columns that name the machine it was measured on."""
     file_format = FORMATS[runtime]
-    calls, size = {}, (spec.size[0], spec.size[1])
+    files, size = {}, (spec.size[0], spec.size[1])
     for number, blocks in enumerate(networks):
-        file = folder / f"{number}{file_format.SUFFIX}"
-        file_format.write(repeats_as_convolutions(block_graph(blocks, int8)), file, size)
-        calls[str(number)] = timed(file_format.raw_call(file, size, spec.threads))
-    run_limits: dict[str, Any] = spec.model_dump(include={"warmup", "runs", "interval", "max_seconds"})
-    timings = in_turns(calls, min_seconds=0, **run_limits)
-    return {blocks: timings[str(number)]["ms"] for number, blocks in enumerate(networks)}
+        files[str(number)] = folder / f"{number}{file_format.SUFFIX}"
+        file_format.write(repeats_as_convolutions(block_graph(blocks, int8)), files[str(number)], size)
+    limits: dict[str, Any] = spec.model_dump(include={"warmup", "runs", "interval", "max_seconds"}) | {"min_seconds": 0}
+    if board:
+        kept = Kept(board.name, "search")
+        there, timings = time_files(board, files, size, spec.threads, limits, kept)
+        kept.clear()
+        described = _described(there.cpu, there.versions)
+    else:
+        with pinned(spec.threads):
+            calls = {name: timed(file_format.raw_call(file, size, spec.threads)) for name, file in files.items()}
+            timings = {name: parts["ms"] for name, parts in in_turns(calls, **limits).items()}
+        described = _machine(spec.threads)
+    return {blocks: timings[str(number)] for number, blocks in enumerate(networks)}, described

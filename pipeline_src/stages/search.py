@@ -1,7 +1,7 @@
 """Search the subnets of a once-for-all system for the best at each cost, and extract those that meet the budgets.
 
-An evolution is guided by a latency table of this machine and a predictor of quality. The subnets that it proposes are
-measured, and so are as many random ones for comparison.
+An evolution is guided by a latency table, of this machine or of a device, and a predictor of quality. The subnets that
+it proposes are measured, and so are as many random ones for comparison.
 """
 
 import shutil
@@ -32,6 +32,7 @@ def search(system: str) -> None:
     weights = paths.weights(system)
     import torch
 
+    from pipeline_src.devices.ssh import Board
     from pipeline_src.searching.latency import Table, latency_table, median_error
     from pipeline_src.searching.quality import extract_subnet, load_supernet
     from pipeline_src.searching.search import search_scales, tracked_metrics
@@ -44,9 +45,12 @@ def search(system: str) -> None:
     made_from = session.made_from | {"weights": sha256(weights)}
     empty(out / "nets")
     torch_device("cpu", threads=1)  # every subnet is measured by one thread
-    kept_table = checkpoint_path(f"{system}-latency", made_from | spec.latency.model_dump()).with_suffix("")
+    where = spec.latency.device
+    board = None if where == config.HERE else Board(where, params.device(where))
+    address = {"address": board.address} if board else {}
+    kept_table = checkpoint_path(f"{system}-latency", made_from | spec.latency.model_dump() | address).with_suffix("")
     # Before the run is recorded, because MLflow's sampling of the machine would slow down what is timed.
-    latency, checks = latency_table(supernet, spec, kept_table)
+    latency, checks = latency_table(supernet, spec, kept_table, board)
     with tracking.stage_run("search", system, made_from | spec.model_dump()) as run:
         run.log_data(paths.TRAIN_H5.name, paths.TRAIN_H5, "training", made_from["train_h5"])
         subnets, rows, search_metrics = search_scales(supernet, spec, session.validation, Table(latency))

@@ -7,8 +7,10 @@ import pytest
 from exported import SIZE
 
 from pipeline_src import config
-from pipeline_src.benchmarking.costs import SWEEP_COLUMNS, Costs, measure_costs, sweep_threads, upscaling_call
+from pipeline_src.benchmarking.costs import SWEEP_COLUMNS, Costs, measure_costs, sweep_threads
 from pipeline_src.benchmarking.keys import KEY_COLUMNS
+from pipeline_src.benchmarking.latency import upscaling_call
+from pipeline_src.deployment import runtimes
 from pipeline_src.deployment.cards import Card
 
 Files = dict[Path, Card]
@@ -61,6 +63,6 @@ def test_the_sweep_times_every_file_at_every_number_of_threads(exported: Files, 
 @pytest.mark.parametrize("suffix", [".onnx", ".tflite"])
 def test_the_time_of_the_runtime_is_part_of_the_total(exported: Files, suffix: str) -> None:
     file = next(file for file, card in exported.items() if file.suffix == suffix and not card.size)
-    times = upscaling_call(file, 16, 24, threads=1)()
+    times = upscaling_call(runtimes.load(file, 1), 16, 24)()
     assert set(times) == {"total", "infer"}
     assert 0 < times["infer"] < times["total"]

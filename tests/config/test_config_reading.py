@@ -17,6 +17,7 @@ PRUNE = {
 }
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 SEARCH, CONV = PARAMS["search"]["ofa_sr"], PARAMS["systems"]["conv_x4"]
+PHONE = {"adb": "A1", "benchmark_model": "benchmark_model"}
 
 
 @pytest.fixture
@@ -89,6 +90,21 @@ def test_the_params_of_the_repository_are_valid() -> None:
         ("prune", None, "prune is missing; add it"),
         ("search", None, "search is missing; add it"),
         ("tune", None, "tune is missing; add it"),
+        ("devices", None, "devices is missing; add it"),
+        ("devices.pi", {}, "the whole file: devices.pi has neither ssh nor adb; add one"),
+        ("devices.here", {"ssh": "pi"}, "the whole file: devices.here is this machine and has no keys"),
+        ("devices.pi", {"threads": 2}, "devices.pi: a device has ssh or adb; add one"),
+        ("devices.pi", {"ssh": "-oProxyCommand=x"}, "devices.pi.ssh: String should match pattern"),
+        ("devices.pi", {"ssh": "pi", "adb": "A1"}, "devices.pi: a device with ssh has no adb; remove it"),
+        ("devices.phone", {"adb": "A1", "port": 1}, "devices.phone: a device with adb has no port; remove it"),
+        ("devices.phone", {"adb": "A1"}, "devices.phone: a device with adb needs benchmark_model; docs/deployment.md"),
+        ("devices.phone", PHONE | {"delegates": {"nnapi": {}}}, "devices.phone: delegates.nnapi must go: NNAPI is"),
+        ("devices.phone", PHONE | {"delegates": {"npu": {}}}, "devices.phone: delegates.npu needs its library"),
+        (
+            "search.ofa_sr.latency.device",
+            "pi",
+            "the whole file: search.ofa_sr.latency.device is pi, which is no device",
+        ),
         ("systems.carn_m.net", None, "systems.carn_m.net is missing; add it"),
         ("systems.carn_m.subnets", "prune", "systems.carn_m.subnets is an unknown key"),
         (

@@ -53,7 +53,7 @@ def test_the_example_of_a_search_for_numbers_is_valid(tmp_path: Path) -> None:
 def test_every_system_has_the_keys_that_dvc_names() -> None:
     """DVC fails on a key that is missing, and knows nothing of the defaults of the schema."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    assert {"prune", "search", "tune"} <= set(params)
+    assert {"devices", "prune", "search", "tune"} <= set(params)
     for system in params["systems"].values():
         assert {"model", "scales", "net", "downscaler", "benchmark_size", "train", "qat"} <= set(system)
 

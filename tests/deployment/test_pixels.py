@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline_src.deployment import pixels
+from pipeline_src.deployment import pixels, rounding, rounding_in_numpy
 
 VALUES = np.array([-3.0, -0.5, 0.49, 0.5, 1.5, 2.5, 254.49, 254.5, 255.5, 300.0, 17.0, 100.51], np.float32)
 ROUNDED = np.array([0, 0, 0, 0, 2, 2, 254, 254, 255, 255, 17, 101], np.uint8)
@@ -13,6 +13,19 @@ def test_floats_are_clipped_and_rounded_half_to_even() -> None:
     nhwc = VALUES.reshape(1, 2, 2, 3)
     assert np.array_equal(pixels.from_nhwc(nhwc), ROUNDED.reshape(2, 2, 3))
     assert np.array_equal(pixels.from_nchw(np.ascontiguousarray(nhwc.transpose(0, 3, 1, 2))), ROUNDED.reshape(2, 2, 3))
+
+
+def test_numpy_rounds_as_the_compiled_loops_do() -> None:
+    random = np.random.default_rng(0)
+    sr = (random.integers(-20, 560, (3, 17, 13)) / 2).astype(np.float32)  # with ties
+    for compiled, in_numpy, x, shape in (
+        (rounding.round_planar, rounding_in_numpy.round_planar, sr, (17, 13, 3)),
+        (rounding.round_interleaved, rounding_in_numpy.round_interleaved, sr.reshape(-1), (sr.size,)),
+    ):
+        one, other = np.zeros(shape, np.uint8), np.ones(shape, np.uint8)
+        compiled(x, one)
+        in_numpy(x, other)
+        assert np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "int8"])

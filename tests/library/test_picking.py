@@ -8,11 +8,12 @@ from library_nets import save
 
 from pipeline_src import cli, exporting, paths
 from pipeline_src.cli import pick as command
+from pipeline_src.devices.rows import COLUMNS as DEVICE_COLUMNS
 from pipeline_src.errors import UserError
 from pipeline_src.exporting.variants import FloatNet, variants
 from pipeline_src.files import write_json
 from pipeline_src.library.picking import COLUMNS, Budget, candidates, pick
-from pipeline_src.tables import write_table
+from pipeline_src.tables import read_rows, write_table
 
 SIZE = (180, 320)
 MACHINE = {"cpu": "CPU", "cpu_features": "avx2", "threads": 2}
@@ -136,3 +137,37 @@ def test_the_command_prints_the_file_and_ships_it(
     names = {"fp32_x3.onnx", "fp32_x3.onnx.json", "fp32_x3_example.py"}
     assert {file.name for file in (tmp_path / "app").iterdir()} == names
     assert "onnxruntime" in (tmp_path / "app/fp32_x3_example.py").read_text()
+
+
+def test_a_device_has_its_own_latencies_and_the_quality_of_this_machine(
+    measured: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for net in ("fast", "slow", "learned"):
+        file = paths.results("benchmark", net) / "benchmark.csv"
+        write_table(file, [row | {"sha256": "f0"} for row in read_rows(file, COLUMNS | {"system": str}, "")])
+    rows = [
+        {"system": net, "variant": variant, "runtime": runtime, "format": "tflite", "scale": 3, "sha256": "f0"}
+        | {"lr_height": 180, "lr_width": 320, "threads": 4, "runs": 30, "p50_ms": ms, "settled": True, "compared": True}
+        | {"disagrees": disagrees}
+        for net, variant, runtime, ms, disagrees in (
+            ("fast", "qat", "tflite", 20.0, ""),
+            ("slow", "qat", "tflite", 80.0, ""),
+            ("slow", "qat", "tflite_gpu", 30.0, ""),
+            ("slow", "qat", "tflite_npu", 1.0, "gives another image there than at export"),
+        )
+    ]
+    paths.measured("phone").mkdir(parents=True)
+    write_table(paths.measured("phone") / "measure.csv", [dict.fromkeys(DEVICE_COLUMNS, "") | row for row in rows])
+    write_json(paths.measured("phone") / "machine.json", MACHINE | {"cpu": "a phone"})
+    choice = pick(candidates(3, SIZE, device="phone"), Budget(ms=50))
+    assert choice.faster
+    assert (choice.best.net, choice.best.runtime, choice.best.ms) == ("slow", "tflite_gpu", 30.0)
+    assert (choice.best.psnr_y, choice.best.gain) == (32.5, 4.0)
+    assert (choice.faster.net, choice.faster.ms) == ("fast", 20.0)
+    options = ["--scale", "3", "--runtime", "tflite", "--device", "phone"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main.run_command("pick", None, command.add_arguments, command.run, options)
+    assert ended.value.code == 0
+    assert "median of 30 calls on a phone (no VNNI), 2 threads" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"devices/pi/measure\.csv does not exist; run .*stages\.measure pi"):
+        candidates(3, SIZE, device="pi")

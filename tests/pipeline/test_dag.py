@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -71,3 +72,20 @@ def test_each_stage_is_its_script_its_command_and_its_folder(found) -> None:
         for out in stage.files + stage.folders:
             assert Path(out).parts[1] in (verb, "nets")
             assert not item or item in Path(out).parts
+
+
+def test_each_device_serves_one_stage_at_a_time(tmp_path: Path) -> None:
+    for name in (".dvc/config", ".dvcignore", "dvc.yaml", "Snakefile", "params.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    for name in ("pipeline_src", "workflow", "profiles"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    params["devices"] = {"here": {}, "pi": {"ssh": "pi"}, "phone": {"adb": "A1", "benchmark_model": "b"}}
+    params["search"]["ofa_sr"]["latency"]["device"] = "pi"
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    used = {stage.name: stage.device for stage in stages(tmp_path, compare=False)}
+    assert {name: device for name, device in used.items() if device} == {
+        "measure@pi": "pi", "measure@phone": "phone", "search@ofa_sr": "pi",
+    }  # fmt: skip

@@ -1,13 +1,17 @@
 """The table of all measurements."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from made_results import MEASURED, SETS, SYSTEMS, change, faster_than, pick, with_cells
 
+from pipeline_src import paths
+from pipeline_src.devices.rows import COLUMNS
 from pipeline_src.errors import UserError
 from pipeline_src.reporting import tables
+from pipeline_src.tables import write_table
 
 
 def test_one_row_per_measurement_and_one_bicubic_row_per_scale_and_set(table: pd.DataFrame) -> None:
@@ -126,3 +130,64 @@ def test_a_row_that_is_there_twice_is_refused(repository: Path) -> None:
     file.write_text("\n".join([*lines, lines[3]]) + "\n")
     with pytest.raises(UserError, match=rf"wrong line, which is there twice in line {len(lines) + 1}; "):
         tables.read(MEASURED, SYSTEMS, list(SETS))
+
+
+def with_device(**changes: Any) -> pd.DataFrame:
+    """Return the table after a device has measured abpn_x3, twice as slow in TFLite, and in a delegate of it."""
+    path = MEASURED / "abpn_x3" / "benchmark.csv"
+    here = pd.read_csv(path).assign(sha256="f0")
+    here.to_csv(path, index=False)
+    rows = []
+    for _, row in here[here["runtime"] == "tflite"].drop_duplicates("variant").iterrows():
+        for runtime, times in (("tflite", 2.0), ("tflite_gpu", 4.0)):
+            ms = {name: times * row[name] for name in COLUMNS if name.endswith("_ms") and name in row}
+            about = {"system": "abpn_x3", "variant": row["variant"], "scale": 3, "format": "tflite", "file": "a.tflite"}
+            of_device = {
+                "runtime": runtime,
+                "sha256": "f0",
+                "threads": 4,
+                "lr_height": 360,
+                "lr_width": 640,
+                "runs": 50,
+            }
+            settled = {"settled": True, "infer_settled": True, "compared": True}
+            rows.append(dict.fromkeys(COLUMNS, "") | about | of_device | settled | ms | changes)
+    paths.measured("pi").mkdir(parents=True, exist_ok=True)
+    write_table(paths.measured("pi") / "measure.csv", rows, [*COLUMNS])
+    return tables.read(MEASURED, SYSTEMS, list(SETS), ["pi"])
+
+
+def test_rows_of_a_device_have_its_latency_and_the_quality_of_this_machine(repository: Path) -> None:
+    table = with_device()
+    key = {"system": "abpn_x3", "variant": "qat", "set": "Set5"}
+    here, there = (pick(table, **key, runtime="tflite", device=device) for device in ("here", "pi"))
+    assert there["p50_ms"] == 2 * here["p50_ms"]
+    assert there["threads"] == 4
+    assert (there["psnr_y"], there["gain_db"], there["loss_db"]) == (here["psnr_y"], here["gain_db"], here["loss_db"])
+    assert {*table.loc[table["variant"] == "bicubic", "device"]} == {"here"}
+    assert {*tables.deployed(table)["device"]} == {"here"}
+    runtimes = table[(table["system"] == "abpn_x3") & (table["device"] == "pi")]["runtime"]
+    assert [*dict.fromkeys(runtimes)] == ["tflite", "tflite_gpu"]
+
+
+def test_latencies_are_compared_within_one_device(repository: Path) -> None:
+    table = with_device().query("system == 'abpn_x3' and set == 'Set5' and variant == 'qat'")
+    faster = {(row["device"], row["runtime"]): row["faster"] for _, row in table.iterrows()}
+    assert faster["pi", "tflite"] == ""  # files here are faster, in other runtimes
+    assert faster["pi", "tflite_gpu"].startswith("TFLite 49.8")
+    assert faster["here", "onnx"].startswith("TFLite 24.9")
+
+
+def test_a_device_that_has_measured_another_file_is_told(repository: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"device pi has measured another a\.tflite of abpn_x3 than the stage benchmark; r"
+    ):
+        with_device(sha256="f1")
+
+
+def test_files_that_fail_on_a_device_are_listed(repository: Path) -> None:
+    table = with_device(fails="onnxruntime is not installed there")
+    assert "pi" not in {*table["device"]}
+    failing = tables.failing(MEASURED, SYSTEMS, ["pi"])
+    assert {*failing["device"]} == {"pi"}
+    assert len(failing) == 6

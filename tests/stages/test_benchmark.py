@@ -17,7 +17,7 @@ QUALITY = ["psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "psnr_rgb_shave1"]
 COSTS = [
     "lr_height", "lr_width", "threads", "runs", "p50_ms", "p90_ms", "iqr_ms", "p50_low_ms", "p50_high_ms", "settled",
     "infer_p50_ms", "infer_p90_ms", "infer_iqr_ms", "infer_p50_low_ms", "infer_p50_high_ms", "infer_settled", "file",
-    "file_bytes", "peak_memory_mb", "params", "mult_adds", "weights", "dtype",
+    "sha256", "file_bytes", "peak_memory_mb", "params", "mult_adds", "weights", "dtype",
 ]  # fmt: skip
 AGREEMENT = ["off_levels", "off_share", "off_psnr", "disagrees"]
 

@@ -29,6 +29,12 @@ def format_of(file: Path) -> Format:
     return max(matches, key=lambda file_format: len(file_format.SUFFIX))
 
 
+def name_of(runtime: str) -> str:
+    """Return the format that a runtime runs: ``tflite`` of itself and of ``tflite_gpu``, a delegate of it; else ""."""
+    names = [name for name in FORMATS if f"{runtime}_".startswith(f"{name}_")]
+    return max(names, key=len, default="")
+
+
 def try_out(files: Iterable[Path], size: Size = TRIAL_SIZE) -> dict[Path, str]:
     """Return the files that this machine cannot run, and the reasons; see ``Format.try_out``.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline_src.deployment import examples, interface, onnx_writer
+from pipeline_src.deployment import examples, interface
 from pipeline_src.deployment.cards import Card, TensorSpec
 from pipeline_src.deployment.interface import (
     CPU,
@@ -23,7 +23,6 @@ from pipeline_src.deployment.interface import (
 from pipeline_src.errors import UserError
 from pipeline_src.graph.operations import OperationGraph
 from pipeline_src.graph.saturation import LARGEST_SUM
-from pipeline_src.graph.symmetric import symmetric
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -72,12 +71,17 @@ def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[Mod
 
 def export_file(net: OperationGraph, file: Path, size: Size | None = None) -> ModelFile:
     """Write one file of a super-resolution net; see :func:`onnx_writer.serialize` for its images."""
+    from pipeline_src.deployment import onnx_writer
+
     file.write_bytes(onnx_writer.serialize(net, size))
     return ModelFile(file, tensor_spec(net), size)
 
 
 def export_for_tensorrt(net: OperationGraph, file: Path, size: Size | None = None) -> ModelFile:
     """Write a file of the int8 form that TensorRT takes (:mod:`pipeline_src.graph.symmetric`); its images are float."""
+    from pipeline_src.deployment import onnx_writer
+    from pipeline_src.graph.symmetric import symmetric
+
     file.write_bytes(onnx_writer.serialize(symmetric(net), size, signed=True))
     return ModelFile(file, TensorSpec("float32", "NCHW"), size)
 
@@ -89,6 +93,8 @@ def tensor_spec(net: OperationGraph) -> TensorSpec:
 
 def write(net: OperationGraph, file: Path, size: Size | None = None) -> None:
     """Write a net that accepts any size; ``size`` is ignored."""
+    from pipeline_src.deployment import onnx_writer
+
     file.write_bytes(onnx_writer.serialize(net))
 
 
@@ -105,6 +111,8 @@ def write_module(module: "nn.Module", file: Path, example_input: "Tensor", names
         names: of the input and the output tensor.
     """
     import torch
+
+    from pipeline_src.deployment import onnx_writer
 
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # recommends its successor, which cannot export graphs of any size

@@ -5,12 +5,14 @@ General converters add chains of TRANSPOSE and RESHAPE, which are 1.9 times (flo
 and unfit for an accelerator, and take seconds for each file.
 """
 
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pipeline_src.deployment import examples, interface, tflite_writer
+from pipeline_src.deployment import examples, interface
 from pipeline_src.deployment.cards import Card, TensorSpec
 from pipeline_src.deployment.interface import (
     CPU,
@@ -68,6 +70,8 @@ def export_file(net: OperationGraph, file: Path, size: Size | None = None) -> Mo
 
 def write(net: OperationGraph, file: Path, size: Size | None = None) -> None:
     """Write a net for inputs of one ``size``, or of any size for None."""
+    from pipeline_src.deployment import tflite_writer
+
     file.write_bytes(tflite_writer.serialize(net, size))
 
 
@@ -81,7 +85,18 @@ def parts(file: Path) -> list[Path]:
 
 def import_runtime() -> None:
     """Import TFLite's interpreter."""
-    import ai_edge_litert.interpreter  # noqa: F401
+    interpreter_class()
+
+
+def interpreter_class() -> Any:
+    """Return TFLite's interpreter: that of ai-edge-litert, or of its forerunner tflite-runtime."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ModuleNotFoundError as error:
+        if not importlib.util.find_spec("tflite_runtime"):
+            raise error from None
+        from tflite_runtime.interpreter import Interpreter
+    return Interpreter
 
 
 def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
@@ -91,13 +106,11 @@ def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
         UserError: if TFLite refuses the file, or another device is asked for. The runner raises one for an image of
             another size than the file's.
     """
-    from ai_edge_litert.interpreter import Interpreter
-
     from pipeline_src.deployment import pixels
 
     require_cpu("TFLite", device)
     with opening(file, "TFLite"):
-        interpreter = Interpreter(model_path=str(file), num_threads=threads)
+        interpreter = interpreter_class()(model_path=str(file), num_threads=threads)
         interpreter.allocate_tensors()
     (lr_details,), (sr_details,) = interpreter.get_input_details(), interpreter.get_output_details()
     lr_index, sr_index = lr_details["index"], sr_details["index"]
@@ -127,11 +140,9 @@ def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
 
 def raw_call(file: Path, size: Size, threads: int) -> Callable[[], object]:
     """Return a function that runs a file of one size with any inputs on random tensors."""
-    from ai_edge_litert.interpreter import Interpreter
-
     random = np.random.default_rng(0)
     with opening(file, "TFLite"):
-        interpreter = Interpreter(model_path=str(file), num_threads=threads)
+        interpreter = interpreter_class()(model_path=str(file), num_threads=threads)
         interpreter.allocate_tensors()
     for tensor in interpreter.get_input_details():
         interpreter.set_tensor(tensor["index"], random.integers(0, 100, tensor["shape"]).astype(tensor["dtype"]))

@@ -26,7 +26,7 @@ def build(data: ReportData) -> Section:
         "rows": _rows(data.table),
     }
     blocks: list[Block] = [Template("sections/measurements.html", values)]
-    failing = tables.failing(paths.results("benchmark"), data.nets)
+    failing = tables.failing(paths.results("benchmark"), data.nets, data.devices[1:])
     if not failing.empty:
         files = [f"{' '.join(tables.line(row, tables.COLUMNS[:4]))}: {row['fails']}" for _, row in failing.iterrows()]
         blocks += [Text("These files do not run on the machine that measured:", "warning"), Items(files)]

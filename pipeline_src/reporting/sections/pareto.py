@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from pipeline_src.config import HERE
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.drawing import Theme, dot, drawing, legend, save, variant_dots
 from pipeline_src.reporting.labels import place_labels
@@ -33,7 +34,7 @@ def build(data: ReportData) -> Section:
         "systems are timed at different image sizes. A hollow marker stands where no latency of a net has settled: its "
         "line is the 95 % confidence interval, and it takes no part in the front."
     )
-    blocks: list[Block] = [Text(f"{intro}{caveat(data)}"), figure_per_set("pareto", data.table, draw, describe)]
+    blocks: list[Block] = [Text(f"{intro}{caveat(data)}"), figure_per_set("pareto", data.on(HERE), draw, describe)]
     return Section("pareto", "Quality and latency", "Quality and latency", blocks)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 from markupsafe import Markup
 
+from pipeline_src.config import HERE
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.section import Block, Finding, Findings, Heading, Section, Text
 from pipeline_src.reporting.tables import COLUMNS, RUNTIMES, VARIANTS, deployed, disagreeing, line
@@ -41,15 +42,25 @@ def build(data: ReportData) -> Section:
         (
             "Is int8 faster than fp32?",
             speed,
-            f"{timed(data.table)} A difference counts only if the 95 % confidence intervals of the two medians do not "
-            f"overlap.{left_out(data.table)}",
+            f"{timed(data.on(HERE))} A difference counts only if the 95 % confidence intervals of the two medians do "
+            f"not overlap.{left_out(data.on(HERE))}",
         ),
     ]
     blocks: list[Block] = []
     for question, answer, note in questions:
-        if findings := answer(data.table):
+        if findings := _answers(data, answer):
             blocks += [Heading(question), Findings(findings), Text(note, "note")]
     return Section("verdict", "In plain words", "Verdict", blocks)
+
+
+def _answers(data: ReportData, answer: Callable[[pd.DataFrame], list[Finding]]) -> list[Finding]:
+    """Answer a question for each device; the quality is the same on all of them."""
+    devices = data.devices[:1] if answer is quality else data.devices
+    return [
+        Finding(found.good, found.text if device == HERE else f"On {device}: {found.text}")
+        for device in devices
+        for found in answer(data.on(device))
+    ]
 
 
 def quality(table: pd.DataFrame) -> list[Finding]:
@@ -115,10 +126,11 @@ def speed(table: pd.DataFrame) -> list[Finding]:
     """Compare, per runtime and int8 variant, the p50 of each file with fp32 of the same system, scale and runtime.
 
     A difference is claimed only if the 95 % confidence intervals of the two medians do not overlap. Latencies that have
-    not settled are compared with none.
+    not settled are compared with none, nor are files that give another image than at export.
     """
     findings = []
-    for (runtime, variant), rows in _against_fp32(table).groupby(["runtime", "variant"], sort=False):
+    compared = _against_fp32(table[table["disagrees"] == ""])
+    for (runtime, variant), rows in compared.groupby(["runtime", "variant"], sort=False):
         subject = f"In {RUNTIMES.get(str(runtime), runtime)}, {_name(str(variant))} is"
         faster, slower = rows[rows["apart"] & (rows["times"] > 1)], rows[rows["apart"] & (rows["times"] < 1)]
         level = rows[~rows["apart"]]

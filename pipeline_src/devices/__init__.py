@@ -1,0 +1,1 @@
+"""Measurements on other devices: a board that SSH reaches, and a phone that adb reaches."""
