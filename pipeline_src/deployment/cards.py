@@ -36,7 +36,7 @@ class Facts:
         system: name of the net: a system of params.yaml, or ``<system>/<name>`` for a smaller net.
         model: package in ``pipeline_src/models``.
         variant: fp32, ptq or qat.
-        scale: upscaling factor.
+        scale: upscaling factor, or that by which a downscaler downscales.
         colour: colour space of the training, RGB or Y.
         lr: the downscaler whose images it was trained on.
         origin: where the weights come from: ``trained here``, or the file that the training started from.
@@ -46,6 +46,8 @@ class Facts:
         float_layers: layers of an int8 net that compute in float.
         validation: PSNRs in dB on the middles of the validation images, in torch.
         weights: SHA-256 of the weights files, by name.
+        takes: the image that it takes: LR, or HR of a downscaler.
+        gives: the image that it gives: SR, or LR of a downscaler.
     """
 
     system: str
@@ -61,6 +63,13 @@ class Facts:
     float_layers: list[str]
     validation: dict[str, float]
     weights: dict[str, str]
+    takes: Literal["LR", "HR"] = "LR"
+    gives: Literal["SR", "LR"] = "SR"
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The names of input and output in a file."""
+        return self.takes.lower(), self.gives.lower()
 
 
 @dataclass(frozen=True)
@@ -73,14 +82,17 @@ class Card:
             every CPU computes the same; 0 for float.
         reference: name of the image that the net makes from ``reference_lr.png`` beside it; "" if the file was
             exported alone.
-        size: [height, width] of the LR image if the file accepts only one size.
-        input: the LR image.
-        output: the SR image.
+        size: [height, width] of the input image if the file accepts only one size.
+        input: the input image.
+        output: the output image.
         files: SHA-256 of the parts of the file, by name.
         versions: of the libraries that wrote the file.
         licence: of the weights.
         example: a Python program that upscales photo.png.
         fails: why the file could not be run at export, or "".
+        takes: as in the facts.
+        gives: as in the facts.
+        multiple_of: pixels of which the sides of the input image must be multiples.
     """
 
     __pydantic_config__: ClassVar = NO_OTHERS
@@ -108,9 +120,19 @@ class Card:
     licence: str
     example: str
     fails: str = ""
+    takes: Literal["LR", "HR"] = "LR"
+    gives: Literal["SR", "LR"] = "SR"
+    multiple_of: int = 1
+
+    @property
+    def downscales(self) -> bool:
+        """Whether the file makes images smaller by the factor ``scale``."""
+        return self.gives == "LR"
 
     def __post_init__(self) -> None:
         """Raise ValueError, which pydantic tells, for what the types of the fields cannot say."""
+        if self.multiple_of < 1:
+            raise ValueError(f"multiple_of is {self.multiple_of}, not 1 or more")
         if self.scale < 1:
             raise ValueError(f"scale is {self.scale}, not a factor of 1 or more")
         if self.size and min(self.size) < 1:

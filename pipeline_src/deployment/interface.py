@@ -19,7 +19,7 @@ from pipeline_src.files import is_of_the_system, require_open_files
 from pipeline_src.graph.operations import OperationGraph
 
 Size = tuple[int, int]  # height and width
-TRIAL_SIZE: Size = (24, 32)
+TRIAL_SIZE: Size = (24, 36)  # of an image whose sides a downscaler by 2, 3 or 4 takes too
 VARIANTS = ("fp32", "ptq", "qat")  # of a net
 CPU = "cpu"  # the device that every runtime has
 OPEN_FILES = 4  # more than a runtime opens for a net
@@ -28,17 +28,27 @@ SMALLEST = 8  # height and width in pixels of the smallest image that all nets a
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A file of a super-resolution net.
+    """A file of a net of images.
 
     Attributes:
         path: of the file.
         tensors: dtype and layout of the input, and likewise of the output.
-        size: height and width of the LR image if the file accepts only one size, None if it accepts any.
+        size: height and width of the input image if the file accepts only one size, None if it accepts any.
+        ends: names of the input and the output: lr and sr, or hr and lr of a downscaler.
+        multiple: pixels of which the sides of the input image must be multiples.
     """
 
     path: Path
     tensors: TensorSpec
-    size: Size | None = None
+    size: Size | None
+    ends: tuple[str, str]
+    multiple: int
+
+    @classmethod
+    def of(cls, net: OperationGraph, path: Path, tensors: TensorSpec, size: Size | None) -> "ModelFile":
+        """Return the file to which a net was written."""
+        (taken,), (given,) = net.inputs, net.outputs
+        return cls(path, tensors, size, (taken, given), net.multiple)
 
 
 @dataclass(frozen=True)
@@ -57,16 +67,18 @@ class Operator:
 
 @dataclass(frozen=True)
 class Runner:
-    """An upscaler of RGB images, from uint8 H×W×3 to uint8 sH×sW×3.
+    """An upscaler of RGB images, from uint8 H×W×3 to uint8 sH×sW×3; or a downscaler, to uint8 ⌈H/s⌉×⌈W/s⌉×3.
 
     Attributes:
-        scale: upscaling factor s.
+        scale: the factor s.
         to_input: converts an image to the input tensor.
         infer: runs the runtime on that tensor; its result is valid until the next call.
         to_output: converts the result to an image, a copy that stays valid.
-        to_values: converts the result to float32 sH×sW×3 without rounding it.
-        size: height and width of the LR image if the file accepts only one size, None if it accepts any.
+        to_values: converts the result to float32 of the same shape without rounding it.
+        size: height and width of the input image if the file accepts only one size, None if it accepts any.
         file: the file whose card says ``scale``; None for what is no file.
+        downscales: whether the image gets smaller by the factor.
+        multiple: pixels of which the sides of the input image must be multiples.
     """
 
     scale: int
@@ -76,43 +88,54 @@ class Runner:
     to_values: Callable[[Any], np.ndarray]
     size: Size | None = None
     file: Path | None = None
+    downscales: bool = False
+    multiple: int = 1
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Upscale an image; one that is smaller than the file accepts is first mirrored to that size.
+        """Resize an image; one of a size that the file does not accept is first mirrored to one that it does.
 
         Args:
             image: uint8 H×W×3. Stack a grey image to three channels.
 
         Returns:
-            uint8 sH×sW×3.
+            uint8 sH×sW×3, or ⌈H/s⌉×⌈W/s⌉×3 of a downscaler.
 
         Raises:
             UserError: if the file gives an image of another size than its card says.
         """
-        return self._upscaled(image, self.to_output)
+        return self._resized(image, self.to_output)
 
     def values(self, image: np.ndarray) -> np.ndarray:
-        """Upscale an image as :meth:`__call__` does, without rounding: float32 sH×sW×3 in 0..255.
+        """Resize an image as :meth:`__call__` does, without rounding: float32 in 0..255.
 
         The values of an int8 file are whole numbers, because its output is rounded inside the file.
         """
-        return self._upscaled(image, self.to_values)
+        return self._resized(image, self.to_values)
 
-    def _upscaled(self, image: np.ndarray, convert: Callable[[Any], np.ndarray]) -> np.ndarray:
+    def _resized(self, image: np.ndarray, convert: Callable[[Any], np.ndarray]) -> np.ndarray:
         padded = self._padded(image)
-        sr = convert(self.infer(self.to_input(padded)))
-        height, width = padded.shape[:2]
-        if self.file and sr.shape != (height * self.scale, width * self.scale, 3):
-            given = " × ".join(map(str, sr.shape))
+        resized = convert(self.infer(self.to_input(padded)))
+        if self.file and resized.shape != (*self._sides_of(padded), 3):
+            given, taken = (" × ".join(map(str, shape)) for shape in (resized.shape, padded.shape[:2]))
+            factor = f"1/{self.scale}" if self.downscales else f"×{self.scale}"
             raise UserError(
-                f"{self.file} makes an array of {given} of an image of {height} × {width}, and its card "
-                f"{cards.path_of(self.file).name} says ×{self.scale}; export it again"
+                f"{self.file} makes an array of {given} of an image of {taken}, and its card "
+                f"{cards.path_of(self.file).name} says {factor}; export it again"
             )
-        return sr[: image.shape[0] * self.scale, : image.shape[1] * self.scale]
+        height, width = self._sides_of(image)
+        return resized[:height, :width]
+
+    def _sides_of(self, image: np.ndarray) -> Size:
+        """Return height and width of the output for an image."""
+        height, width = image.shape[:2]
+        if self.downscales:
+            return -(-height // self.scale), -(-width // self.scale)
+        return height * self.scale, width * self.scale
 
     def _padded(self, image: np.ndarray) -> np.ndarray:
         least = self.size or (SMALLEST, SMALLEST)
-        missing = [(0, max(0, short - side)) for short, side in zip(least, image.shape[:2], strict=True)]
+        sides = [max(*sides) for sides in zip(least, image.shape[:2], strict=True)]
+        missing = [(0, side + -side % self.multiple - now) for side, now in zip(sides, image.shape[:2], strict=True)]
         return np.pad(image, [*missing, (0, 0)], "symmetric") if any(after for _, after in missing) else image
 
 

@@ -15,7 +15,7 @@ RESIZE: dict[str, dict[str, Any]] = {  # attributes of Resize, by mode
 }
 
 Elementwise = ops.Sum | ops.Product | ops.Relu | ops.LeakyRelu | ops.PRelu | ops.Clamp
-Rearrangement = ops.Concatenation | ops.Split | ops.Transpose | ops.DepthToSpace | ops.Resize
+Rearrangement = ops.Concatenation | ops.Split | ops.Transpose | ops.DepthToSpace | ops.SpaceToDepth | ops.Resize
 
 
 def serialize(net: OperationGraph, size: Size | None = None, *, signed: bool = False) -> bytes:
@@ -40,7 +40,7 @@ def serialize(net: OperationGraph, size: Size | None = None, *, signed: bool = F
     for operation in net.operations:
         graph.add(operation)
     inputs = [_value_info(name, x, "", size) for name, x in net.inputs.items()]
-    outputs = [_value_info(name, x, "sr_") for name, x in net.outputs.items()]
+    outputs = [_value_info(name, x, f"{name}_") for name, x in net.outputs.items()]
     model = helper.make_model(
         helper.make_graph(graph.nodes, "super_resolution", inputs, outputs, list(graph.constants.values())),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -160,6 +160,8 @@ class _GraphBuilder:
                 return self._node("Transpose", inputs, perm=[0, 3, 1, 2])
             case ops.DepthToSpace(block=block):
                 return self._node("DepthToSpace", inputs, mode="DCR", blocksize=block)
+            case ops.SpaceToDepth(block=block):
+                return self._node("SpaceToDepth", inputs, blocksize=block)
             case ops.Resize(mode=mode, factor=factor):
                 factors = self._constant(np.array([1, 1, factor, factor], np.float32))
                 return self._node("Resize", [*inputs, "", factors], **RESIZE[mode])

@@ -1,4 +1,4 @@
-"""Opens a file in any runtime as a function from an LR image, uint8 H×W×3, to an SR image, uint8 sH×sW×3."""
+"""Opens a file in any runtime as a function from an image, uint8 H×W×3, to the upscaled or downscaled one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -37,7 +37,8 @@ def load(path: Path, threads: int, *, scale: int | None = None, device: str = CP
     file_format = format_of(path)
     card = cards.read(path)
     chosen_scale(path, [card.scale], scale)
-    return replace(file_format.load(path, card, threads, device), file=path)
+    runner = file_format.load(path, card, threads, device)
+    return replace(runner, file=path, downscales=card.downscales, multiple=card.multiple_of)
 
 
 def chosen_scale(model: object, scales: Sequence[int], scale: int | None) -> int:
@@ -62,13 +63,14 @@ def import_for(path: Path) -> None:
         format_of(path).import_runtime()
 
 
-def in_torch(net: "Callable[[Tensor], Tensor]", scale: int, device: str = CPU) -> Runner:
+def in_torch(net: "Callable[[Tensor], Tensor]", scale: int, device: str = CPU, *, downscales: bool = False) -> Runner:
     """Return the runner of a module in eval mode, or of a graph of ``folding.fold``.
 
     Args:
-        net: maps float32 N×3×H×W in 0..255 to N×3×sH×sW.
-        scale: upscaling factor s.
+        net: maps float32 N×3×H×W in 0..255 to N×3×sH×sW, or to N×3×(H/s)×(W/s).
+        scale: the factor s.
         device: where the module is.
+        downscales: whether it is a downscaler, which takes images whose sides are multiples of the factor.
     """
     import torch
 
@@ -85,7 +87,13 @@ def in_torch(net: "Callable[[Tensor], Tensor]", scale: int, device: str = CPU) -
         return array
 
     return Runner(
-        scale, to_input, infer, lambda sr: pixels.from_nchw(planes(sr)), lambda sr: pixels.values_from_nchw(planes(sr))
+        scale,
+        to_input,
+        infer,
+        lambda image: pixels.from_nchw(planes(image)),
+        lambda image: pixels.values_from_nchw(planes(image)),
+        downscales=downscales,
+        multiple=scale if downscales else 1,
     )
 
 

@@ -15,7 +15,7 @@ VERSIONS = {
     "ADD": (1, 2), "CONCATENATION": (1, 2), "CONV_2D": (1, 3), "DEPTHWISE_CONV_2D": (1, 3), "DEPTH_TO_SPACE": (1, 2),
     "DEQUANTIZE": (2, 2), "LEAKY_RELU": (1, 2), "MINIMUM": (1, 2), "MIRROR_PAD": (1, 2), "MUL": (1, 2), "PAD": (1, 2),
     "PRELU": (1, 1), "QUANTIZE": (1, 1), "RELU": (1, 2), "RESIZE_BILINEAR": (3, 3), "RESIZE_NEAREST_NEIGHBOR": (1, 2),
-    "SHAPE": (1, 1), "SPLIT": (1, 2), "STRIDED_SLICE": (1, 1), "TRANSPOSE": (1, 2),
+    "SHAPE": (1, 1), "SPACE_TO_DEPTH": (1, 2), "SPLIT": (1, 2), "STRIDED_SLICE": (1, 2), "TRANSPOSE": (1, 2),
 }  # fmt: skip
 GROUPED_CONV_2D = 6  # version of CONV_2D that has groups
 

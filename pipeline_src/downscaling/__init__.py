@@ -36,12 +36,15 @@ class LearnedDownscaler(TorchModule, Protocol):
         multiple: HR pixels of which the sides of images are multiples in exported files, and the seams of tiles.
         tile: greatest side of a tile in HR pixels.
         overlap: HR pixels that neighbouring tiles share; twice as far as the net sees.
+        plain: whether :meth:`in_standard_operators` is a net with a ``description`` and of operators that
+            ``graph.operations`` has, so that it is quantised and exported as one that upscales is.
     """
 
     scale: int
     multiple: int
     tile: int
     overlap: int
+    plain: bool
 
     def __call__(self, hr: "Tensor") -> "tuple[Tensor, Sampling]":
         """Return LR, not rounded to 8 bits, and how it was sampled.

@@ -34,24 +34,25 @@ def export(graph: fx.GraphModule, folder: Path, stem: str, size: Size, facts: Fa
     Args:
         graph: a float net (``folding.fold``) or an int8 one (``quantization.convert``), of one scale.
         folder: where the files of ``Format.export`` go, ``reference_lr.png``, and ``<stem>_reference.png``, which is
-            that image upscaled by the graph in torch.
+            that image upscaled, or downscaled, by the graph in torch.
         stem: beginning of the files' names.
-        size: height and width of the LR image for files of fixed size.
+        size: height and width of the input image for files of fixed size.
         facts: the fields that all cards have in common.
 
     Returns:
         The files that have a card.
     """
-    net = reading.read(graph)
-    sr_file = folder / f"{stem}_reference.png"
-    write_png(sr_file, runtimes.in_torch(graph, facts.scale)(_reference_lr(folder)))
+    net = reading.read(graph, facts.ends)
+    expected_file = folder / f"{stem}_reference.png"
+    in_torch = runtimes.in_torch(graph, facts.scale, downscales=facts.gives == "LR")
+    write_png(expected_file, in_torch(_reference_input(folder)))
     largest = largest_sum(net)
     if largest > LARGEST_SUM:
         log.warning("%s: its int8 weights saturate on CPUs without VNNI; quantise it again", folder / stem)
     files = []
     for name, file_format in FORMATS.items():
         for model in file_format.export(net, folder, stem, size):
-            cards.write(model.path, _card(model, name, file_format, facts, largest, sr_file.name))
+            cards.write(model.path, _card(model, name, file_format, facts, largest, expected_file.name))
             files.append(model.path)
     return files
 
@@ -66,12 +67,12 @@ def export_file(
         format_name: a key of ``FORMATS``, or ``tensorrt``: ONNX in the int8 form that TensorRT takes.
         file: a path that ends in the suffix of the format.
         facts: the fields of the card that do not depend on the format.
-        size: the one height and width of LR images that the file accepts; None for any.
+        size: the one height and width of input images that the file accepts; None for any.
 
     Raises:
         UserError: if the format is not made of this variant.
     """
-    net, card_format = reading.read(graph), "onnx" if format_name == TENSORRT else format_name
+    net, card_format = reading.read(graph, facts.ends), "onnx" if format_name == TENSORRT else format_name
     file_format = FORMATS[card_format]
     require_variant(format_name, facts.variant)
     write = onnx.export_for_tensorrt if format_name == TENSORRT else file_format.export_file
@@ -90,8 +91,8 @@ def require_variant(format_name: str, variant: str) -> None:
         )
 
 
-def _reference_lr(folder: Path) -> np.ndarray:
-    """Return the LR image of a folder, and write it if no net has been exported to the folder yet."""
+def _reference_input(folder: Path) -> np.ndarray:
+    """Return the input image of a folder, and write it if no net has been exported to the folder yet."""
     file = folder / reference.LR_FILE
     if not file.exists():
         write_png(file, reference.lr_image())
@@ -107,6 +108,7 @@ def _card(model: ModelFile, name: str, file_format: Format, facts: Facts, larges
         size=model.size,
         input=model.tensors,
         output=model.tensors,
+        multiple_of=model.multiple,
         files={part.name: sha256(part) for part in file_format.parts(model.path)},
         versions={library: importlib.metadata.version(library) for library in file_format.LIBRARIES},
         licence=cards.LICENCE,

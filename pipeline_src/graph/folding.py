@@ -13,6 +13,7 @@ from pipeline_src.models import Description
 from pipeline_src.models.layers.batch_norm import fold_batch_norm
 
 aten = torch.ops.aten
+own = torch.ops.super_resolution
 
 RELUS = (aten.relu.default, aten.relu_.default)
 SUMS = (aten.add.Tensor, aten.add_.Tensor)
@@ -20,6 +21,13 @@ RESIZES: dict[Any, Literal["nearest", "bilinear"]] = {
     aten.upsample_nearest2d.vec: "nearest",
     aten.upsample_bilinear2d.vec: "bilinear",
 }
+EXAMPLE = (1, 3, 24, 36)  # of the image with which graphs are traced; a downscaler by 2, 3 or 4 takes it too
+MOVES = (  # operators that only move values
+    own.depth_to_space.default,
+    own.space_to_depth.default,
+    own.mirror_pad.default,
+    aten.upsample_nearest2d.vec,
+)
 STEP = "pixel_step"  # key of a node's meta: its result is an image, in this step between two values of a pixel
 
 
@@ -48,6 +56,13 @@ def layer_of(node: Any) -> str:
     return str(weights.target).removesuffix(".weight") if weights else str(node.name)
 
 
+def is_input_image(node: Any) -> bool:
+    """Return whether a node is the input image, or only its values in another order, with fake quantisation or not."""
+    while node.target in MOVES or (node.op == "call_module" and node.args[0].op != "get_attr"):
+        node = node.args[0]
+    return bool(node.op == "placeholder")
+
+
 def rectified(node: Any) -> bool:
     """Return whether a ReLU is the only reader of a node."""
     return len(node.users) == 1 and next(iter(node.users)).target in RELUS
@@ -71,7 +86,10 @@ class GraphNet(nn.Module):
             self.add_module(f"x{scale}", module)
 
     def at_scale(self, scale: int) -> fx.GraphModule:
-        """Return the graph of one scale: float32 N×3×H×W in 0..255 to N×3×sH×sW in 0..255, of any N, H and W."""
+        """Return the graph of one scale: float32 N×3×H×W in 0..255 to N×3×sH×sW in 0..255, of any N, H and W.
+
+        That of a downscaler gives N×3×(H/s)×(W/s), of H and W that are multiples of s.
+        """
         graph = self.get_submodule(f"x{scale}")
         assert isinstance(graph, fx.GraphModule)
         return graph
@@ -92,7 +110,7 @@ def fold(net: Any) -> GraphNet:
 
 def _graph_of(net: nn.Module) -> fx.GraphModule:
     folded: Any = copy.deepcopy(fold_batch_norm(net)).cpu().eval()
-    graph: fx.GraphModule = torch.export.export(folded, (torch.zeros(1, 3, 24, 32),)).module(check_guards=False)
+    graph: fx.GraphModule = torch.export.export(folded, (torch.zeros(EXAMPLE),)).module(check_guards=False)
     _at_each_node(graph, _fold_factor, _rectify_parts, _add_shift_before_factor, _shift_by_a_channel)
     _finish(graph)
     return graph
@@ -122,7 +140,7 @@ def _finish(graph: fx.GraphModule) -> None:
     graph.delete_all_unused_submodules()
     graph.recompile()
     # PT2E skips nodes whose metadata has no tensor.
-    FakeTensorProp(graph, FakeTensorMode(allow_non_fake_inputs=True)).propagate(torch.zeros(1, 3, 24, 32))
+    FakeTensorProp(graph, FakeTensorMode(allow_non_fake_inputs=True)).propagate(torch.zeros(EXAMPLE))
 
 
 def _remove_clamp(graph: fx.GraphModule, node: Any) -> None:

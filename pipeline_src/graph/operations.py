@@ -4,6 +4,7 @@ Each operation is a dataclass with its ``inputs`` and ``outputs``, the activatio
 parameters. Activations have no height and width, because a net takes images of any size.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -162,6 +163,15 @@ class DepthToSpace:
 
 
 @dataclass(eq=False)
+class SpaceToDepth:
+    """``block``×``block`` squares of pixels as ``block``² groups of channels, in the order of :class:`DepthToSpace`."""
+
+    inputs: list[Activation]
+    outputs: list[Activation]
+    block: int
+
+
+@dataclass(eq=False)
 class MirrorPad:
     """``pad`` more rows and columns on each side, mirrored so that the border pixel is repeated."""
 
@@ -198,7 +208,7 @@ class Dequantize:
 
 Operation = (
     Convolution | Sum | Product | Relu | LeakyRelu | PRelu | Clamp | Concatenation | Split | Transpose | DepthToSpace
-    | MirrorPad | Resize | Quantize | Dequantize
+    | SpaceToDepth | MirrorPad | Resize | Quantize | Dequantize
 )  # fmt: skip
 
 
@@ -211,14 +221,26 @@ class OperationGraph:
     """A net.
 
     Attributes:
-        inputs: Activations by their names in a file; a super-resolution net has ``lr``, an image of 0..255.
-        outputs: Likewise; a super-resolution net has ``sr``. In int8 both images are less 128.
+        inputs: Activations by their names in a file; a net of images has one of 0..255, ``lr``, or ``hr`` of a
+            downscaler.
+        outputs: Likewise; a net of images has ``sr``, or ``lr`` of a downscaler. In int8 both images are less 128.
         operations: In the order in which they run.
     """
 
     inputs: dict[str, Activation] = field(default_factory=_image_input)
     outputs: dict[str, Activation] = field(default_factory=dict)
     operations: list[Operation] = field(default_factory=list)
+
+    @property
+    def image(self) -> Activation:
+        """The input of a net of images."""
+        (image,) = self.inputs.values()
+        return image
+
+    @property
+    def multiple(self) -> int:
+        """Pixels of which height and width of the input must be multiples."""
+        return math.lcm(*(operation.block for operation in self.operations if isinstance(operation, SpaceToDepth)))
 
 
 def repeats_as_convolutions(net: OperationGraph) -> OperationGraph:

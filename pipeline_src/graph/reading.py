@@ -22,6 +22,7 @@ from pipeline_src.graph.operations import (
     Quantize,
     Relu,
     Resize,
+    SpaceToDepth,
     Sum,
     Weights,
 )
@@ -32,15 +33,19 @@ own = torch.ops.super_resolution
 QUANTIZED = "quantized_decomposed."  # operators known by name, because they exist only once torchao is imported
 
 
-def read(graph: fx.GraphModule) -> OperationGraph:
+def read(graph: fx.GraphModule, ends: tuple[str, str] = ("lr", "sr")) -> OperationGraph:
     """Return the operations of a graph of ``folding.fold``, or of one that ``quantization.convert`` made int8.
 
     In an int8 graph with some layers in float, explicit operations quantise and dequantise around these.
 
+    Args:
+        graph: The graph.
+        ends: Names of the input and the output image.
+
     Raises:
         UserError: If the graph has an operator that the file formats have no counterpart of.
     """
-    net = _Reader(graph).net
+    net = _Reader(graph, *ends).net
     net.operations = list(_with_conversions(net))
     return net
 
@@ -82,15 +87,15 @@ class _Reader:
         makers: The operation that makes each activation.
     """
 
-    def __init__(self, graph: fx.GraphModule) -> None:
-        self.net = OperationGraph()
+    def __init__(self, graph: fx.GraphModule, input_name: str, output_name: str) -> None:
+        self.net = OperationGraph({input_name: Activation(3)})
         self.activations: dict[fx.Node, Activation] = {}
         self.constants: dict[fx.Node, Any] = {}
         self.makers: dict[Activation, Operation] = {}
         node: Any
         for node in graph.graph.nodes:
             if node.op == "placeholder":
-                self.activations[node] = self.net.inputs["lr"]
+                self.activations[node] = self.net.image
             elif node.op == "get_attr":
                 self.constants[node] = constant(graph, node).detach()
             elif node.op == "call_function":
@@ -99,8 +104,8 @@ class _Reader:
                 else:
                     self._read_operator(node, list(node.args))
             else:
-                (sr,) = node.args[0]
-                self.net.outputs["sr"] = self.activations[sr]
+                (image,) = node.args[0]
+                self.net.outputs[output_name] = self.activations[image]
         available = {*self.net.inputs.values(), *self.makers}
         assert all(x in available for operation in self.net.operations for x in operation.inputs)
 
@@ -144,6 +149,8 @@ class _Reader:
         """Read an operator that has one input, no weights, and an operation of its own."""
         if node.target is own.depth_to_space.default:
             self._add(node, DepthToSpace([x], [Activation(x.channels // args[1] ** 2)], args[1]))
+        elif node.target is own.space_to_depth.default:
+            self._add(node, SpaceToDepth([x], [Activation(x.channels * args[1] ** 2)], args[1]))
         elif node.target is own.mirror_pad.default:
             self._add(node, MirrorPad([x], [Activation(x.channels)], args[1]))
         elif node.target in RESIZES:

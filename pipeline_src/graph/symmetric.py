@@ -14,18 +14,20 @@ from pipeline_src.graph import operations as ops
 from pipeline_src.graph.operations import Activation, Operation, OperationGraph, Weights
 
 LARGEST = 127
-Move = ops.Concatenation | ops.Split | ops.Transpose | ops.DepthToSpace | ops.MirrorPad | ops.Resize  # values stay
+Move = (  # values stay
+    ops.Concatenation | ops.Split | ops.Transpose | ops.DepthToSpace | ops.SpaceToDepth | ops.MirrorPad | ops.Resize
+)
 
 
 def symmetric(net: OperationGraph) -> OperationGraph:
-    """Return an int8 super-resolution net with symmetric activations, and float ones at its ends, limited to 0..255.
+    """Return an int8 net of images with symmetric activations, and float ones at its ends, limited to 0..255.
 
     A float net is returned as it is.
 
     Args:
         net: int8 or mixed, as ``reading.read`` returns it; it is not changed.
     """
-    if net.inputs["lr"].scale is None:
+    if net.image.scale is None:
         return net
     in_float = _moved_from_input(net) | _moved_to_output(net)
     activations = {x: _converted(x, x in in_float) for x in _activations(net)}
@@ -39,8 +41,10 @@ def symmetric(net: OperationGraph) -> OperationGraph:
         if isinstance(converted, ops.Convolution) and inputs[0].scale is None:
             converted = replace(converted, weights=_dequantized(converted.weights))
         operations.append(converted)
-    raw, sr = activations[net.outputs["sr"]], Activation(net.outputs["sr"].channels)
-    return OperationGraph({"lr": activations[net.inputs["lr"]]}, {"sr": sr}, [*operations, ops.Clamp([raw], [sr])])
+    ((name, last),) = net.outputs.items()
+    limited = Activation(last.channels)
+    operations.append(ops.Clamp([activations[last]], [limited]))
+    return OperationGraph({key: activations[x] for key, x in net.inputs.items()}, {name: limited}, operations)
 
 
 def _activations(net: OperationGraph) -> Iterator[Activation]:
@@ -51,7 +55,7 @@ def _activations(net: OperationGraph) -> Iterator[Activation]:
 
 def _moved_from_input(net: OperationGraph) -> set[Activation]:
     """Return the input and what holds its values alone."""
-    moved = {net.inputs["lr"]}
+    moved = {net.image}
     for operation in net.operations:
         if isinstance(operation, Move) and moved.issuperset(operation.inputs):
             moved |= {*operation.outputs}
@@ -60,7 +64,7 @@ def _moved_from_input(net: OperationGraph) -> set[Activation]:
 
 def _moved_to_output(net: OperationGraph) -> set[Activation]:
     """Return the output and what only moves into it."""
-    moved = {net.outputs["sr"]}
+    moved = {*net.outputs.values()}
     for operation in reversed(net.operations):
         if isinstance(operation, Move) and moved.issuperset(operation.outputs):
             moved |= {*operation.inputs}

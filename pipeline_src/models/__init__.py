@@ -15,17 +15,19 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Description:
-    """The scales, the training colour and the input of a net.
+    """The scales, the training colour, the input and the output of a net.
 
     Attributes:
-        scales: the factors by which the net upscales.
+        scales: the factors by which the net upscales, or by which a downscaler downscales.
         colour: the colours of the training loss: RGB, or luma alone.
-        takes: HR if the net makes the LR image itself during training (``training.joint``), else LR.
+        takes: HR of a downscaler, or of a net that makes the LR image itself during training (``training.joint``).
+        gives: LR of a downscaler, else SR.
     """
 
     scales: tuple[int, ...]
     colour: Literal["RGB", "Y"] = "RGB"
     takes: Literal["LR", "HR"] = "LR"
+    gives: Literal["SR", "LR"] = "SR"
 
 
 class TorchModule(Protocol):

@@ -1,7 +1,8 @@
 """Cross-layer equalisation: channels that share a quantisation scale get similar ranges (Nagel et al., ICCV 2019).
 
 Each channel is multiplied by a factor, and the weights that read it are divided by it, so the float net stays the same.
-Only ranges of activations are equalised, because the weights of each output channel have a scale of their own.
+Only ranges of activations are equalised, because the weights of each output channel have a scale of their own. Channels
+that are concatenated with the input image have its scale, and are stretched over all of its range.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +13,13 @@ import torch
 from torch import Tensor, fx
 
 from pipeline_src.compression.calibration.running import run
-from pipeline_src.graph.folding import RELUS, Conv2dArguments, constant, rectified
+from pipeline_src.graph.folding import RELUS, Conv2dArguments, constant, is_input_image, rectified
 
 aten = torch.ops.aten
 
 LARGEST_FACTOR = 100.0
+LARGEST_PIXEL = 255
+SMALLEST_SHARE = 0.05  # of the largest channel's range: a channel of less is stretched as if it had this
 
 Reader = tuple[Any, int]  # a node that is a convolution, and the first of its input channels that are read
 
@@ -25,7 +28,8 @@ def equalise(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:
     """Equalise the channels of a prepared graph in place.
 
     Each channel is moved half of the way, as a factor, to the geometric mean of all channels that share its scale.
-    Going all the way would make the weights that read it too unequal. Ranges are those over all images: a channel that
+    Going all the way would make the weights that read it too unequal. What is concatenated with the input image goes all
+    the way to the range of a pixel, because that scale is fixed. Ranges are those over all images: a channel that
     is 0 on the first few of them would otherwise be multiplied and exceed the range of all others on the next.
 
     Args:
@@ -52,8 +56,12 @@ def equalise(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:
         if len(nonzero):
             mean = nonzero.log().mean().exp()
             for conv, maxima in zip(group, ranges, strict=True):
-                factors = torch.where(maxima > 0, (mean / maxima).sqrt(), 1.0)
-                _multiply(graph, conv, scalable[conv], factors.clamp(1 / LARGEST_FACTOR, LARGEST_FACTOR))
+                if _joins_the_image(conv):
+                    factors = LARGEST_PIXEL / maxima.clamp(min=SMALLEST_SHARE * nonzero.max().item())
+                else:
+                    factors = torch.where(maxima > 0, (mean / maxima).sqrt(), 1.0)
+                    factors = factors.clamp(1 / LARGEST_FACTOR, LARGEST_FACTOR)
+                _multiply(graph, conv, scalable[conv], factors)
 
 
 def _readers(node: Any, widths: Mapping[fx.Node, int], first: int = 0) -> list[Reader] | None:
@@ -76,6 +84,16 @@ def _readers(node: Any, widths: Mapping[fx.Node, int], first: int = 0) -> list[R
                 return None
             readers += further
     return readers
+
+
+def _joins_the_image(node: Any) -> bool:
+    """Return whether a node is concatenated with the input image, through fake quantisation and ReLU or directly."""
+    return any(
+        any(is_input_image(part) for part in user.args[0])
+        if user.target is aten.cat.default
+        else (user.op == "call_module" or user.target in RELUS) and _joins_the_image(user)
+        for user in node.users
+    )
 
 
 def _scalable(graph: fx.GraphModule, readers_of: Mapping[fx.Node, list[Reader] | None]) -> dict[fx.Node, list[Reader]]:

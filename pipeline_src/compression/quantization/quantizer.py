@@ -23,13 +23,20 @@ from torchao.quantization.pt2e.quantizer import (
 
 from pipeline_src.compression.quantization.ranges import smallest_step, sum_keeping_step
 from pipeline_src.errors import UserError
-from pipeline_src.graph.folding import RELUS, STEP, SUMS, Conv2dArguments, layer_of, rectified
+from pipeline_src.graph.folding import (
+    MOVES,
+    RELUS,
+    STEP,
+    SUMS,
+    Conv2dArguments,
+    is_input_image,
+    layer_of,
+    rectified,
+)
 from pipeline_src.graph.saturation import LARGEST_WEIGHT, fits
 
 aten = torch.ops.aten
-own = torch.ops.super_resolution
 
-MOVES = (own.depth_to_space.default, own.mirror_pad.default, aten.upsample_nearest2d.vec)  # only move values
 KEEP_RANGE = (*MOVES, aten.upsample_bilinear2d.vec)  # the output has the range of the input
 
 # The smallest scale of an activation or a weight channel. torchao's default, the float32 epsilon, is too close to the
@@ -174,8 +181,14 @@ def _annotate_operator(node: Any, images: dict[fx.Node, Any]) -> None:
 
 
 def _images(model: fx.GraphModule) -> dict[fx.Node, FixedQParamsQuantizationSpec]:
-    """Return the nodes whose result is an image, with its known parameters."""
+    """Return the nodes whose result has the known parameters of an image.
+
+    Those are images, and features that are concatenated with the input image, whose range calibration gives them.
+    """
     images = {node: pixels(node.meta[STEP]) for node in model.graph.nodes if STEP in node.meta}
+    for node in model.graph.nodes:
+        if node.target is aten.cat.default and any(is_input_image(part) for part in node.args[0]):
+            images |= {part: pixels() for part in node.args[0] if not is_input_image(part)}
     last: Any = model.graph.output_node().args[0]
     (last,) = last
     while last.target in MOVES:

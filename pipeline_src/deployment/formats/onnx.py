@@ -45,7 +45,7 @@ import onnxruntime
 
 options = onnxruntime.SessionOptions(){exact}
 session = onnxruntime.InferenceSession("{file}", options)
-sr = session.run(None, {{"lr": {lr}.transpose(2, 0, 1)[None]}})[0][0].transpose(1, 2, 0)"""
+{given} = session.run(None, {{"{taken}": {tensor}.transpose(2, 0, 1)[None]}})[0][0].transpose(1, 2, 0)"""
 INEXACT = """
 # This file is the same net on every CPU: it needs no session option x64quantprecision, which would be slower."""
 EXACT = f"""
@@ -74,7 +74,7 @@ def export_file(net: OperationGraph, file: Path, size: Size | None = None) -> Mo
     from pipeline_src.deployment import onnx_writer
 
     file.write_bytes(onnx_writer.serialize(net, size))
-    return ModelFile(file, tensor_spec(net), size)
+    return ModelFile.of(net, file, tensor_spec(net), size)
 
 
 def export_for_tensorrt(net: OperationGraph, file: Path, size: Size | None = None) -> ModelFile:
@@ -83,12 +83,12 @@ def export_for_tensorrt(net: OperationGraph, file: Path, size: Size | None = Non
     from pipeline_src.graph.symmetric import symmetric
 
     file.write_bytes(onnx_writer.serialize(symmetric(net), size, signed=True))
-    return ModelFile(file, TensorSpec("float32", "NCHW"), size)
+    return ModelFile.of(net, file, TensorSpec("float32", "NCHW"), size)
 
 
 def tensor_spec(net: OperationGraph) -> TensorSpec:
     """Return dtype and layout of the images that a net's file takes and gives."""
-    return TensorSpec("float32" if net.inputs["lr"].scale is None else "uint8", "NCHW")
+    return TensorSpec("float32" if net.image.scale is None else "uint8", "NCHW")
 
 
 def write(net: OperationGraph, file: Path, size: Size | None = None) -> None:
@@ -201,7 +201,7 @@ def load(file: Path, card: Card, threads: int, device: str = CPU) -> Runner:
     return Runner(
         card.scale,
         lambda image: pixels.to_nchw(image, card.input.dtype),
-        lambda lr: session.run(None, {"lr": lr})[0],
+        lambda image: session.run(None, {taken.name: image})[0],
         pixels.from_nchw,
         pixels.values_from_nchw,
         card.size,

@@ -42,7 +42,7 @@ TRIAL = [
 EXAMPLE = """import openvino
 
 model = openvino.compile_model("{file}", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
-sr = model({lr}.transpose(2, 0, 1)[None])[0][0].transpose(1, 2, 0)"""
+{given} = model({tensor}.transpose(2, 0, 1)[None])[0][0].transpose(1, 2, 0)"""
 
 
 def library() -> Any:
@@ -64,7 +64,7 @@ def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[Mod
 def export_file(net: OperationGraph, file: Path, size: Size | None = None) -> ModelFile:
     """Write one file of a super-resolution net, ``file`` and the ``.bin`` beside it."""
     write_ir(net, file, size=size)
-    return ModelFile(file, tensor_spec(net), size)
+    return ModelFile.of(net, file, tensor_spec(net), size)
 
 
 def tensor_spec(net: OperationGraph) -> TensorSpec:

@@ -42,7 +42,7 @@ VARIANTS: tuple[str, ...] = ("fp32",)
 
 def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[ModelFile]:
     """Write ``<stem>_fp16.xml`` and ``.bin`` of a float net; an int8 net has hardly any float weights."""
-    if net.inputs["lr"].scale is not None:
+    if net.image.scale is not None:
         return []
     return [export_file(net, folder / f"{stem}{SUFFIX}")]
 
@@ -50,7 +50,7 @@ def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[Mod
 def export_file(net: OperationGraph, file: Path, size: Size | None = None) -> ModelFile:
     """Write one file of a float super-resolution net, ``file`` and the ``.bin`` beside it."""
     openvino.write_ir(net, file, halves=True, size=size)
-    return ModelFile(file, openvino.tensor_spec(net), size)
+    return ModelFile.of(net, file, openvino.tensor_spec(net), size)
 
 
 def write(net: OperationGraph, file: Path, size: Size | None = None) -> None:

@@ -37,11 +37,11 @@ VARIANTS: tuple[str, ...] = interface.VARIANTS
 EXAMPLE = """from ai_edge_litert.interpreter import Interpreter
 
 net = Interpreter("{file}", num_threads=2)
-net.resize_tensor_input(net.get_input_details()[0]["index"], (1, *lr.shape))
+net.resize_tensor_input(net.get_input_details()[0]["index"], (1, *{taken}.shape))
 net.allocate_tensors()
-net.set_tensor(net.get_input_details()[0]["index"], {lr}[None])
+net.set_tensor(net.get_input_details()[0]["index"], {tensor}[None])
 net.invoke()
-sr = net.get_tensor(net.get_output_details()[0]["index"])[0]{to_uint8}"""
+{given} = net.get_tensor(net.get_output_details()[0]["index"])[0]{to_uint8}"""
 
 
 # --- writing
@@ -61,11 +61,11 @@ def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[Mod
 def export_file(net: OperationGraph, file: Path, size: Size | None = None) -> ModelFile:
     """Write one file of a super-resolution net; the images of its input and output are as :func:`export` says."""
     write(repeats_as_convolutions(net), file, size)
-    if net.inputs["lr"].scale is None:
+    if net.image.scale is None:
         image = TensorSpec("float32", "NHWC")
     else:
         image = TensorSpec("int8", "NHWC", zero_point=-128) if size else TensorSpec("uint8", "NHWC")
-    return ModelFile(file, image, size)
+    return ModelFile.of(net, file, image, size)
 
 
 def write(net: OperationGraph, file: Path, size: Size | None = None) -> None:

@@ -103,6 +103,7 @@ class Downscaler(nn.Module):
     def __init__(self, scale: int, entry: int, features: int, head: int, blocks: int, offsets: bool) -> None:
         super().__init__()
         self.scale, self.multiple, self.offsets = scale, MULTIPLE, offsets
+        self.plain = False  # its resampler has no counterpart in int8
         self.tile, self.overlap = TILE, OVERLAP
         self.sub_mean = FullPrecision(subtract_mean())
         self.stem = nn.Sequential(

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline_src.downscaling import mirrored
 from pipeline_src.imaging.imresize import taps_and_weights
+from pipeline_src.models import Description
+from pipeline_src.models.layers.operators import mirror_pad, space_to_depth
 
 REACH = 2  # LR pixels on each side of an LR pixel whose HR pixels bicubic sums
 TILE, OVERLAP = 512, 32  # LR pixels
-LEAST = REACH + 1  # LR pixels of a side; of fewer the border cannot be mirrored
+BLACK = -0.5  # of a pixel as the convolutions read it
 
 
 class Sampling(NamedTuple):
@@ -40,6 +41,9 @@ class Sampling(NamedTuple):
 class Downscaler(nn.Module):
     """Bicubic and what 3×3 convolutions add to it, both on HR whose blocks of scale×scale pixels became channels.
 
+    HR is mirrored at its border as far as bicubic reaches, with the border pixel repeated, as MATLAB does. So LR is
+    bicubic's, to which something is added, up to its border. Beyond that HR is black to the convolutions.
+
     Args:
         scale: the factor by which it downscales.
         channels: filters of the convolutions but the last one.
@@ -49,13 +53,15 @@ class Downscaler(nn.Module):
     def __init__(self, scale: int, channels: int, depth: int) -> None:
         super().__init__()
         self.scale = self.multiple = scale
+        self.plain = True
         self.tile, self.overlap = TILE * scale, OVERLAP * scale
         self.to_channels = nn.PixelUnshuffle(scale)
         self.bicubic = nn.Conv2d(3 * scale**2, 3, 2 * REACH + 1, bias=False)
         self.bicubic.weight = nn.Parameter(bicubic_kernel(scale), requires_grad=False)
         widths = [3 * scale**2, *[channels] * (depth + 1)]
         hidden = [nn.Conv2d(i, o, 3, padding=1) for i, o in pairwise(widths)]
-        last = nn.Conv2d(channels, 3, 3, padding=1)
+        hidden[0].padding = (0, 0)  # its border is black, and not 0
+        last = nn.Conv2d(channels, 3, 3)
         for conv in hidden:
             nn.init.kaiming_normal_(conv.weight)
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
@@ -73,34 +79,64 @@ class Downscaler(nn.Module):
             LR, N×3×⌈H/scale⌉×⌈W/scale⌉, neither rounded nor clamped to 0..255, of HR that is mirrored at the right and
             the bottom edge to multiples of the scale; and what was added to bicubic's.
         """
-        height, width = (-(-side // self.scale) for side in hr.shape[2:])
-        blocks = self.to_channels(mirrored(hr.float(), LEAST * self.scale, self.scale))
-        bicubic, added = self.of_blocks(blocks)
-        return (bicubic + 255 * added)[..., :height, :width], Sampling(added)
-
-    def of_blocks(self, blocks: Tensor) -> tuple[Tensor, Tensor]:
-        """Return bicubic's LR in 0..255, and what is added to it in 0..1, both N×3×h×w.
-
-        Args:
-            blocks: HR as N×(3·scale²)×h×w in 0..255.
-        """
-        bicubic = self.bicubic(functional.pad(blocks, [REACH] * 4, "reflect"))
-        return bicubic, self.body(blocks / 255 - 0.5)
+        blocks = self.to_channels(mirror_pad(_whole_blocks(hr.float(), self.scale), REACH * self.scale))
+        pixels = functional.pad(blocks / 255 + BLACK, [1] * 4, value=BLACK)
+        added = self.body[-1](self.body[:-1](pixels)[..., 1:-1, 1:-1])
+        return self.bicubic(blocks) + 255 * added, Sampling(added)
 
     def in_standard_operators(self) -> nn.Module:
         """Return the same net for files: HR with sides that are multiples of the scale to LR clamped to 0..255."""
-        return _Standard(self)
+        return Deployed(self)
 
 
-class _Standard(nn.Module):
+class Deployed(nn.Module):
+    """A :class:`Downscaler` of as few operators as compute it, for files; its weights are copies.
+
+    Bicubic and the last convolution are one, of the image and the features together, so that LR is rounded once, even
+    in int8. Pixels stay in 0..255, and channels are in the order of :func:`space_to_depth`.
+    """
+
     def __init__(self, net: Downscaler) -> None:
         super().__init__()
-        self.net = net
+        self.description = Description(scales=(net.scale,), takes="HR", gives="LR")
+        self.scale = net.scale
+        of_colours = torch.arange(3 * net.scale**2).view(3, -1).T.flatten()  # PixelUnshuffle has colour by colour
+        first, *hidden, last = [layer for layer in net.body if isinstance(layer, nn.Conv2d)]
+        weight = first.weight[:, of_colours] / 255
+        # BLACK is 0 here, so it is no longer in the border of zeros, but in the bias.
+        convs = [_convolution(weight, first.bias + 255 * BLACK * weight.sum((1, 2, 3)), padding=1)]
+        convs += [_convolution(conv.weight, conv.bias, padding=1) for conv in hidden]
+        self.features = nn.Sequential(*[layer for conv in convs for layer in (conv, nn.ReLU())])
+        added = functional.pad(255 * last.weight, [REACH - 1] * 4)
+        self.last = _convolution(torch.cat([net.bicubic.weight[:, of_colours], added], dim=1), 255 * last.bias)
+
+    def at_scale(self, scale: int) -> nn.Module:
+        """Return the net itself, whose one scale this must be."""
+        assert scale == self.scale
+        return self
 
     def forward(self, hr: Tensor) -> Tensor:
         """Downscale N×3×H×W in 0..255 to N×3×(H/scale)×(W/scale) in 0..255."""
-        bicubic, added = self.net.of_blocks(self.net.to_channels(hr))
-        return (bicubic + 255 * added).clamp(0, 255)
+        blocks = space_to_depth(mirror_pad(hr, REACH * self.scale), self.scale)
+        lr: Tensor = self.last(torch.cat([blocks, self.features(blocks)], dim=1))
+        return lr.clamp(0, 255)
+
+
+def _whole_blocks(hr: Tensor, scale: int) -> Tensor:
+    """Return HR mirrored at its right and bottom edge to multiples of the scale."""
+    missing = [-side % scale for side in hr.shape[2:]]
+    if not any(missing):
+        return hr
+    height, width = (side + more for side, more in zip(hr.shape[2:], missing, strict=True))
+    return mirror_pad(hr, scale)[..., scale : scale + height, scale : scale + width]
+
+
+def _convolution(weight: Tensor, bias: Tensor | None, padding: int = 0) -> nn.Conv2d:
+    """Return a convolution with copies of a weight and a bias."""
+    assert bias is not None
+    conv = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2], padding=padding)
+    conv.weight, conv.bias = (nn.Parameter(tensor.detach().clone().contiguous()) for tensor in (weight, bias))
+    return conv
 
 
 def bicubic_kernel(scale: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""Custom operators: depth-to-space and the mirrored border.
+"""Custom operators: depth-to-space, space-to-depth and the mirrored border.
 
 As operators of their own they become one node of an exported graph, which a format can write as the DEPTH_TO_SPACE or
-the MIRROR_PAD of its runtime. Composed of torch operators they would be chains of reshapes, transposes and slices.
+the SPACE_TO_DEPTH of its runtime. Composed of torch operators they would be chains of reshapes, transposes and slices.
 """
 
 from typing import Any
@@ -36,28 +36,44 @@ def _(x: Tensor, block: int) -> Tensor:
     return _empty(x, n, c // block**2, h * block, w * block)
 
 
+@torch.library.custom_op("super_resolution::space_to_depth", mutates_args=())
 def space_to_depth(y: Tensor, block: int) -> Tensor:
     """Rearrange pixels to channels, the inverse of :func:`depth_to_space`.
 
     Args:
         y: N×C×(block·H)×(block·W).
-        block: height and width of the block of pixels that becomes the channels of one pixel.
+        block: height and width of the block of pixels that the channels of one pixel are made of.
 
     Returns:
         N×(block²·C)×H×W.
     """
     n, c, h, w = y.shape
     blocks = y.permute(0, 2, 3, 1).reshape(n, h // block, block, w // block, block, c).transpose(2, 3)
-    return blocks.reshape(n, h // block, w // block, c * block**2).permute(0, 3, 1, 2)
+    channels = blocks.reshape(n, h // block, w // block, c * block**2)
+    return channels.permute(0, 3, 1, 2).contiguous(memory_format=NHWC)
+
+
+@space_to_depth.register_fake
+def _(y: Tensor, block: int) -> Tensor:
+    n, c, h, w = y.shape
+    return _empty(y, n, c * block**2, h // block, w // block)
 
 
 def _empty(like: Tensor, *shape: int) -> Tensor:
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=NHWC)
 
 
+def _remember_block(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+    ctx.block = inputs[1]
+
+
 depth_to_space.register_autograd(
     lambda ctx, grad: (space_to_depth(grad, ctx.block), None),
-    setup_context=lambda ctx, inputs, output: setattr(ctx, "block", inputs[1]),
+    setup_context=_remember_block,
+)
+space_to_depth.register_autograd(
+    lambda ctx, grad: (depth_to_space(grad, ctx.block), None),
+    setup_context=_remember_block,
 )
 
 

@@ -23,11 +23,11 @@ VARIANTS: tuple[str, ...] = ("fp32",)
 EXAMPLE = """import onnx.reference
 
 session = onnx.reference.ReferenceEvaluator("{file}")
-sr = session.run(None, {{"lr": {lr}.transpose(2, 0, 1)[None]}})[0][0].transpose(1, 2, 0)"""
+{given} = session.run(None, {{"{taken}": {tensor}.transpose(2, 0, 1)[None]}})[0][0].transpose(1, 2, 0)"""
 
 
 def export(net: OperationGraph, folder: Path, stem: str, size: Size) -> list[ModelFile]:
-    if net.inputs["lr"].scale is not None:  # the evaluator has no int8 operators of the opset that files have
+    if net.image.scale is not None:  # the evaluator has no int8 operators of the opset that files have
         return []
     return [export_file(net, folder / f"{stem}{SUFFIX}")]
 
