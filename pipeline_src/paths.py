@@ -32,6 +32,7 @@ def remedy(stage: str, item: str = "") -> str:
 
 BENCHMARK_TABLE, BENCHMARK_IMAGES, MACHINE = COMPARED = ("benchmark.csv", "images.csv", "machine.json")  # of each net
 TRAIN_H5 = results("build_h5") / "train.h5"
+DOWNSCALER = "downscaler"  # the name of a system's learned downscaler among its nets
 MANIFEST = "manifest.csv"  # in the folder of each image set
 OWN_LR = "LR"  # in that of a set with LR images of the user's own
 
@@ -98,7 +99,7 @@ def all_nets(system: str, names: Sequence[str]) -> dict[str, Path]:
 
 
 def quantized(net: str, variant: str) -> Path:
-    """Return the state file of an int8 net of :func:`nets`; ``variant`` is "ptq" or "qat"."""
+    """Return the state file of an int8 net of :func:`nets`, or downscaler; ``variant`` is "ptq" or "qat"."""
     system, _, name = net.partition("/")
     return results("quantize", system) / "nets" / name / f"{variant}.safetensors"
 
@@ -110,3 +111,13 @@ def downscaler(system: str) -> Path:
     if it learns.
     """
     return results("train", system) / "downscaler"
+
+
+def downscaler_weights(system: str) -> Path:
+    """Return the weights of a system's learned downscaler; no file if the downscaler learns nothing."""
+    return downscaler(system) / "weights.safetensors"
+
+
+def downscaler_name(system: str) -> str:
+    """Return the name of a system's learned downscaler, such as ``conv_x4/downscaler``, among those of nets."""
+    return f"{system}/{DOWNSCALER}"

@@ -2,10 +2,21 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from pipeline_src.paths import DOWNSCALER
 
 # DVC splits a key at its dots and a command at its spaces; what begins with a dash would be an option.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
+
+
+def _not_reserved(name: str) -> str:
+    if name == DOWNSCALER:
+        raise ValueError(f"{DOWNSCALER} is the name of what makes the LR images of a system; choose another name")
+    return name
+
+
+NetName = Annotated[Name, AfterValidator(_not_reserved)]  # of a smaller net of a system
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Threads = Annotated[int, Field(ge=1, le=1024)]
 SCALES = (2, 3, 4)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline_src.config.base import Name, Section
+from pipeline_src.config.base import NetName, Section
 from pipeline_src.config.training import Recipe
 from pipeline_src.pruners import PRUNERS
 
@@ -50,7 +50,7 @@ class Pruning(Section):
 class Prune(Section):
     """The pruned nets of a system, each quantised, exported and measured like the system itself."""
 
-    nets: dict[Name, Pruning] = Field(
+    nets: dict[NetName, Pruning] = Field(
         min_length=1, description="Pruned nets by name; `l1_50` of `abpn_x3` is `abpn_x3/l1_50`."
     )
     finetune: Recipe = Field(description="Recipe that trains each of them after pruning; without `start`.")

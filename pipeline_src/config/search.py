@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline_src.config.base import Count, Interval, Name, PinnedFile, Runs, Scale, Section, Size, Threads
+from pipeline_src.config.base import Count, Interval, Name, NetName, PinnedFile, Runs, Scale, Section, Size, Threads
 from pipeline_src.config.devices import HERE
 from pipeline_src.config.training import Recipe
 
@@ -75,7 +75,7 @@ class Search(Section):
         min_length=1, description="Seeds; the search runs once for each."
     )
     latency: LatencyTable = Field(description="The latency table.")
-    nets: dict[Name, Budget] = Field(
+    nets: dict[NetName, Budget] = Field(
         min_length=1, description="Subnets to extract, by name; `half` of `ofa_sr` is `ofa_sr/half`."
     )
     finetune: Recipe | None = Field(

@@ -117,7 +117,7 @@ def _card(model: ModelFile, name: str, file_format: Format, facts: Facts, larges
 
 
 def export_downscaler(net: LearnedDownscaler, weights: Path, folder: Path, system: str) -> None:
-    """Write a learned downscaler: ``downscaler.onnx``, ``.xml`` and ``.bin``, and the card ``downscaler.json``.
+    """Write a learned downscaler whose operators the formats lack: ``downscaler.onnx``, ``.xml``, ``.bin``, ``.json``.
 
     The files map ``hr``, float32 1×3×H×W in 0..255 with H and W multiples of ``net.multiple`` and at least 16, to
     ``lr``, float32 1×3×(H/s)×(W/s) in 0..255, which the caller rounds. In CAR's, GridSample samples all taps side by

@@ -9,10 +9,11 @@ from torch import fx
 
 from pipeline_src.compression import quantization
 from pipeline_src.deployment.cards import Facts
+from pipeline_src.downscaling import LearnedDownscaler
 from pipeline_src.files import sha256
 from pipeline_src.graph.folding import GraphNet, fold
 from pipeline_src.metrics.complexity import mult_adds, parameters
-from pipeline_src.weights import load_deployed_net
+from pipeline_src.weights import load_deployed_net, load_metadata
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,19 @@ class FloatNet:
     graphs: GraphNet
 
     @classmethod
+    def of_downscaler(cls, name: str, weights: Path, net: LearnedDownscaler) -> "FloatNet":
+        """Fold a learned downscaler that has only operators of the file formats.
+
+        Args:
+            name: such as ``conv_x4/downscaler``.
+            weights: the file that it was loaded from.
+            net: the downscaler.
+        """
+        metadata, deployed = load_metadata(weights), net.in_standard_operators()
+        model = metadata["downscaler"]
+        return cls(name, weights, deployed, metadata | {"model": model, "downscaler": {"model": model}}, fold(deployed))
+
+    @classmethod
     def load(cls, name: str, weights: Path) -> "FloatNet":
         """Read and fold a net.
 
@@ -52,21 +66,23 @@ class FloatNet:
             source: the file that holds the weights of the variant.
             validation: PSNRs in dB on the validation images.
         """
-        part = self.net.at_scale(scale)
+        part, description = self.net.at_scale(scale), self.net.description
         return Facts(
             system=self.name,
             model=self.metadata["model"],
             variant=variant,
             scale=scale,
-            colour=self.net.description.colour,
+            colour=description.colour,
             lr=self.metadata.get("downscaler", {}).get("model", "bicubic"),
             origin=self.metadata.get("origin", self.weights.name),
             dtype=self.metadata.get("dtype", "float32"),
             parameters=parameters(part),
-            mult_adds=mult_adds(part, scale),
+            mult_adds=mult_adds(part, 1 if description.takes == "HR" else scale),
             float_layers=[] if variant == "fp32" else quantization.float_layers(source),
             validation=dict(validation),
             weights={source.name: sha256(source)},
+            takes=description.takes,
+            gives=description.gives,
         )
 
 

@@ -47,7 +47,7 @@ def exported_file(entry: Entry, variant: str, suffix: str, scale: int) -> Path:
 
 
 def _entry(system: str, name: str, weights: Path) -> Entry:
-    header, downscaler = read_header(weights), paths.downscaler(system) / "weights.safetensors"
+    header, downscaler = read_header(weights), paths.downscaler_weights(system)
     exported = paths.results("export", name)
     states = {variant: paths.quantized(name, variant) for variant in INT8}
     return Entry(

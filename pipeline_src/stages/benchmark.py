@@ -52,7 +52,7 @@ def benchmark(system: str) -> None:
         for name in sets:
             run.log_data(name, paths.manifest("evaluation", name), "evaluation")
         run.set_tags({f"input/{file.as_posix()}": card.files[file.name] for file, card in files.items()})
-        weights, main_folder = paths.downscaler(system) / "weights.safetensors", tables.net_folder(out, main_net)
+        weights, main_folder = paths.downscaler_weights(system), tables.net_folder(out, main_net)
         learned_lr = LearnedLR(weights, spec.threads) if weights.exists() else None
         evaluation = EvaluationImages(sets, spec.threads, Path(scratch))
         evaluator = quality.Evaluator(evaluation, spec.threads, learned_lr)

@@ -28,8 +28,8 @@ def equalise(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:
     """Equalise the channels of a prepared graph in place.
 
     Each channel is moved half of the way, as a factor, to the geometric mean of all channels that share its scale.
-    Going all the way would make the weights that read it too unequal. What is concatenated with the input image goes all
-    the way to the range of a pixel, because that scale is fixed. Ranges are those over all images: a channel that
+    Going all the way would make the weights that read it too unequal. What is concatenated with the input image goes
+    all the way to the range of a pixel, because that scale is fixed. Ranges are those over all images: a channel that
     is 0 on the first few of them would otherwise be multiplied and exceed the range of all others on the next.
 
     Args:

@@ -35,6 +35,11 @@ class CalibrationImages:
                 self.crops[scale] = self.training.middles(scale, count, side)
         return {scale: list(self.crops[scale].values()) for scale in scales}
 
+    def hr(self, scale: int) -> list[np.ndarray]:
+        """Return the HR pixels that the crops of a scale cover, uint8 H×W×3, to calibrate a downscaler with."""
+        count, side = self.settings.calibration_images, self.settings.calibration_crop
+        return [self.training.middle(name, scale, side)[1] for name in self.training.spread(count)]
+
     def manifest(self) -> list[dict[str, Any]]:
         """Return a row for every crop: its image, scale, size, and the SHA-256 of its pixels."""
         return [

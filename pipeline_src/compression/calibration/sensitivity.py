@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import fx
 
-from pipeline_src.compression.quantization.quantizer import MOVES
 from pipeline_src.errors import UserError
-from pipeline_src.graph.folding import RELUS, layer_of, rectified
+from pipeline_src.graph.folding import MOVES, RELUS, layer_of, rectified
 from pipeline_src.metrics.psnr_ssim import quality
 from pipeline_src.metrics.validation import upscale
 

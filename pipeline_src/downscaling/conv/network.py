@@ -104,11 +104,11 @@ class Deployed(nn.Module):
         first, *hidden, last = [layer for layer in net.body if isinstance(layer, nn.Conv2d)]
         weight = first.weight[:, of_colours] / 255
         # BLACK is 0 here, so it is no longer in the border of zeros, but in the bias.
-        convs = [_convolution(weight, first.bias + 255 * BLACK * weight.sum((1, 2, 3)), padding=1)]
-        convs += [_convolution(conv.weight, conv.bias, padding=1) for conv in hidden]
+        convs = [_convolution(weight, _bias(first) + 255 * BLACK * weight.sum((1, 2, 3)), padding=1)]
+        convs += [_convolution(conv.weight, _bias(conv), padding=1) for conv in hidden]
         self.features = nn.Sequential(*[layer for conv in convs for layer in (conv, nn.ReLU())])
         added = functional.pad(255 * last.weight, [REACH - 1] * 4)
-        self.last = _convolution(torch.cat([net.bicubic.weight[:, of_colours], added], dim=1), 255 * last.bias)
+        self.last = _convolution(torch.cat([net.bicubic.weight[:, of_colours], added], dim=1), 255 * _bias(last))
 
     def at_scale(self, scale: int) -> nn.Module:
         """Return the net itself, whose one scale this must be."""
@@ -119,7 +119,7 @@ class Deployed(nn.Module):
         """Downscale N×3×H×W in 0..255 to N×3×(H/scale)×(W/scale) in 0..255."""
         blocks = space_to_depth(mirror_pad(hr, REACH * self.scale), self.scale)
         lr: Tensor = self.last(torch.cat([blocks, self.features(blocks)], dim=1))
-        return lr.clamp(0, 255)
+        return torch.clamp(lr, 0, 255)
 
 
 def _whole_blocks(hr: Tensor, scale: int) -> Tensor:
@@ -131,9 +131,13 @@ def _whole_blocks(hr: Tensor, scale: int) -> Tensor:
     return mirror_pad(hr, scale)[..., scale : scale + height, scale : scale + width]
 
 
-def _convolution(weight: Tensor, bias: Tensor | None, padding: int = 0) -> nn.Conv2d:
+def _bias(conv: nn.Conv2d) -> Tensor:
+    assert conv.bias is not None
+    return conv.bias
+
+
+def _convolution(weight: Tensor, bias: Tensor, padding: int = 0) -> nn.Conv2d:
     """Return a convolution with copies of a weight and a bias."""
-    assert bias is not None
     conv = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2], padding=padding)
     conv.weight, conv.bias = (nn.Parameter(tensor.detach().clone().contiguous()) for tensor in (weight, bias))
     return conv
