@@ -128,7 +128,8 @@ def _whole_blocks(hr: Tensor, scale: int) -> Tensor:
     if not any(missing):
         return hr
     height, width = (side + more for side, more in zip(hr.shape[2:], missing, strict=True))
-    return mirror_pad(hr, scale)[..., scale : scale + height, scale : scale + width]
+    padded: Tensor = mirror_pad(hr, scale)
+    return padded[..., scale : scale + height, scale : scale + width]
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:
