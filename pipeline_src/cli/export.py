@@ -3,7 +3,9 @@
     superres export --model abpn_x3 --format tflite --variant ptq --size 270x480 -o net.tflite
     superres export --model abpn_x4 --format onnx
     superres export --model carn_m --scale 2 --format tensorrt --variant ptq --size 360x640
+    superres export --model conv_x4 --downscaler --format tflite --variant ptq --size 720x1280
 
+With --downscaler the file is of the learned downscaler of the net: of fp32 or ptq, and --size is that of HR images.
 The file takes images of any size, or of the one height and width of --size, which NPUs and GPUs want. --format tensorrt
 is ONNX of the int8 form that TensorRT takes: signed, symmetric, with float images at both ends.
 
@@ -42,12 +44,13 @@ def size(text: str) -> Size:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``superres export``."""
     parser.add_argument("--model", required=True, type=filled, help="a name of `superres models`")
+    parser.add_argument("--downscaler", action="store_true", help="the learned downscaler of the net, not the net")
     parser.add_argument("--format", required=True, choices=(*FORMATS, TENSORRT))
     parser.add_argument("--variant", choices=VARIANTS, default="fp32", help="default: fp32")
     parser.add_argument("--scale", type=count, help="needed where the model has several")
     shape = parser.add_mutually_exclusive_group()
-    shape.add_argument("--size", type=size, metavar="HxW", help="the one size of LR images that the file accepts")
-    shape.add_argument("--dynamic", action="store_true", help="LR images of any size (default)")
+    shape.add_argument("--size", type=size, metavar="HxW", help="the one size of images that the file accepts")
+    shape.add_argument("--dynamic", action="store_true", help="images of any size (default)")
     parser.add_argument("--calibrate", type=filled_path, metavar="FOLDER", help="images for the ptq of a bundled net")
     parser.add_argument(
         "-o", "--output", type=filled_path, metavar="FILE", help="default: named by the arguments, in this folder"
@@ -66,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
     if args.calibrate and (entry.source != "bundled" or args.variant != "ptq"):
         raise UserError("--calibrate is for the ptq of a bundled net; leave it out")
     scale = chosen_scale(entry.name, entry.scales, args.scale)
-    wanted = files.Wanted(args.variant, args.format, scale, args.size, args.calibrate)
+    wanted = files.Wanted(args.variant, args.format, scale, args.size, args.calibrate, args.downscaler)
     suffix = FORMATS["onnx" if args.format == TENSORRT else args.format].SUFFIX
     file = args.output or Path(f"{_stem(entry.name, wanted)}{suffix}")
     if file.is_dir():
@@ -80,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _stem(name: str, wanted: "Wanted") -> str:
-    parts = [name.replace("/", "_"), wanted.variant, f"x{wanted.scale}"]
+    parts = [name.replace("/", "_"), *["downscaler"] * wanted.downscaler, wanted.variant, f"x{wanted.scale}"]
     parts += [TENSORRT] * (wanted.format_name == TENSORRT)
     return "_".join(parts + ([f"{wanted.size[0]}x{wanted.size[1]}"] if wanted.size else []))
 

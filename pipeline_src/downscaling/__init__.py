@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipeline_src.models import TorchModule
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from torch import Tensor, nn
 
@@ -79,19 +81,37 @@ def downscale(net: LearnedDownscaler, hr: "np.ndarray") -> "np.ndarray":
     import numpy as np
     import torch
 
+    device = next(net.parameters()).device
+
+    def by_torch(tile: np.ndarray) -> np.ndarray:
+        pixels = torch.from_numpy(tile.astype(np.float32)).to(device)
+        with torch.inference_mode():
+            lr, _ = net(pixels.permute(2, 0, 1)[None])
+        image: np.ndarray = lr[0].permute(1, 2, 0).clamp(0, 255).round().to(torch.uint8).cpu().numpy()
+        return image
+
+    return in_tiles(by_torch, net, hr)
+
+
+def in_tiles(of_tile: "Callable[[np.ndarray], np.ndarray]", net: LearnedDownscaler, hr: "np.ndarray") -> "np.ndarray":
+    """Downscale an image as :func:`downscale` does, by any function that computes what a downscaler does.
+
+    Args:
+        of_tile: from uint8 H×W×3 of any size to uint8 ⌈H/scale⌉×⌈W/scale⌉×3.
+        net: the downscaler, which says how tiles are cut.
+        hr: uint8, H×W×3 or H×W.
+    """
+    import numpy as np
+
     from pipeline_src.imaging.colour import as_rgb, to_grey
     from pipeline_src.imaging.tiles import spans
 
     scale, tile = net.scale, net.tile
-    device = next(net.parameters()).device
     rgb = as_rgb(hr)
     lr = np.empty((*(-(-side // scale) for side in rgb.shape[:2]), 3), np.uint8)
     for top, rows in spans(rgb.shape[0], tile, net.overlap, net.multiple):
         for left, columns in spans(rgb.shape[1], tile, net.overlap, net.multiple):
-            pixels = torch.from_numpy(rgb[top : top + tile, left : left + tile].astype(np.float32)).to(device)
-            with torch.inference_mode():
-                out, _ = net(pixels.permute(2, 0, 1)[None])
-            lr_tile = out[0].permute(1, 2, 0).clamp(0, 255).round().to(torch.uint8).cpu().numpy()
+            lr_tile = of_tile(rgb[top : top + tile, left : left + tile])
             (y0, y1), (x0, x1) = ((span.start // scale, -(-span.stop // scale)) for span in (rows, columns))
             y, x = top // scale, left // scale
             lr[y0:y1, x0:x1] = lr_tile[y0 - y : y1 - y, x0 - x : x1 - x]

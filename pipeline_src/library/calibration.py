@@ -32,9 +32,30 @@ def calibration_images(folder: Path | None, scale: int, lr: str) -> list[np.ndar
     if folder is None:
         files = sample_files(PHOTOGRAPHS)
         return [_middle(small_image(as_rgb(read_image(file)), scale, lr, file.name)) for file in files]
-    files = images_in(folder)
-    chosen = [files[i * len(files) // MOST] for i in range(MOST)] if len(files) > MOST else files
-    return [_middle(as_rgb(read_image(file))) for file in chosen]
+    return [_middle(as_rgb(read_image(file))) for file in _some_of(images_in(folder))]
+
+
+def hr_calibration_images(folder: Path | None, scale: int) -> list[np.ndarray]:
+    """Return the middles of HR images, uint8 H×W×3 with sides that are multiples of ``scale``, for a downscaler.
+
+    Args:
+        folder: images as they will be downscaled; None for photographs of scikit-image.
+        scale: of the downscaler.
+
+    Raises:
+        UserError: if the folder holds no image, or scikit-image is not installed.
+    """
+    from pipeline_src.imaging.colour import as_rgb
+    from pipeline_src.imaging.images import read_image
+    from pipeline_src.imaging.imresize import modcrop
+    from pipeline_src.library.places import images_in
+
+    files = sample_files(PHOTOGRAPHS) if folder is None else _some_of(images_in(folder))
+    return [modcrop(_middle(as_rgb(read_image(file)), scale * SIDE), scale) for file in files]
+
+
+def _some_of(files: list[Path]) -> list[Path]:
+    return [files[i * len(files) // MOST] for i in range(MOST)] if len(files) > MOST else files
 
 
 def sample_files(names: tuple[str, ...]) -> list[Path]:
@@ -51,6 +72,6 @@ def sample_files(names: tuple[str, ...]) -> list[Path]:
     return files
 
 
-def _middle(image: np.ndarray) -> np.ndarray:
-    y, x = (max(0, side - SIDE) // 2 for side in image.shape[:2])
-    return np.ascontiguousarray(image[y : y + SIDE, x : x + SIDE])
+def _middle(image: np.ndarray, side: int = SIDE) -> np.ndarray:
+    y, x = (max(0, length - side) // 2 for length in image.shape[:2])
+    return np.ascontiguousarray(image[y : y + side, x : x + side])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline_src.errors import UserError
 from pipeline_src.files import sha256, whole_files, whole_folder
-from pipeline_src.library.calibration import calibration_images
+from pipeline_src.library.calibration import calibration_images, hr_calibration_images
 from pipeline_src.library.entries import Entry
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[1]
 # Code that a cached file must not outlive.
-CODE = ("compression", "deployment", "exporting", "graph", "imaging", "models")
+CODE = ("compression", "deployment", "downscaling", "exporting", "graph", "imaging", "models")
+
+DOWNSCALER_VARIANTS = ("fp32", "ptq")
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ class Wanted:
         variant: fp32, ptq or qat.
         format_name: a key of ``FORMATS``, or ``tensorrt``.
         scale: one of the net's scales.
-        size: the one height and width of LR images that it accepts; None for any.
+        size: the one height and width of input images that it accepts; None for any.
         calibrate: folder of images for the ptq of a bundled net; None for photographs of scikit-image.
+        downscaler: whether it is to be of the net's learned downscaler, and not of the net.
     """
 
     variant: str
@@ -45,6 +48,7 @@ class Wanted:
     scale: int
     size: "Size | None" = None
     calibrate: Path | None = None
+    downscaler: bool = False
 
 
 def export(entry: Entry, wanted: Wanted, file: Path) -> Path:
@@ -57,7 +61,7 @@ def export(entry: Entry, wanted: Wanted, file: Path) -> Path:
 
     check(entry, wanted)
     with _without_advice_to_developers():
-        graph, facts = _graph(entry, wanted)
+        graph, facts = (_downscaler_graph if wanted.downscaler else _graph)(entry, wanted)
         with whole_files(file) as aside:
             exporting.export_file(graph, wanted.format_name, aside, facts, wanted.size)
     return file
@@ -68,6 +72,8 @@ def check(entry: Entry, wanted: Wanted) -> None:
     from pipeline_src import exporting
 
     exporting.require_variant(wanted.format_name, wanted.variant)
+    if wanted.downscaler:
+        return _check_downscaler(entry, wanted)
     if entry.supernet:
         raise UserError(
             f"{entry.name} is a supernet, of which the stage search cuts the nets that are exported; choose another "
@@ -83,6 +89,27 @@ def check(entry: Entry, wanted: Wanted) -> None:
         raise UserError(f"{entry.name} has no {wanted.variant} yet; run `dvc repro quantize@{system}` to make it")
 
 
+def _check_downscaler(entry: Entry, wanted: Wanted) -> None:
+    from pipeline_src.weights import load_downscaler
+
+    if entry.downscaler is None:
+        raise UserError(f"{entry.name} has no learned downscaler; choose a net that has one (`superres models NAME`)")
+    downscaler = load_downscaler(entry.downscaler)
+    if not downscaler.plain:
+        raise UserError(
+            f"the downscaler of {entry.name} has operators that int8 and TFLite files lack; the stage export writes "
+            "it to float ONNX and OpenVINO, and torch runs it: leave --runtime and --variant out"
+        )
+    if wanted.variant not in DOWNSCALER_VARIANTS:
+        known = " and ".join(DOWNSCALER_VARIANTS)
+        raise UserError(f"a downscaler has {known} alone, not {wanted.variant}; choose another --variant")
+    if wanted.size and any(side % downscaler.multiple for side in wanted.size):
+        raise UserError(
+            f"the downscaler of {entry.name} takes images whose sides are multiples of {downscaler.multiple}, not of "
+            f"{wanted.size[0]}x{wanted.size[1]}; choose another --size"
+        )
+
+
 def cached(entry: Entry, wanted: Wanted) -> Path:
     """Return the file of a bundled net in the user's cache folder, which it is exported to if it is not there.
 
@@ -95,10 +122,11 @@ def cached(entry: Entry, wanted: Wanted) -> Path:
 
     check(entry, wanted)
     suffix = FORMATS[wanted.format_name].SUFFIX
-    folder = _cache_folder() / f"{entry.name}-{_key(entry)}-{wanted.variant}-{wanted.format_name}-x{wanted.scale}"
+    name = f"{entry.name}-downscaler" if wanted.downscaler else entry.name
+    folder = _cache_folder() / f"{name}-{_key(entry)}-{wanted.variant}-{wanted.format_name}-x{wanted.scale}"
     file = folder / f"{wanted.variant}_x{wanted.scale}{suffix}"
     if not file.is_file():
-        sys.stderr.write(f"exporting {entry.name} ×{wanted.scale} ({wanted.variant}) once, to {file}\n")
+        sys.stderr.write(f"exporting {name} ×{wanted.scale} ({wanted.variant}) once, to {file}\n")
         with whole_folder(folder) as made:
             export(entry, wanted, made / file.name)
     return file
@@ -125,6 +153,32 @@ def _graph(entry: Entry, wanted: Wanted) -> "tuple[fx.GraphModule, Facts]":
         prepared = quantization.prepare(GraphNet(one_scale, {scale: net.graphs.at_scale(scale)}))
         images = calibration_images(wanted.calibrate, scale, entry.lr)
         sys.stderr.write(f"calibrating {entry.name} ×{scale} on {len(images)} images, which can take a minute\n")
+        calibrate(prepared, {scale: images})
+    return quantization.convert(prepared).at_scale(scale), facts
+
+
+def _downscaler_graph(entry: Entry, wanted: Wanted) -> "tuple[fx.GraphModule, Facts]":
+    """Return the graph of a net's learned downscaler, and the facts for its card; :func:`check` has run."""
+    from pipeline_src import paths
+    from pipeline_src.compression import quantization
+    from pipeline_src.compression.calibration import calibrate
+    from pipeline_src.exporting.variants import FloatNet
+    from pipeline_src.weights import load_downscaler
+
+    assert entry.downscaler is not None
+    scale, system = wanted.scale, entry.name.partition("/")[0]
+    name = paths.downscaler_name(system)
+    net = FloatNet.of_downscaler(name, entry.downscaler, load_downscaler(entry.downscaler))
+    state = paths.quantized(name, wanted.variant) if entry.source == "run" else entry.downscaler
+    facts = net.facts(wanted.variant, scale, entry.downscaler if wanted.variant == "fp32" else state, {})
+    if wanted.variant == "fp32":
+        return net.graphs.at_scale(scale), facts
+    prepared = quantization.prepare(net.graphs)
+    if entry.source == "run":
+        quantization.load(state, prepared)
+    else:
+        images = hr_calibration_images(wanted.calibrate, scale)
+        sys.stderr.write(f"calibrating {name} on {len(images)} images, which can take a minute\n")
         calibrate(prepared, {scale: images})
     return quantization.convert(prepared).at_scale(scale), facts
 
@@ -163,4 +217,5 @@ def _code() -> str:
 
 
 def _key(entry: Entry) -> str:
-    return hashlib.sha256(f"{sha256(entry.weights)} {_code()}".encode()).hexdigest()[:12]
+    weights = " ".join(sha256(file) for file in (entry.weights, entry.downscaler) if file)
+    return hashlib.sha256(f"{weights} {_code()}".encode()).hexdigest()[:12]

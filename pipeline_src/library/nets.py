@@ -166,7 +166,7 @@ class NamedNet:
         if self.runtime == TORCH:
             file = entry.weights
         elif entry.source == "run":
-            file = run.exported_file(entry, variant, FORMATS[self.runtime].SUFFIX, scale)
+            file = run.exported_file(entry.name, variant, FORMATS[self.runtime].SUFFIX, scale)
         else:
             _check_device(self.runtime, self.running.device)  # before an export, which takes seconds
             file = files.cached(entry, files.Wanted(variant, self.runtime, scale))
@@ -297,6 +297,11 @@ class ModelFile:
         if self.file.is_dir():
             raise UserError(f"{self.file} is a folder; name a model file in it")
         card = cards.read(self.file)
+        if card.downscales:
+            raise UserError(
+                f"{self.file} makes images smaller; name its net to superres downscale: "
+                f"--model {card.system.partition('/')[0]} --runtime {card.format} --variant {card.variant}"
+            )
         return _FileFacts([card.scale], card.validation.get("over_bicubic"), card.format, card.variant)
 
 

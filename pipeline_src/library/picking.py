@@ -226,5 +226,5 @@ def _candidate(entry: Entry, rows: list[Row], bicubic: dict[str, float], size: S
         runs=row["runs"] or 0,
         kib=(row["file_bytes"] or 0) / 1024,
         memory_mb=row["peak_memory_mb"] or 0.0,
-        file=run.exported_file(entry, row["variant"], file_format.SUFFIX, row["scale"]),
+        file=run.exported_file(entry.name, row["variant"], file_format.SUFFIX, row["scale"]),
     )
