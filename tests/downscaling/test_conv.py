@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from shared import photograph
+from small_net import downscaler as trained_like
 
 from pipeline_src.downscaling import build, downscale
-from pipeline_src.downscaling.conv.network import Downscaler
 from pipeline_src.imaging.imresize import imresize
 
 
@@ -14,17 +14,24 @@ from pipeline_src.imaging.imresize import imresize
 def test_an_untrained_one_is_bicubic(scale: int) -> None:
     photo = photograph("coffee.png")[: 40 * scale, : 50 * scale]
     lr = downscale(build("conv", [scale], {}), photo)
-    difference = np.abs(lr.astype(int) - imresize(photo, 1 / scale))
-    inner = difference[3:-3, 3:-3]  # at the border it mirrors, and MATLAB repeats the last pixel
-    assert inner.max() <= 2, "MATLAB rounds after each of the two passes"
-    assert inner.mean() < 0.25
+    difference = np.abs(lr.astype(int) - imresize(photo, 1 / scale, "double"))
+    assert difference.max() <= 1, "the weights are those of a uint8 image"
+    assert difference.mean() < 0.1
+    of_uint8 = np.abs(lr.astype(int) - imresize(photo, 1 / scale))[3:-3, 3:-3]  # at the border it repeats pixels
+    assert of_uint8.max() <= 2, "MATLAB rounds after each of the two passes"
+    assert of_uint8.mean() < 0.25
 
 
-def trained_like(scale: int) -> Downscaler:
-    torch.manual_seed(0)
-    net = Downscaler(scale, channels=8, depth=1)
-    torch.nn.init.normal_(net.body[-1].weight, std=0.02)
-    return net.eval()
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_what_files_hold_computes_the_same_up_to_the_border(scale: int) -> None:
+    net = trained_like(scale)
+    deployed = net.in_standard_operators()
+    hr = torch.from_numpy(photograph("coffee.png")[: 12 * scale, : 9 * scale].copy()).permute(2, 0, 1)[None].float()
+    with torch.inference_mode():
+        lr, sampling = net(hr)
+        assert lr.clamp(0, 255).shape == deployed(hr).shape == (1, 3, 12, 9)
+        assert (lr.clamp(0, 255) - deployed(hr)).abs().max() < 1e-3
+    assert sampling.distance_to_bicubic() > 0.01, "else the convolutions were not tested"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 30), (64, 65)])

@@ -2,7 +2,7 @@
 
 Each channel is multiplied by a factor, and the weights that read it are divided by it, so the float net stays the same.
 Only ranges of activations are equalised, because the weights of each output channel have a scale of their own. Channels
-that are concatenated with the input image have its scale, and are stretched over all of its range.
+that are concatenated with the input image have its scale, and are stretched over its range.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ from pipeline_src.graph.folding import RELUS, Conv2dArguments, constant, is_inpu
 aten = torch.ops.aten
 
 LARGEST_FACTOR = 100.0
-LARGEST_PIXEL = 255
+STRETCHED = 170  # of a pixel's 255, to which the values of the calibration images reach: those of others are larger
 SMALLEST_SHARE = 0.05  # of the largest channel's range: a channel of less is stretched as if it had this
 
 Reader = tuple[Any, int]  # a node that is a convolution, and the first of its input channels that are read
@@ -57,7 +57,7 @@ def equalise(graph: fx.GraphModule, images: Sequence[np.ndarray]) -> None:
             mean = nonzero.log().mean().exp()
             for conv, maxima in zip(group, ranges, strict=True):
                 if _joins_the_image(conv):
-                    factors = LARGEST_PIXEL / maxima.clamp(min=SMALLEST_SHARE * nonzero.max().item())
+                    factors = STRETCHED / maxima.clamp(min=SMALLEST_SHARE * nonzero.max().item())
                 else:
                     factors = torch.where(maxima > 0, (mean / maxima).sqrt(), 1.0)
                     factors = factors.clamp(1 / LARGEST_FACTOR, LARGEST_FACTOR)

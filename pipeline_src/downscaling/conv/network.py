@@ -13,6 +13,7 @@ from pipeline_src.models.layers.operators import mirror_pad, space_to_depth
 
 REACH = 2  # LR pixels on each side of an LR pixel whose HR pixels bicubic sums
 TILE, OVERLAP = 512, 32  # LR pixels
+LEAST = 8  # HR pixels of a side; a smaller image is mirrored to that, because files take no smaller one
 BLACK = -0.5  # of a pixel as the convolutions read it
 
 
@@ -41,8 +42,8 @@ class Sampling(NamedTuple):
 class Downscaler(nn.Module):
     """Bicubic and what 3×3 convolutions add to it, both on HR whose blocks of scale×scale pixels became channels.
 
-    HR is mirrored at its border as far as bicubic reaches, with the border pixel repeated, as MATLAB does. So LR is
-    bicubic's, to which something is added, up to its border. Beyond that HR is black to the convolutions.
+    HR is mirrored at its border as far as bicubic reaches, as MATLAB mirrors an image of doubles. So LR is bicubic's, to
+    which something is added, up to its border. Beyond what is mirrored HR is black to the convolutions.
 
     Args:
         scale: the factor by which it downscales.
@@ -77,12 +78,14 @@ class Downscaler(nn.Module):
 
         Returns:
             LR, N×3×⌈H/scale⌉×⌈W/scale⌉, neither rounded nor clamped to 0..255, of HR that is mirrored at the right and
-            the bottom edge to multiples of the scale; and what was added to bicubic's.
+            the bottom edge to multiples of the scale; and what was added to bicubic's, likewise.
         """
         blocks = self.to_channels(mirror_pad(_whole_blocks(hr.float(), self.scale), REACH * self.scale))
         pixels = functional.pad(blocks / 255 + BLACK, [1] * 4, value=BLACK)
         added = self.body[-1](self.body[:-1](pixels)[..., 1:-1, 1:-1])
-        return self.bicubic(blocks) + 255 * added, Sampling(added)
+        height, width = (-(-side // self.scale) for side in hr.shape[2:])
+        added = added[..., :height, :width]
+        return self.bicubic(blocks)[..., :height, :width] + 255 * added, Sampling(added)
 
     def in_standard_operators(self) -> nn.Module:
         """Return the same net for files: HR with sides that are multiples of the scale to LR clamped to 0..255."""
@@ -123,13 +126,14 @@ class Deployed(nn.Module):
 
 
 def _whole_blocks(hr: Tensor, scale: int) -> Tensor:
-    """Return HR mirrored at its right and bottom edge to multiples of the scale."""
-    missing = [-side % scale for side in hr.shape[2:]]
-    if not any(missing):
+    """Return HR mirrored at its right and bottom edge to multiples of the scale, of ``LEAST`` pixels or more."""
+    sides = [max(side, LEAST) for side in hr.shape[2:]]
+    height, width = (side + -side % scale for side in sides)
+    if (height, width) == hr.shape[2:]:
         return hr
-    height, width = (side + more for side, more in zip(hr.shape[2:], missing, strict=True))
-    padded: Tensor = mirror_pad(hr, scale)
-    return padded[..., scale : scale + height, scale : scale + width]
+    pad = LEAST + scale
+    padded: Tensor = mirror_pad(hr, pad)
+    return padded[..., pad : pad + height, pad : pad + width]
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:
