@@ -52,7 +52,7 @@ SIZES = ("SHAPE", "STRIDED_SLICE", "MUL")
 def _without_sizes(file: Path, sizes: bool) -> list[Operator]:
     """Return the operators of a file except those that compute a size, which it has if and only if ``sizes``."""
     operators = inventory.operators(file)
-    of_sizes = [op for op in operators if "int32" in op.activations]
+    of_sizes = [op for op in operators if op.name in SIZES and "int32" in op.activations]
     assert [op.name for op in of_sizes] == ([*SIZES] if sizes else [])
     return [op for op in operators if op not in of_sizes]
 

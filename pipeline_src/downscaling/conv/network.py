@@ -42,8 +42,8 @@ class Sampling(NamedTuple):
 class Downscaler(nn.Module):
     """Bicubic and what 3×3 convolutions add to it, both on HR whose blocks of scale×scale pixels became channels.
 
-    HR is mirrored at its border as far as bicubic reaches, as MATLAB mirrors an image of doubles. So LR is bicubic's, to
-    which something is added, up to its border. Beyond what is mirrored HR is black to the convolutions.
+    HR is mirrored at its border as far as bicubic reaches, as MATLAB mirrors an image of doubles. So LR is bicubic's,
+    to which something is added, up to its border. Beyond what is mirrored HR is black to the convolutions.
 
     Args:
         scale: the factor by which it downscales.
