@@ -12,6 +12,7 @@ from made_results import BICUBIC, GAINS, SETS, enter, section_of
 from pipeline_src import config
 from pipeline_src.errors import UserError
 from pipeline_src.reporting import data
+from pipeline_src.reporting.section import table
 from pipeline_src.reporting.sections import downscaling
 from pipeline_src.stages.report import report
 
@@ -47,7 +48,31 @@ def root(original: Path, tmp_path: Path) -> Path:
     folder = root / "results/benchmark" / SYSTEM
     pd.DataFrame(lr).to_csv(folder / "lr.csv", index=False)
     pd.DataFrame(jpeg).to_csv(folder / "jpeg.csv", index=False)
+    steady = {"threads": 2, "runs": 40, "settled": True}
+    files = [
+        {
+            "variant": variant, "runtime": "tflite", "scale": 3, "set": name, "images": 2, "lr_psnr": psnr,
+            "bicubic_psnr_y": 44.0, "psnr_y_float": 31.5, "psnr_y_int8": 31.25, "hr_height": 540, "hr_width": 960,
+            "p50_ms": ms, "p50_low_ms": ms - 0.5, "p50_high_ms": ms + 0.5, "file_bytes": 4096, "peak_memory_mb": 50.0,
+            "off_levels": off, "disagrees": disagrees, "fails": "",
+        } | steady
+        for name in SETS
+        for variant, psnr, ms, off, disagrees in (
+            ("fp32", float("inf"), 40.0, 0, ""), ("ptq", 56.0, 12.0, 9, "gives another image here than at export"),
+        )
+    ]  # fmt: skip
+    fails = {"variant": "ptq", "runtime": "openvino", "scale": 3, "fails": "OpenVINO crashes on it"}
+    pd.DataFrame([*files, fails]).to_csv(folder / "downscaler.csv", index=False)
     return root
+
+
+def test_the_files_of_the_downscaler_are_shown(root: Path) -> None:
+    rows = downscaling.read_files(root / "results/benchmark", [SYSTEM], ["Set5"])
+    shown = table("files", downscaling.OF_FILES, rows).rows
+    assert [row[1:3] for row in shown] == [["fp32", "TFLite"], ["int8 PTQ", "TFLite"]]
+    assert shown[0][5:] == ["–", "44.0", "31.50", "31.25", "40.0 ±0.5", "960×540", "0", "4", "50"]
+    (root / "results/benchmark" / SYSTEM / "downscaler.csv").unlink()
+    assert downscaling.read_files(root / "results/benchmark", [SYSTEM], ["Set5"]).empty
 
 
 def test_means_over_the_images_of_a_set(root: Path) -> None:
@@ -82,6 +107,8 @@ def test_the_page_shows_it_where_a_system_learns(root: Path, monkeypatch: pytest
     assert "−0.25" in section
     assert "The LR images of small_x3 come from a learned downscaler" in page
     assert "small_x3: LR made by a learned downscaler" in (root / "results/report/table.md").read_text()
+    assert "The files of the downscalers" in section
+    assert f"The downscaler of {SYSTEM}, ptq tflite, gives another image here than at export." in section
     assert section.count("<img src=") == len(SETS)
     assert (root / "results/report/figures/jpeg_Set5_light.svg").stat().st_size > 10_000
 

@@ -1,5 +1,6 @@
-"""Section "Learned downscaling": learned LR images beside bicubic ones, and how both survive JPEG."""
+"""Section "Learned downscaling": learned LR images beside bicubic ones, how both survive JPEG, and the files."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pandas as pd
 from pipeline_src import paths
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.drawing import Theme, drawing, save
-from pipeline_src.reporting.section import Block, Section, Table, Text, figure_per_set, table
+from pipeline_src.reporting.section import Block, Finding, Findings, Section, Table, Text, figure_per_set, table
 from pipeline_src.reporting.tables import NAMED, Column, deployed
+from pipeline_src.reporting.timing import precisions
 from pipeline_src.tables import Kind, read_table
 
 COLUMNS = (
@@ -40,6 +42,36 @@ GAINS = (
     Column("gain", "Gain of learned downscaling (dB)", "{:+.2f}"),
 )
 
+FILES = "downscaler.csv"
+FILE_COLUMNS: dict[str, Kind] = {
+    **dict.fromkeys(("variant", "runtime", "set", "disagrees", "fails"), str),
+    "scale": int,
+    **dict.fromkeys(
+        (
+            "lr_psnr", "bicubic_psnr_y", "psnr_y_float", "psnr_y_int8", "hr_height", "hr_width", "runs", "p50_ms",
+            "p50_low_ms", "p50_high_ms", "file_bytes", "peak_memory_mb", "off_levels",
+        ),
+        float | None,
+    ),
+    "settled": bool | None,
+}  # fmt: skip
+OF_FILES = (
+    NAMED["system"],
+    NAMED["variant"],
+    NAMED["runtime"],
+    NAMED["scale"],
+    NAMED["set"],
+    Column("lr_psnr", "LR against that of torch (dB)", "{:.1f}"),
+    Column("bicubic_psnr_y", "LR against bicubic's, PSNR Y (dB)", "{:.1f}"),
+    Column("psnr_y_float", "Upscaled by the fp32 net: PSNR Y (dB)", "{:.2f}"),
+    Column("psnr_y_int8", "By the int8 net: PSNR Y (dB)", "{:.2f}"),
+    NAMED["p50_ms"],
+    Column("hr_size", "HR timed"),
+    NAMED["off_levels"],
+    NAMED["size_kib"],
+    NAMED["peak_memory_mb"],
+)
+
 
 def build(data: ReportData) -> Section | None:
     """Return the section, or None if no system learns its downscaler."""
@@ -63,6 +95,20 @@ def build(data: ReportData) -> Section | None:
     comparison = table("Learned LR images beside bicubic ones", COLUMNS, images)
     gain = table("Learned downscaling against the same net on bicubic LR", GAINS, gains)
     blocks: list[Block] = [Text(intro), Text(gain_text), gain, comparison, figure_per_set("jpeg", jpeg, draw, describe)]
+    downscalers = read_files(folder, systems, data.sets)
+    if not downscalers.empty:
+        text = (
+            "Each downscaler is exported and measured like the nets. Its latency is of an HR image. A dash stands for "
+            "LR images that are those of torch. Levels off: how far the LR image that the file gives here is from the "
+            "one that torch gave at export."
+        )
+        wrong = downscalers[downscalers["disagrees"] != ""].drop_duplicates(["system", "variant", "runtime"])
+        findings = [
+            Finding(False, f"The downscaler of {row.system}, {row.variant} {row.runtime}, {row.disagrees}.")
+            for row in wrong.itertuples()
+        ]
+        shown = table("The files of the downscalers", OF_FILES, downscalers)
+        blocks += [Text(text), *([Findings(findings)] if findings else []), shown]
     return Section("downscaled", "Learned downscaling", "Learned downscaling", blocks)
 
 
@@ -116,6 +162,32 @@ def read(folder: Path, systems: list[str], sets: list[str], name: str) -> pd.Dat
         tables.append(rows.assign(system=system))
     rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["system", "set"])
     return rows[rows["set"].isin(sets)]
+
+
+def read_files(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
+    """Return the rows of ``<folder>/<system>/downscaler.csv`` on the given sets, with the columns of ``OF_FILES``.
+
+    A system whose downscaler has no files that are measured has no such table.
+
+    Raises:
+        UserError: if a table is damaged.
+    """
+    tables = []
+    for system in systems:
+        file = folder / system / FILES
+        if file.exists():
+            rows = read_table(file, FILE_COLUMNS, paths.remedy("benchmark", system)).assign(system=system)
+            tables.append(rows[rows["set"].isin(sets) & (rows["fails"] == "")])
+    if not tables:
+        return pd.DataFrame(columns=[column.name for column in OF_FILES])
+    rows = pd.concat(tables, ignore_index=True)
+    rows["settled"] = rows["settled"].eq(True)
+    return rows.assign(
+        lr_psnr=rows["lr_psnr"].mask(rows["lr_psnr"] == math.inf),
+        size_kib=rows["file_bytes"] / 1024,
+        p50_note=precisions(rows),
+        hr_size=[f"{row.hr_width:.0f}×{row.hr_height:.0f}" for row in rows.itertuples()],
+    )
 
 
 def compare(images: pd.DataFrame) -> pd.DataFrame:
