@@ -12,6 +12,7 @@ from shared import photograph
 
 from pipeline_src import downscaling, paths
 from pipeline_src.cli.main import main
+from pipeline_src.deployment import cards
 from pipeline_src.imaging.imresize import imresize
 from pipeline_src.models import build
 from pipeline_src.weights import save_net, save_tensors
@@ -36,6 +37,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             Path(f"{name}.safetensors"), net, {"model": "abpn", "scales": [scale], "net": {"channels": 4, "depth": 1}}
         )
     PHOTOGRAPH.save("photo.png")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def command(*arguments: str, status: int = 0) -> str:
         with pytest.raises(SystemExit) as end:
@@ -79,6 +81,31 @@ def test_a_small_image_that_was_cropped_since_is_not_cropped_again(run: Callable
         assert again.size == (80, 80)
 
 
+def test_a_bundled_downscaler_runs_in_int8(run: Callable[..., str]) -> None:
+    run("downscale", "photo.png", "-o", "exact.png", "--model", "conv_x4")
+    said = run("downscale", "photo.png", "-o", "small.png", "--model", "conv_x4", "--variant", "ptq")
+    assert "exporting conv_x4-downscaler ×4 (ptq) once" in said
+    assert "exporting" not in run("downscale", "photo.png", "-o", "same.png", "--model", "conv_x4", "--variant", "ptq")
+    exact, small, same = (np.asarray(Image.open(f"{name}.png"), np.float64) for name in ("exact", "small", "same"))
+    assert exact.shape == small.shape == (23, 34, 3)
+    assert np.array_equal(small, same)
+    assert 0 < np.square(small - exact).mean() < 1
+    with Image.open("small.png") as image:
+        assert image.info["super_resolution"] == "133x91 by 4 for conv_x4"
+
+
+def test_a_file_of_a_downscaler_is_exported_and_upscales_nothing(run: Callable[..., str]) -> None:
+    arguments = ("--model", "conv_x4", "--downscaler", "--format", "tflite")
+    run("export", *arguments, "--variant", "ptq", "--size", "64x96", "-o", "int8.tflite")
+    card = cards.read(Path("int8.tflite"))
+    assert (card.system, card.variant, card.takes, card.gives) == ("conv_x4/downscaler", "ptq", "HR", "LR")
+    assert (card.scale, card.size, card.multiple_of, card.input.dtype) == (4, (64, 96), 4, "int8")
+    run("export", *arguments)
+    assert Path("conv_x4_downscaler_fp32_x4.tflite").is_file()
+    said = run("upscale", "photo.png", "-o", "b.png", "--model", "int8.tflite", status=1)
+    assert "int8.tflite makes images smaller; name its net to superres downscale: --model conv_x4 --runtime" in said
+
+
 def test_several_images_become_a_folder(run: Callable[..., str]) -> None:
     Path("in").mkdir()
     grey = PHOTOGRAPH.convert("L")
@@ -116,6 +143,30 @@ def test_bicubic_is_imresize_of_matlab(run: Callable[..., str], scale: str, size
         (
             ("downscale", "photo.png", "-o", "b.png", "--model", "car_x4", "--scale", "3"),
             "car_x4 makes images ×4 smaller, not ×3; choose another --scale",
+        ),
+        (
+            ("downscale", "photo.png", "-o", "b.png", "--model", "car_x4", "--variant", "ptq"),
+            "the downscaler of car_x4 has operators that int8 and TFLite files lack; the stage export writes it to",
+        ),
+        (
+            ("downscale", "photo.png", "-o", "b.png", "--model", "conv_x4", "--variant", "ptq", "--runtime", "torch"),
+            "torch runs the variant fp32 only; choose another --runtime or --variant fp32",
+        ),
+        (
+            ("downscale", "photo.png", "-o", "b.png", "--scale", "2", "--variant", "ptq"),
+            "bicubic is no net, and has no runtime or variant; leave these options out",
+        ),
+        (
+            ("export", "--model", "conv_x4", "--downscaler", "--format", "onnx", "--size", "50x60"),
+            "the downscaler of conv_x4 takes images whose sides are multiples of 4, not of 50x60; choose",
+        ),
+        (
+            ("export", "--model", "abpn_x4", "--downscaler", "--format", "onnx"),
+            "abpn_x4 has no learned downscaler; choose a net that has one",
+        ),
+        (
+            ("export", "--model", "conv_x4", "--downscaler", "--format", "onnx", "--variant", "qat"),
+            "a downscaler has fp32 and ptq alone, not qat; choose another --variant",
         ),
         (("downscale", "photo.png", "-o", "photo.png", "--model", "car_x4"), "photo.png is the input itself"),
         (

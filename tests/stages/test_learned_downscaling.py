@@ -16,9 +16,11 @@ from PIL import Image
 from shared import ROOT, TINY, fetched, merged, photograph, stage_environment
 
 from pipeline_src.datasets.hdf5 import ImagePairs
-from pipeline_src.deployment.formats import openvino
+from pipeline_src.deployment import cards, runtimes
+from pipeline_src.deployment.formats import FORMATS, openvino
 from pipeline_src.downscaling import car, downscale
 from pipeline_src.files import sha256
+from pipeline_src.graph.saturation import LARGEST_SUM
 from pipeline_src.weights import load_downscaler
 
 Make = Callable[..., Path]
@@ -80,12 +82,16 @@ def test_from_training_to_measurements_and_there_and_back(
         done = stage(folder, name, "small")
         assert done.returncode == 0, done.stderr
     assert_later_stages_see_the_learned_images(folder, downscaler["model"] if downscaler else "car")
-    for card in (folder / "results/export/small").glob("*.json"):  # a few kinds of files are enough to measure
-        if not card.name.startswith(("fp32_x4.onnx", "qat_x4.onnx", "fp32_x4_24x32")):
+    for card in (folder / "results/export/small").rglob("*_x4*.json"):  # a few kinds of files are enough to measure
+        kinds = ("fp32_x4.onnx", "qat_x4.onnx", "fp32_x4_24x32", "ptq_x4.tflite", "ptq_x4_96x128")
+        if not card.name.startswith(kinds[:3] if card.parent.name == "small" else kinds[3:]):
             card.unlink()
     done = stage(folder, "benchmark", "small")
     assert done.returncode == 0, done.stderr
     assert_measured(folder / "results/benchmark/small")
+    assert (folder / "results/benchmark/small/downscaler.csv").exists() == (downscaler is not None)
+    if downscaler:
+        assert_its_file_is_measured(folder / "results/benchmark/small/downscaler.csv")
     assert_there_and_back(folder)
 
 
@@ -108,9 +114,34 @@ def assert_later_stages_see_the_learned_images(folder: Path, model: str) -> None
     assert metrics["fp32"]["psnr_y"] == pytest.approx(trained["psnr_y"], abs=0.2)
     card = json.loads((folder / "results/export/small/fp32_x4.onnx.json").read_text())
     assert (card["lr"], card["origin"], card["dtype"]) == (model, "trained here", "float32")
+    if model == "conv":
+        assert_its_files_are_those_of_a_net(folder)
+        return
     names = {file.name for file in (folder / "results/export/small").glob("downscaler*")}
     assert names == {"downscaler.onnx", "downscaler.xml", "downscaler.bin", "downscaler.json"}
     assert_the_files_downscale_as_torch_does(folder)
+
+
+def assert_its_files_are_those_of_a_net(folder: Path) -> None:
+    """In every format and precision, each with its card; int8 calibrated on HR pixels of training images."""
+    files = cards.read_folder(folder / "results/export/small/downscaler")
+    assert {(card.variant, card.format) for card in files.values()} == {
+        *(("fp32", name) for name in FORMATS), *(("ptq", name) for name in FORMATS if name != "openvino_fp16")
+    }  # fmt: skip
+    photo = photograph("chelsea.png")[:77, :105]
+    expected = downscale(load_downscaler(folder / OUT / "weights.safetensors"), photo)
+    for file, card in files.items():
+        assert (card.system, card.takes, card.gives, card.scale) == ("small/downscaler", "HR", "LR", 4)
+        assert card.size in (None, (96, 128))
+        assert card.largest_sum <= LARGEST_SUM
+        if not card.size:
+            error = np.square(runtimes.load(file, 1)(photo).astype(float) - expected).mean()
+            assert error < (0.01 if card.variant == "fp32" else 2)
+    metrics = json.loads((folder / "results/quantize/small/metrics.json").read_text())
+    assert metrics["small/downscaler"]["fp32"]["psnr_y"] == pytest.approx(metrics["small"]["fp32"]["psnr_y"], abs=0.2)
+    assert metrics["small/downscaler"]["ptq"]["psnr_y"] == pytest.approx(metrics["small"]["fp32"]["psnr_y"], abs=0.5)
+    rows = list(csv.DictReader((folder / "results/export/small/inventory.csv").open()))
+    assert {row["net"] for row in rows} == {"small", "small/downscaler"}
 
 
 def assert_the_files_downscale_as_torch_does(folder: Path) -> None:
@@ -174,6 +205,20 @@ def assert_measured(out: Path) -> None:
         if (low["quality"], high["quality"]) == ("30", "90"):
             assert float(low["psnr_y"]) < float(high["psnr_y"])
             assert int(low["bytes"]) < int(high["bytes"])
+
+
+def assert_its_file_is_measured(table: Path) -> None:
+    (row,) = csv.DictReader(table.open())
+    assert [row[name] for name in ("system", "variant", "runtime", "scale", "set", "images")] == [
+        "small/downscaler", "ptq", "tflite", "4", "samples_heldout", "2"
+    ]  # fmt: skip
+    assert (row["hr_height"], row["hr_width"], row["file"], row["fails"]) == ("96", "128", "ptq_x4_96x128.tflite", "")
+    assert float(row["lr_psnr"]) > 46
+    assert 20 < float(row["bicubic_psnr_y"]) < 60
+    assert abs(float(row["psnr_y_float"]) - float(row["psnr_y_int8"])) < 1
+    assert float(row["p50_ms"]) > float(row["infer_p50_ms"]) > 0
+    assert int(row["file_bytes"]) > 0
+    assert (row["off_levels"], row["disagrees"]) == ("0", "")
 
 
 def assert_there_and_back(folder: Path) -> None:
