@@ -113,6 +113,11 @@ def test_the_params_of_the_repository_are_valid() -> None:
             "the whole file: search.carn_m: systems has no once-for-all net carn_m; add it or remove",
         ),
         ("search.nowhere", SEARCH, "the whole file: search.nowhere: systems has no once-for-all net nowhere; add it"),
+        (
+            "prune.abpn_x3.nets",
+            {"downscaler": {"pruner": "l1", "sparsity": 0.5}},
+            "prune.abpn_x3.nets.downscaler.[key]: downscaler is the name of what makes the LR images of a system",
+        ),
         ("prune.nowhere", PRUNE, "the whole file: prune.nowhere: systems has no nowhere; add it or remove this"),
         (
             "prune.ofa_sr",
