@@ -2,9 +2,9 @@
 
     python benchmarks/downscaler_qat.py conv_x4 conv_x2
 
-In the folder of a run in which the stage quantize has ended for these systems; without names, for all of them. The downscaler is trained with the fake
-quantisation of its int8 net, through LR images that are rounded to 8 bits and the float net that upscales them, whose
-weights stay. Nothing is written.
+In the folder of a run in which the stage quantize has ended for these systems; without names, for all of them. The
+downscaler is trained with the fake quantisation of its int8 net, through LR images that are rounded to 8 bits and the
+float net that upscales them, whose weights stay. Nothing is written.
 """
 
 import argparse
