@@ -116,10 +116,14 @@ def refuse_checkpoint(path: Path) -> None:
 
 def origin(recipe: Training) -> str:
     """Return where weights that a recipe trains come from, as tables print it: ``trained here``, or the start files."""
-    begun = recipe.start.file if recipe.start else " + ".join(parent.file for parent in recipe.grow)
-    if recipe.steps and begun:
-        return f"{begun}, then trained here"
-    return begun or "trained here"
+    return begun_from(recipe.start.file if recipe.start else " + ".join(p.file for p in recipe.grow), recipe.steps)
+
+
+def begun_from(files: str, steps: int) -> str:
+    """Return where weights come from that were trained for some steps from those of ``files``, "" for random ones."""
+    if steps and files:
+        return f"{files}, then trained here"
+    return files or "trained here"
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -26,13 +26,13 @@ INT8 = ("qat", "ptq")  # the int8 variants of the net that upscales, the better 
 
 
 def costs(files: dict[Path, Card], spec: config.Benchmark) -> pd.DataFrame:
-    """Return the :class:`~pipeline_src.benchmarking.costs.Costs` of a downscaler's files, of an HR image.
+    """Return the :class:`~pipeline_src.benchmarking.costs.Costs` of a downscaler's files that run, of an HR image.
 
     Args:
         files: the files with their cards.
         spec: how they are timed.
     """
-    rows = pd.DataFrame(measure_costs(files, spec))
+    rows = pd.DataFrame(measure_costs(_running(files), spec))
     return rows.rename(columns={"lr_height": "hr_height", "lr_width": "hr_width"})
 
 
@@ -92,13 +92,14 @@ def measure(
     Sets that have LR images of their own are left out.
 
     Args:
-        files: the exported files of the downscaler with their cards.
+        files: the exported files of the downscaler with their cards; those that cannot be run here have no row.
         upscalers: those of the net that upscales its images.
         learned_lr: the LR images that the float downscaler makes in torch, to compare with.
         images: the evaluation sets.
         threads: number of threads of the runtimes.
     """
     chain = Chain.of(upscalers, threads)
+    files = _running(files)
     for downscaler, card in files.items():
         if card.size:
             continue
@@ -116,17 +117,22 @@ def measure(
             yield key.columns() | of_set | means | agreement
 
 
-def table(rows: list[Row], costs_of_files: pd.DataFrame, exported: dict[Path, Card]) -> pd.DataFrame:
+def table(rows: list[Row], costs_of_files: pd.DataFrame, files: dict[Path, Card]) -> pd.DataFrame:
     """Return ``downscaler.csv``: the rows of :func:`measure` with the costs of the files, and one per file that fails.
 
     Args:
         rows: of all files.
         costs_of_files: from :func:`costs`.
-        exported: the exported files of the downscaler with their cards, those that cannot be run here too.
+        files: the exported files of the downscaler with their cards.
     """
     measured = pd.DataFrame(rows).merge(costs_of_files, how="left", on=KEY_COLUMNS).assign(fails="")
-    failing = [FileKey.of(card).columns() | {"fails": card.fails} for card in exported.values() if card.fails]
+    failing = [FileKey.of(card).columns() | {"fails": card.fails} for card in files.values() if card.fails]
     return pd.concat([measured, pd.DataFrame(failing)], ignore_index=True)
+
+
+def _running(files: dict[Path, Card]) -> dict[Path, Card]:
+    """Return the files that could be run at export."""
+    return {file: card for file, card in files.items() if not card.fails}
 
 
 def _small(runner: Runner, hr: np.ndarray) -> np.ndarray:

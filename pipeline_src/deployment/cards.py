@@ -41,7 +41,7 @@ class Facts:
         lr: the downscaler whose images it was trained on.
         origin: where the weights come from: ``trained here``, or the file that the training started from.
         dtype: data type of the convolutions in training, such as float32; QAT is always in float32.
-        parameters: number of trained parameters.
+        parameters: number of trained parameters; of a downscaler also those of bicubic.
         mult_adds: multiply-adds for an HR image of 1280×720.
         float_layers: layers of an int8 net that compute in float.
         validation: PSNRs in dB on the middles of the validation images, in torch.

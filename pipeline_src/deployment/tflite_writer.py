@@ -198,17 +198,16 @@ class _Writer:
 
     def _slice_backwards(self, x: Activation, axis: int, start: int, count: int) -> int:
         """Add a slice of ``count`` rows (axis 1) or columns (axis 2) from index ``start`` down; return its tensor."""
-        part, size = Activation(x.channels, x.scale, x.zero_point), [*self.sizes[x]]
-        size[axis - 1] = count
-        limits = np.zeros((3, 4), np.int32)  # begin, end and step of each axis
-        limits[:, axis], limits[2, [other for other in range(4) if other != axis]] = (start, start - count, -1), 1
+        height, width = self.sizes[x]
+        part, size = Activation(x.channels, x.scale, x.zero_point), (count, width) if axis == 1 else (height, count)
+        begin, end, step = np.zeros(4, np.int32), np.zeros(4, np.int32), np.ones(4, np.int32)
+        begin[axis], end[axis], step[axis] = start, start - count, -1
         # A mask leaves limits open: those of the other axes, and the end where it lies before the first row or column.
         others = sum(1 << other for other in range(4) if other != axis)
         masks = {"beginMask": others, "endMask": others | (start == count - 1) << axis}
-        constants = [self.model.constant(*limit) for limit in zip(limits, ("begin", "end", "step"), strict=True)]
-        self._operator(
-            "STRIDED_SLICE", [self.tensors[x], *constants], part, (size[0], size[1]), "StridedSliceOptions", **masks
-        )
+        limits = {"begin": begin, "end": end, "step": step}
+        inputs = [self.tensors[x], *(self.model.constant(limit, name) for name, limit in limits.items())]
+        self._operator("STRIDED_SLICE", inputs, part, size, "StridedSliceOptions", **masks)
         return self.tensors[part]
 
     def _split(self, inputs: list[int], outputs: list[Activation], size: Size) -> None:

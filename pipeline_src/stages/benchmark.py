@@ -32,9 +32,10 @@ def benchmark(system: str) -> None:
     spec = params.benchmark
     folders = {name: paths.images_folder("evaluation", name) for name in params.sets_for("evaluation")}
     sets = {name: images_of(folder, spec.threads) for name, folder in folders.items()}
-    all_exported = cards.read_folder(paths.results("export", system))
-    exported, small = ({f: c for f, c in all_exported.items() if c.downscales == by} for by in (False, True))
-    files, small_files = ({f: c for f, c in part.items() if not c.fails} for part in (exported, small))
+    every_file = cards.read_folder(paths.results("export", system))
+    exported = {file: card for file, card in every_file.items() if not card.downscales}
+    files = {file: card for file, card in exported.items() if not card.fails}
+    of_downscaler = {file: card for file, card in every_file.items() if card.downscales}
     main_net = tables.main_net(system, files)
     for name, folder in folders.items():
         own = own_lr.scales_of(folder)
@@ -45,7 +46,7 @@ def benchmark(system: str) -> None:
     sweep = list(costs.sweep_threads(main_files, spec))
     pin(spec.threads)
     file_costs = pd.DataFrame(costs.measure_costs(files, spec))
-    small_costs = downscalers.costs(small_files, spec)
+    downscaler_costs = downscalers.costs(of_downscaler, spec)
     with (
         tracking.stage_run("benchmark", system, {"sets": list(sets), **spec.model_dump()}) as run,
         whole_folder(paths.results("benchmark", system)) as out,
@@ -53,7 +54,7 @@ def benchmark(system: str) -> None:
     ):
         for name in sets:
             run.log_data(name, paths.manifest("evaluation", name), "evaluation")
-        run.set_tags({f"input/{file.as_posix()}": card.files[file.name] for file, card in all_exported.items()})
+        run.set_tags({f"input/{file.as_posix()}": card.files[file.name] for file, card in every_file.items()})
         weights, main_folder = paths.downscaler_weights(system), tables.net_folder(out, main_net)
         learned_lr = LearnedLR(weights, spec.threads) if weights.exists() else None
         evaluation = EvaluationImages(sets, spec.threads, Path(scratch))
@@ -62,9 +63,9 @@ def benchmark(system: str) -> None:
         images, agreements = quality.measure_files(files, evaluator, main_net, crops)
         if learned_lr:
             write_comparison(learned_lr, main_files, evaluation, spec.threads, out)
-        if learned_lr and small_files:
-            rows = list(downscalers.measure(small_files, main_files, learned_lr, evaluation, spec.threads))
-            write_table(out / "downscaler.csv", downscalers.table(rows, small_costs, small))
+        if learned_lr and of_downscaler:
+            rows = downscalers.measure(of_downscaler, main_files, learned_lr, evaluation, spec.threads)
+            write_table(out / "downscaler.csv", downscalers.table(list(rows), downscaler_costs, of_downscaler))
         table = tables.combine(images, file_costs, agreements, exported, list(sets))
         tables.write(out, files, images, table)
         for net in {card.system for card in files.values()}:

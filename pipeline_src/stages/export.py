@@ -14,6 +14,7 @@ from pipeline_src.files import read_json, whole_folder
 from pipeline_src.tables import write_table
 
 SHIPPED = ("qat", "tflite")  # variant and format of the files that the tables show first, of any and of fixed size
+DOWNSCALER_SHIPPED = ("ptq", "tflite")
 MODEL_SUFFIXES = (".onnx", ".xml", ".bin", ".tflite")
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _track(run: tracking.StageRun, folder: Path) -> None:
 
     run.log_artifact(folder / "inventory.csv")
     for file, card in cards.read_folder(folder).items():
-        if (card.variant, card.format) == SHIPPED:
+        if (card.variant, card.format) == (DOWNSCALER_SHIPPED if card.downscales else SHIPPED):
             run.log_artifact(file, card.system)
             run.log_artifact(cards.path_of(file), card.system)
     run.tag_outputs(*(file for file in sorted(folder.rglob("*")) if file.suffix in MODEL_SUFFIXES))

@@ -70,7 +70,7 @@ def train(system: str) -> None:
             empty(paths.downscaler(system))
         if downscaler:
             images = (session.training, session.validation)
-            joint.save_downscaler(downscaler, spec.downscaler, spec.scales, images, paths.downscaler(system))
+            joint.save_downscaler(downscaler, spec.downscaler, recipe.steps, images, paths.downscaler(system))
         provenance = {"origin": origin(recipe), "dtype": dtype_name(session.precision)}
         gain = {"over_bicubic": curve[-1]["over_bicubic"]}  # which tells whoever has the file alone what it is worth
         save_net(weights, upscaler, {"system": system, **made_from, **provenance, **gain})

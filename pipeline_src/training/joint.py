@@ -18,7 +18,7 @@ from pipeline_src.models import SuperResolutionNet
 from pipeline_src.progress import progress_bar
 from pipeline_src.starts import load_into
 from pipeline_src.training.shrinking import Shrinkable
-from pipeline_src.weights import build_downscaler, save_net
+from pipeline_src.weights import begun_from, build_downscaler, save_net
 
 
 class Joint(nn.Module):
@@ -115,15 +115,23 @@ def untrained_downscaler(spec: Downscaler, scales: list[int], where: str) -> Lea
 
 
 def save_downscaler(
-    downscaler: LearnedDownscaler, spec: Downscaler, scales: list[int], images: Iterable[ImagePairs], folder: Path
+    downscaler: LearnedDownscaler, spec: Downscaler, steps: int, images: Iterable[ImagePairs], folder: Path
 ) -> None:
     """Write a trained downscaler, and ``lr.h5``, the LR images that it makes of all images of train.h5.
 
     Later stages train and calibrate on these LR images.
+
+    Args:
+        downscaler: the downscaler.
+        spec: what it was built from.
+        steps: for how many it was trained.
+        images: of train.h5.
+        folder: where the two files go.
     """
-    save_net(folder / "weights.safetensors", downscaler, {"downscaler": spec.model, "scales": scales, "net": spec.net})
+    scale, origin = downscaler.scale, begun_from(spec.start.file if spec.start else "", steps)
+    metadata = {"downscaler": spec.model, "scales": [scale], "net": spec.net, "origin": origin}
+    save_net(folder / "weights.safetensors", downscaler, metadata)
     downscaler.eval()
-    scale = scales[0]
     named = [(pairs, name) for pairs in images for name in pairs.names]
     lr_images = (
         (pairs.split, name, {scale: downscaling.downscale(downscaler, modcrop(pairs.hr(name), scale))})
