@@ -54,10 +54,10 @@ def _activations(net: OperationGraph) -> Iterator[Activation]:
 
 
 def _moved_from_input(net: OperationGraph) -> set[Activation]:
-    """Return the input and what holds its values alone."""
+    """Return the input, what holds its values alone, and what holds them beside other values."""
     moved = {net.image}
     for operation in net.operations:
-        if isinstance(operation, Move) and moved.issuperset(operation.inputs):
+        if isinstance(operation, Move) and moved.intersection(operation.inputs):
             moved |= {*operation.outputs}
     return moved
 

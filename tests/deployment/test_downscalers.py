@@ -116,6 +116,18 @@ def test_the_card_says_what_the_file_takes_and_its_example_downscales_a_photogra
         assert np.array_equal(small, runtimes.load(file, 1)(photo))
 
 
+def test_the_form_of_tensorrt_keeps_the_image_and_what_is_beside_it_in_float(tmp_path: Path) -> None:
+    """Symmetric int8 would take a bit from the pixels that bicubic sums."""
+    graphs = quantization.convert(quantized(fold(downscaler(2).in_standard_operators()), 2))
+    file, card_facts = tmp_path / "net.onnx", facts(scale=2, takes="HR", gives="LR")
+    exporting.export_file(graphs.at_scale(2), "tensorrt", file, card_facts)
+    assert cards.read(file).input.dtype == "float32"
+    photo = photograph("rocket.jpg")[50:114, 250:330]
+    assert_close(runtimes.load(file, 1)(photo), downscale(downscaler(2), photo), levels=4, decibels=46)
+    joins = [op for op in inventory.operators(file) if op.name == "Concat"]
+    assert {op.activations for op in joins} == {("float32",)}
+
+
 def test_features_beside_the_image_share_its_scale() -> None:
     graph = quantized(fold(downscaler(2).in_standard_operators()), 2).at_scale(2)
     scales = {

@@ -85,8 +85,9 @@ def test_depth_to_space_is_pixel_shuffle_in_the_other_channel_order() -> None:
     assert torch.equal(space_to_depth(depth_to_space(x, 3), 3), x)
 
 
-def test_depth_to_space_passes_torchs_own_operator_checks() -> None:
+def test_depth_to_space_and_back_pass_torchs_own_operator_checks() -> None:
     torch.library.opcheck(depth_to_space, (torch.rand(1, 12, 2, 3, requires_grad=True), 2))
+    torch.library.opcheck(space_to_depth, (torch.rand(1, 3, 4, 6, requires_grad=True), 2))
 
 
 def test_output_is_clamped_to_pixels_but_not_in_training() -> None:
