@@ -23,7 +23,8 @@ def measure(system: str) -> None:
     from pipeline_src.config.training import Recipe
     from pipeline_src.downscaling.conv.network import Sampling
     from pipeline_src.graph.folding import fold
-    from pipeline_src.training.joint import BehindDownscaler, Joint
+    from pipeline_src.metrics.validation import BehindDownscaler
+    from pipeline_src.training.joint import Joint
     from pipeline_src.training.session import Options, TrainingSession
     from pipeline_src.weights import load_deployed_net, load_downscaler
 

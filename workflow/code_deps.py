@@ -19,9 +19,12 @@ SHARED = ("command", "config", "errors", "files", "paths", "progress", "tracking
 DEFAULTS = "pipeline_src.config.degradation"  # what a key that is left out stands for is in no param that DVC compares
 DATA = (".csv", ".html", ".css", ".js")
 # Packages of which a stage runs what params.yaml names: for each stage the path that stands for it in dvc.yaml.
-NETS = dict.fromkeys(("train", "quantize", "export", "benchmark"), "pipeline_src/models/${item.model}")
+OF_ONE_SYSTEM = ("train", "quantize", "export", "benchmark")
+NETS = dict.fromkeys(OF_ONE_SYSTEM, "pipeline_src/models/${item.model}")
 NETS |= {"search": "pipeline_src/models/once_for_all", "prune": "pipeline_src/models", "tune": "pipeline_src/models"}
-DOWNSCALERS = dict.fromkeys(("train", "export", "benchmark"), "pipeline_src/downscaling/${item.downscaler.model}")
+DOWNSCALERS = dict.fromkeys(
+    ("train", "quantize", "export", "benchmark"), "pipeline_src/downscaling/${item.downscaler.model}"
+)
 
 
 def import_graph() -> grimp.ImportGraph:

@@ -1,11 +1,13 @@
 """Quality on validation images while a net is trained, compressed or searched: crops of them, compared with bicubic."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from pipeline_src.datasets.hdf5 import ImagePairs
 from pipeline_src.errors import UserError
@@ -44,6 +46,29 @@ def validation_crops(images: ImagePairs, names: Sequence[str], scale: int, crop:
             crops.append(images.middle(name, scale, crop))
             bicubic_psnrs.append(psnr_y)
     return crops, bicubic_psnrs
+
+
+class BehindDownscaler(nn.Module):
+    """An upscaler of the small images of a downscaler, both as they are deployed: HR in, SR out, to be measured.
+
+    Args:
+        upscaler: the net from LR to SR.
+        downscaler: a module from HR to LR in 0..255.
+    """
+
+    def __init__(self, upscaler: SuperResolutionNet, downscaler: nn.Module) -> None:
+        super().__init__()
+        self.upscaler, self.downscaler = upscaler, downscaler
+        self.description = dataclasses.replace(upscaler.description, takes="HR")
+
+    def at_scale(self, scale: int) -> nn.Module:
+        """Return a module from HR, whose sides are multiples of the scale, to SR."""
+        return nn.Sequential(self.downscaler, _Rounded(), self.upscaler.at_scale(scale))
+
+
+class _Rounded(nn.Module):
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        return lr.clamp(0, 255).round()
 
 
 @dataclass(frozen=True)

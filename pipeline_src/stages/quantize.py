@@ -88,7 +88,7 @@ def _quantize_downscaler(
     from pipeline_src.compression import quantization
     from pipeline_src.compression.calibration import calibrate
     from pipeline_src.graph.folding import fold
-    from pipeline_src.training.joint import BehindDownscaler
+    from pipeline_src.metrics.validation import BehindDownscaler
     from pipeline_src.weights import load_downscaler
 
     weights, name = paths.downscaler_weights(system), paths.downscaler_name(system)

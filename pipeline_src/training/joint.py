@@ -77,29 +77,6 @@ class _ThroughLR(nn.Module):
         return sr, penalty + upscaler_penalty
 
 
-class BehindDownscaler(nn.Module):
-    """An upscaler of the small images of a downscaler, both as they are deployed: HR in, SR out, to be measured.
-
-    Args:
-        upscaler: the net from LR to SR.
-        downscaler: a module from HR to LR in 0..255.
-    """
-
-    def __init__(self, upscaler: SuperResolutionNet, downscaler: nn.Module) -> None:
-        super().__init__()
-        self.upscaler, self.downscaler = upscaler, downscaler
-        self.description = dataclasses.replace(upscaler.description, takes="HR")
-
-    def at_scale(self, scale: int) -> nn.Module:
-        """Return a module from HR, whose sides are multiples of the scale, to SR."""
-        return nn.Sequential(self.downscaler, _Rounded(), self.upscaler.at_scale(scale))
-
-
-class _Rounded(nn.Module):
-    def forward(self, lr: Tensor) -> Tensor:
-        return lr.clamp(0, 255).round()
-
-
 def untrained_downscaler(spec: Downscaler, scales: list[int], where: str) -> LearnedDownscaler | None:
     """Return the downscaler that ``spec`` describes, with its start weights if it has some; None if it learns nothing.
 
