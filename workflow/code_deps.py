@@ -22,9 +22,7 @@ DATA = (".csv", ".html", ".css", ".js")
 OF_ONE_SYSTEM = ("train", "quantize", "export", "benchmark")
 NETS = dict.fromkeys(OF_ONE_SYSTEM, "pipeline_src/models/${item.model}")
 NETS |= {"search": "pipeline_src/models/once_for_all", "prune": "pipeline_src/models", "tune": "pipeline_src/models"}
-DOWNSCALERS = dict.fromkeys(
-    ("train", "quantize", "export", "benchmark"), "pipeline_src/downscaling/${item.downscaler.model}"
-)
+DOWNSCALERS = dict.fromkeys(OF_ONE_SYSTEM, "pipeline_src/downscaling/${item.downscaler.model}")
 
 
 def import_graph() -> grimp.ImportGraph:
