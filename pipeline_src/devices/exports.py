@@ -49,9 +49,9 @@ def groups(exported: dict[Path, Card]) -> Iterator[list[Exported]]:
     Fewer than on this machine, where all nets of a system take turns, because a board has less memory.
 
     Args:
-        exported: files with their cards; those that cannot be run are left out.
+        exported: files with their cards; those that cannot be run, and those of downscalers, are left out.
     """
-    files = {file: card for file, card in exported.items() if not card.fails}
+    files = {file: card for file, card in exported.items() if not card.fails and not card.downscales}
     for net in dict.fromkeys(card.system for card in files.values()):
         of_net = {file: card for file, card in files.items() if card.system == net}
         whole = {FileKey.of(card): file for file, card in of_net.items() if not card.size}

@@ -35,7 +35,8 @@ def benchmark(system: str) -> None:
     every_file = cards.read_folder(paths.results("export", system))
     exported = {file: card for file, card in every_file.items() if not card.downscales}
     files = {file: card for file, card in exported.items() if not card.fails}
-    of_downscaler = {file: card for file, card in every_file.items() if card.downscales}
+    downscaler_files = {file: card for file, card in every_file.items() if card.downscales}
+    of_downscaler = {file: card for file, card in downscaler_files.items() if not card.fails}
     main_net = tables.main_net(system, files)
     for name, folder in folders.items():
         own = own_lr.scales_of(folder)
@@ -65,7 +66,7 @@ def benchmark(system: str) -> None:
             write_comparison(learned_lr, main_files, evaluation, spec.threads, out)
         if learned_lr and of_downscaler:
             rows = downscalers.measure(of_downscaler, main_files, learned_lr, evaluation, spec.threads)
-            write_table(out / "downscaler.csv", downscalers.table(list(rows), downscaler_costs, of_downscaler))
+            write_table(out / "downscaler.csv", downscalers.table(list(rows), downscaler_costs, downscaler_files))
         table = tables.combine(images, file_costs, agreements, exported, list(sets))
         tables.write(out, files, images, table)
         for net in {card.system for card in files.values()}:
