@@ -124,7 +124,7 @@ class Reparameterise(Section):
 class ShrinkPhase(Section):
     """A phase of the progressive shrinking of a once-for-all net, which allows more subnets than the phase before."""
 
-    dimension: Literal["kernel", "depth", "width", "scale"] = Field(
+    dimension: Literal["kernel", "depth", "width", "tail", "scale"] = Field(
         description="The dimension of the space of subnets that this phase opens."
     )
     choices: list[Count] = Field(min_length=1, description="Values that subnets may have in it from this phase on.")
@@ -145,6 +145,11 @@ class Training(Recipe):
     distil: float = Field(
         default=0.0, ge=0, description="Weight of the distance to the largest net's image, beside the distance to HR."
     )
+    sandwich: bool = Field(
+        default=False,
+        description="Whether each step of a phase trains its largest and its smallest subnet and random ones besides, "
+        "which learn from the largest as it is at that step.",
+    )
     reparameterise: Reparameterise | None = Field(
         default=None, description="Branches beside each convolution in training; without it, none."
     )
@@ -155,6 +160,11 @@ class Training(Recipe):
             if self.batch % phase.subnets:
                 raise ValueError(
                     f"shrink[{number}].subnets is {phase.subnets}, which does not divide the batch, {self.batch}"
+                )
+            if self.sandwich and phase.subnets < 3:
+                raise ValueError(
+                    f"shrink[{number}].subnets is {phase.subnets}; sandwich takes 3 or more: the largest, the smallest "
+                    "and a random one"
                 )
         return self
 

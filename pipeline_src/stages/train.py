@@ -58,7 +58,7 @@ def train(system: str) -> None:
     def run_training(run: tracking.StageRun) -> list[dict[str, float]]:
         if not recipe.shrink:
             return fit(run, upscaler, recipe, spec.scales, 0)
-        return shrinking.shrink(upscaler, recipe, recipe.shrink, recipe.distil, params.seed, partial(fit, run))
+        return shrinking.shrink(upscaler, recipe, params.seed, partial(fit, run))
 
     if not session.workers.first:
         run_training(tracking.StageRun())

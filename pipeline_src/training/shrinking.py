@@ -16,7 +16,7 @@ from pipeline_src.metrics.validation import Row
 from pipeline_src.models import SuperResolutionNet
 
 if TYPE_CHECKING:  # or every system would depend on the code of once-for-all nets
-    from pipeline_src.models.once_for_all.supernet import Supernet
+    from pipeline_src.models.once_for_all.supernet import Subnet, Supernet
 
 Choices = dict[str, tuple[int, ...]]  # by dimension: kernel, depth, width, scale
 
@@ -28,27 +28,30 @@ class Distillation:
     It is not a module, and so the teacher is neither trained nor saved with the net that has this.
 
     Attributes:
-        teacher: a copy of the supernet at the end of the training of its largest subnets.
+        teacher: a copy of the supernet at the end of the training of its largest subnets, or the supernet itself.
         scales: scales that the teacher was trained at; there is no distillation at others.
         weight: factor of the distillation loss.
+        live: whether the teacher is the supernet itself, whose largest subnets do not learn from themselves.
     """
 
     teacher: "Supernet"
     scales: Sequence[int]
     weight: float
+    live: bool = False
 
-    def loss(self, lr: Tensor, sr: Tensor, scale: int) -> Tensor:
+    def loss(self, lr: Tensor, sr: Tensor, subnet: "Subnet") -> Tensor:
         """Return the weighted mean absolute difference to the teacher's images, of pixels in 0..1.
 
         Args:
             lr: LR images, N×3×H×W in 0..255.
             sr: the images of a subnet, N×3×(scale·H)×(scale·W) in 0..255.
-            scale: the factor by which the subnet upscales.
+            subnet: its genes.
 
         Returns:
             A scalar; 0 where there is no distillation.
         """
-        if not self.weight or scale not in self.scales:
+        scale = subnet["scale"]
+        if not self.weight or scale not in self.scales or (self.live and subnet == self.teacher.largest(scale)):
             return sr.new_zeros(())
         with torch.no_grad():
             target = self.teacher.at_scale(scale).train()(lr)
@@ -65,16 +68,21 @@ class Shrinking(nn.Module):
         choices: the choices from which subnets are sampled.
         seed: seed of the sampled subnets.
         distillation: what is added to the loss.
+        sandwich: the number of subnets in a step of which the first is the largest and the second the smallest (Yu and
+            Huang, ICCV 2019, arXiv 1903.05134); 0 if all are random.
 
     Attributes:
-        drawn: the number of subnets sampled so far; a buffer, so that a resumed training continues the same sequence.
+        drawn: the number of subnets so far; a buffer, so that a resumed training continues the same sequence.
     """
 
     drawn: Tensor
 
-    def __init__(self, supernet: "Supernet", choices: Choices, seed: int, distillation: Distillation) -> None:
+    def __init__(
+        self, supernet: "Supernet", choices: Choices, seed: int, distillation: Distillation, sandwich: int = 0
+    ) -> None:
         super().__init__()
         self.supernet, self.choices, self.seed, self.distillation = supernet, choices, seed, distillation
+        self.sandwich = sandwich
         self.description = supernet.description
         self.register_buffer("drawn", torch.zeros(()))
 
@@ -90,20 +98,30 @@ class Shrinking(nn.Module):
         """Return the largest subnet of a scale, in eval mode."""
         return self.supernet.at_scale(scale).eval()
 
-    def next_at(self, scale: int) -> nn.Module:
-        """Return the next sampled subnet of a scale, in train mode."""
-        # The generator is made of the count alone, because every process of a training has to sample the same subnet.
-        generator = random.Random(f"{self.seed} {int(self.drawn)}")  # noqa: S311
+    def smallest_at(self, scale: int) -> "Subnet":
+        """Return the smallest subnet of a scale that the phase's choices allow."""
+        smallest = {dimension: (min(choices),) for dimension, choices in self.choices.items()}
+        return self.supernet.sample_subnet(random.Random(0), scale, smallest)  # noqa: S311
+
+    def next_at(self, scale: int) -> "Subnet":
+        """Return the subnet of a scale that is trained next."""
+        drawn = int(self.drawn)
         self.drawn += 1
-        subnet = self.supernet.sample_subnet(generator, scale, self.choices)
-        return self.supernet.subnet_module(subnet).train()
+        position = drawn % self.sandwich if self.sandwich else -1
+        if position == 0:
+            return self.supernet.largest(scale)
+        if position == 1:
+            return self.smallest_at(scale)
+        # The generator is made of the count alone, because every process of a training has to sample the same subnet.
+        generator = random.Random(f"{self.seed} {drawn}")  # noqa: S311
+        return self.supernet.sample_subnet(generator, scale, self.choices)
 
 
 class _NextSubnet(nn.Module):
     def __init__(self, phase: Shrinking, scale: int) -> None:
         super().__init__()
-        # Methods instead of the module itself, which would follow this one into train or eval mode.
-        self._largest_at, self._next_at = phase.largest_at, phase.next_at
+        # Methods instead of the modules themselves, which would follow this one into train or eval mode.
+        self._largest_at, self._next_at, self._module = phase.largest_at, phase.next_at, phase.supernet.subnet_module
         self._distillation, self.scale = phase.distillation, scale
         self.description = phase.description
 
@@ -112,8 +130,9 @@ class _NextSubnet(nn.Module):
         if not self.training:
             largest: Tensor = self._largest_at(self.scale)(lr)
             return largest
-        sr: Tensor = self._next_at(self.scale)(lr)
-        return sr, self._distillation.loss(lr, sr, self.scale)
+        subnet = self._next_at(self.scale)
+        sr: Tensor = self._module(subnet).train()(lr)
+        return sr, self._distillation.loss(lr, sr, subnet)
 
 
 class _SmallestSubnet(nn.Module):
@@ -123,9 +142,7 @@ class _SmallestSubnet(nn.Module):
 
     def at_scale(self, scale: int) -> nn.Module:
         """Return the smallest subnet of a scale."""
-        smallest = {dimension: (min(choices),) for dimension, choices in self.phase.choices.items()}
-        supernet = self.phase.supernet
-        return supernet.subnet_module(supernet.sample_subnet(random.Random(0), scale, smallest))  # noqa: S311
+        return self.phase.supernet.subnet_module(self.phase.smallest_at(scale))
 
 
 @runtime_checkable
@@ -148,9 +165,7 @@ def with_smallest(validate: Callable[[SuperResolutionNet], Row]) -> Callable[[Su
 
 def shrink(
     supernet: SuperResolutionNet,
-    recipe: Recipe,
-    phases: Sequence[ShrinkPhase],
-    distil: float,
+    recipe: Training,
     seed: int,
     train: Callable[[SuperResolutionNet, Recipe, list[int], int], list[Row]],
 ) -> list[Row]:
@@ -161,25 +176,28 @@ def shrink(
 
     Args:
         supernet: the net to train.
-        recipe: the recipe of the largest subnet; a phase replaces steps, lr and warmup.
-        phases: the phases in their order.
-        distil: weight of the distillation loss.
+        recipe: the recipe of the largest subnet, of whose ``shrink`` each phase replaces steps, lr and warmup.
         seed: seed of the sampled subnets.
         train: trains a net by a recipe at the given scales as phase number n (0: the largest subnet) and returns the
             curve.
     """
     assert _is_supernet(supernet)  # see check
+    phases = recipe.shrink
     choices: Choices = {dimension: all_choices[-1:] for dimension, all_choices in supernet.choices().items()}
     if not any(phase.dimension == "scale" for phase in phases):
         choices["scale"] = supernet.choices()["scale"]
     scales = [*choices["scale"]]
     curve = [row | {"phase": 0} for row in train(supernet, recipe, scales, 0)]
-    distillation = Distillation(copy.deepcopy(supernet), scales, distil)
+    if recipe.sandwich:
+        distillation = Distillation(supernet, supernet.description.scales, recipe.distil, live=True)
+    else:
+        distillation = Distillation(copy.deepcopy(supernet), scales, recipe.distil)
     for number, phase in enumerate(phases, 1):
         if phase.dimension == "width":
             supernet.sort_channels(min(choices["width"]))
         choices[phase.dimension] = tuple(sorted(phase.choices))
-        net = Shrinking(supernet, dict(choices), seed + number, distillation)
+        sandwich = phase.subnets if recipe.sandwich else 0
+        net = Shrinking(supernet, dict(choices), seed + number, distillation, sandwich)
         phase_recipe = recipe.model_copy(
             update={"accumulate": phase.subnets, "start": None} | phase.model_dump(include={"steps", "lr", "warmup"})
         )

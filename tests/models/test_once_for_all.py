@@ -18,6 +18,7 @@ from pipeline_src.searching import costs
 
 SPACES: dict[str, dict[str, Any]] = {
     "plain": {"space": "plain", "widths": [6, 4, 8], "depths": [3, 1, 2]},
+    "tails": {"space": "plain", "widths": [6, 4, 8], "depths": [3, 1, 2], "tails": [2, 1]},
     "mobile": {
         "space": "mobile", "widths": [3, 1, 2], "depths": [2, 1], "kernels": [5, 3, 7], "channels": 4, "hr_channels": 3,
     },
@@ -78,8 +79,8 @@ def test_a_subnet_trains_its_share_of_the_weights_and_nothing_else(space: str) -
     before.square().mean().backward()
     gradients = {name: parameter.grad for name, parameter in supernet.named_parameters() if parameter.grad is not None}
     everything = {name for name, _ in supernet.named_parameters()}
-    if space == "plain":  # of depth 1: without the fourth and fifth convolution, and the end of ×4
-        left_out = re.compile(r"convs\.[34]|tails\.4")
+    if space != "mobile":  # of depth 1: without the fourth and fifth convolution, and the end of ×4
+        left_out = re.compile(r"convs\.[34]|tails\.4|image_")
         inner, head = gradients["convs.1.weight"], gradients["convs.1.weight"][:4, :4]
     else:
         left_out = re.compile(r"net\.stages\.\d\.1|transforms\.\d_2|net\.ups\.1")
@@ -105,7 +106,7 @@ def test_the_blocks_have_the_parameters_and_mult_adds_of_the_net(space: str) -> 
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", ["plain", "mobile"])
 def test_the_largest_subnet_takes_four_times_the_smallest(space: str, scale: int) -> None:
     wide = {"space": "mobile", "widths": [3, 4, 6], "depths": [2, 3, 4], "kernels": [3, 5, 7]}
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -159,7 +160,7 @@ def importances(supernet: Any, space: str) -> list[Tensor]:
     """Return the importance of each channel, for each sorted group of channels, over all scales and depths."""
     if space == "mobile":
         return [importance_of(block.project) for stage in supernet.net.stages for block in stage]
-    tails = [*supernet.tails.values()]
+    tails = [*supernet.tails.values(), *(supernet.image_convs.values() if space == "tails" else [])]
     last = [*supernet.convs[3:], *tails]  # a net of depth 1 ends with the third convolution
     return [
         importance_of(supernet.convs[1]),
@@ -175,7 +176,7 @@ def importance_of(conv: Any) -> Tensor:
 @every_space
 @torch.no_grad()
 def test_sorting_some_channels_leaves_the_others_where_they_are(space: str) -> None:
-    supernet, first = supernet_of(space), {"plain": 6, "mobile": 2}[space]
+    supernet, first = supernet_of(space), 2 if space == "mobile" else 6
     before = {name: parameter.clone() for name, parameter in supernet.named_parameters()}
     order = importances(supernet, space)
     supernet.sort_channels(first)
@@ -183,11 +184,11 @@ def test_sorting_some_channels_leaves_the_others_where_they_are(space: str) -> N
     for was, now in zip(order, importances(supernet, space), strict=True):
         assert torch.allclose(now[:head], was[:head].sort(descending=True).values)
         assert torch.allclose(now[head:], was[head:])
-    names = ["convs.1.weight"] if space == "plain" else ["net.stages.0.0.expand.weight", "net.stages.3.1.expand.bias"]
+    names = ["convs.1.weight"] if space != "mobile" else ["net.stages.0.0.expand.weight", "net.stages.3.1.expand.bias"]
     for name in names:
         now = supernet.get_parameter(name)
         assert not torch.equal(now, before[name])
-        columns = slice(head if space == "plain" else 0, None)
+        columns = slice(head if space != "mobile" else 0, None)
         assert torch.equal(now[head:, columns] if now.ndim > 1 else now[head:], (
             before[name][head:, columns] if now.ndim > 1 else before[name][head:]
         ))  # fmt: skip
@@ -233,9 +234,9 @@ def test_equal_nets_are_equal_subnets(space: str) -> None:
     assert supernet.subnet(some) == supernet.subnet(other) == supernet.subnet(supernet.subnet(some))
     left_out = {gene for gene, choice in supernet.subnet(some).items() if not choice}
     assert left_out == (
-        {"width4", "width5"} if space == "plain" else {f"{g}{s}_2" for g in ("width", "kernel") for s in (1, 2, 3, 4)}
+        {"width4", "width5"} if space != "mobile" else {f"{g}{s}_2" for g in ("width", "kernel") for s in (1, 2, 3, 4)}
     )
-    assert supernet.subnet(some | {"width5": 7} if space == "plain" else some | {"width1_2": 7}) == supernet.subnet(
+    assert supernet.subnet(some | {"width5": 7} if space != "mobile" else some | {"width1_2": 7}) == supernet.subnet(
         some
     )
 
@@ -244,9 +245,10 @@ def test_equal_nets_are_equal_subnets(space: str) -> None:
     "net",
     [
         {"space": "plain", "widths": [2, 4], "depths": [1, 3]},
+        {"space": "plain", "widths": [2, 4], "depths": [1, 2], "tails": [1, 2]},
         {"space": "mobile", "widths": [1, 2], "depths": [1, 2], "kernels": [3], "channels": 2, "hr_channels": 2},
     ],
-    ids=lambda net: net["space"],
+    ids=["plain", "tails", "mobile"],
 )
 def test_the_count_of_subnets_is_that_of_an_enumeration(net: dict[str, Any]) -> None:
     supernet: Any = build([2], **net)

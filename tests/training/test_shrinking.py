@@ -45,14 +45,21 @@ OF_MOBILE = [
     {"dimension": "width", "choices": [1, 2], "steps": 3, "subnets": 2},
 ]
 
+SANDWICHES = [
+    {"dimension": "depth", "choices": [1, 2], "steps": 3, "subnets": 3},
+    {"dimension": "width", "choices": [4, 6, 8], "steps": 3, "subnets": 3},
+    {"dimension": "tail", "choices": [1, 2], "steps": 6, "subnets": 3},
+]
+
 
 def net_of(net: dict[str, Any]) -> Any:
     torch.manual_seed(1)
     return build("once_for_all", [2, 4], net)
 
 
-def recipe_of(phases: list[dict[str, Any]]) -> Training:
-    return Training.model_validate(RECIPE | {"shrink": [phase.model_dump() for phase in phases_of(phases)]})
+def recipe_of(phases: list[dict[str, Any]], **changes: Any) -> Training:
+    shrink = {"shrink": [phase.model_dump() for phase in phases_of(phases)], "distil": 0.5}
+    return Training.model_validate(RECIPE | shrink | changes)
 
 
 def phases_of(phases: list[dict[str, Any]]) -> list[ShrinkPhase]:
@@ -67,7 +74,9 @@ def pixels(*shape: int) -> torch.Tensor:
 def train(train_h5: Path, tmp_path: Path) -> Callable[..., Any]:
     """Shrink a net, from the checkpoints of an earlier call if that was stopped: the net, its curve, its phases."""
 
-    def run(net: dict[str, Any], phases: list[dict[str, Any]], stop_at: tuple[int, int] = (-1, -1)) -> Any:
+    def run(
+        net: dict[str, Any], phases: list[dict[str, Any]], stop_at: tuple[int, int] = (-1, -1), **changes: Any
+    ) -> Any:
         whole, seen = net_of(net), []
         images, validation = (ImagePairs(train_h5, part) for part in ("training", "validation"))  # type: ignore
 
@@ -96,7 +105,7 @@ def train(train_h5: Path, tmp_path: Path) -> Callable[..., Any]:
             seen.append((phase, scales, recipe, trained))
             return curve
 
-        curve = shrink(whole, Recipe.model_validate(RECIPE), phases_of(phases), 0.5, 7, of_phase)
+        curve = shrink(whole, recipe_of(phases, **changes), 7, of_phase)
         for checkpoint in tmp_path.glob("*.safetensors"):
             checkpoint.unlink()
         return whole, curve, seen
@@ -117,7 +126,7 @@ def test_phases_come_one_after_the_other(train: Callable[..., Any]) -> None:
     assert ["smallest" in row for row in curve] == [row["phase"] > 0 for row in curve]
     _, _, first, largest = seen[0]
     assert largest is whole
-    assert first == Recipe.model_validate(RECIPE)
+    assert first == recipe_of(PHASES)
     taught = {"scale": (4,), "depth": (2,), "width": (8,)}
     for (_, _, recipe, net), phase in zip(seen[1:], phases_of(PHASES), strict=True):
         taught[phase.dimension] = tuple(phase.choices)
@@ -126,14 +135,22 @@ def test_phases_come_one_after_the_other(train: Callable[..., Any]) -> None:
         assert net.drawn == phase.steps * phase.subnets, "each part of a batch has its own subnet"
 
 
-@pytest.mark.parametrize(("net", "phases"), [(PLAIN, PHASES), (MOBILE, OF_MOBILE)], ids=["plain", "mobile"])
+@pytest.mark.parametrize(
+    ("net", "phases", "changes"),
+    [
+        (PLAIN, PHASES, {}),
+        (MOBILE, OF_MOBILE, {}),
+        (PLAIN | {"tails": [1, 2]}, SANDWICHES, {"batch": 6, "sandwich": True}),
+    ],
+    ids=["plain", "mobile", "sandwich"],
+)
 def test_a_training_that_was_stopped_within_a_phase_ends_at_the_same_weights(
-    train: Callable[..., Any], net: Any, phases: Any
+    train: Callable[..., Any], net: Any, phases: Any, changes: Any
 ) -> None:
-    straight, curve, _ = train(net, phases)
+    straight, curve, _ = train(net, phases, **changes)
     with pytest.raises(Stopped):
-        train(net, phases, stop_at=(3, 2))
-    resumed, resumed_curve, _ = train(net, phases)
+        train(net, phases, stop_at=(3, 2), **changes)
+    resumed, resumed_curve, _ = train(net, phases, **changes)
     assert resumed_curve == curve
     theirs, untrained = resumed.state_dict(), net_of(net).state_dict()
     for key, tensor in straight.state_dict().items():
@@ -152,7 +169,7 @@ def test_channels_are_sorted_before_a_phase_that_cuts_them_off() -> None:
         weight.copy_(importance[:, None, None].expand_as(weight) / weight[:, 0].numel())
         return [{"step": 1}]
 
-    shrink(whole, Recipe.model_validate(RECIPE), phases_of(PHASES), 0.5, 7, of_phase)
+    shrink(whole, recipe_of(PHASES), 7, of_phase)
     _, of_depth, of_width, of_more_width, of_scale = (importance.round().tolist() for importance in found)
     assert of_depth == of_scale == [4, 6, 1, 3, 8, 5, 2, 7]
     assert of_width == [8, 7, 6, 5, 4, 3, 2, 1]
@@ -239,6 +256,35 @@ def test_each_pass_takes_the_next_subnet_of_the_seed_and_eval_the_largest() -> N
         first = {"scale": 4, "depth": 2} | {f"width{i + 1}": 6 for i in range(4)}
         early = shrinking(width=(6, 8)).smallest().at_scale(4).eval()(lr)
         assert torch.equal(early, net.supernet.subnet_module(first).eval()(lr)), "the smallest that was drawn so far"
+
+
+def test_a_sandwich_trains_the_largest_the_smallest_and_random_subnets() -> None:
+    whole = net_of(PLAIN)
+    choices = {"scale": (2, 4), "depth": (1, 2), "width": (6, 8)}
+    net = Shrinking(whole, choices, 7, Distillation(whole, [2, 4], 1.0, live=True), sandwich=4)
+    trained = [net.next_at(scale) for scale in (2, 4) for _ in range(4)]
+    for scale, (first, second, *others) in ((2, trained[:4]), (4, trained[4:])):
+        assert first == whole.largest(scale)
+        assert second == net.smallest_at(scale) != whole.smallest(scale)
+        assert all(set(other.values()) <= {0, 1, 2, 4, 6, 8} and other["scale"] == scale for other in others)
+    assert len({tuple(subnet.values()) for subnet in trained}) > 4
+
+
+def test_in_a_sandwich_the_largest_net_teaches_as_it_is() -> None:
+    whole, lr = net_of(PLAIN), pixels(2, 3, 8, 8)
+    distillation = Distillation(whole, [2, 4], 2.0, live=True)
+    with torch.no_grad():
+        for tail in whole.tails.values():
+            torch.nn.init.normal_(tail.weight, std=0.05)  # after the teacher was named
+        teacher, sr = whole.at_scale(2).train()(lr), whole.subnet_module(whole.smallest(2)).train()(lr)
+        penalty = distillation.loss(lr, sr, whole.smallest(2))
+        assert penalty == pytest.approx(2 * ((sr - teacher).abs().mean() / 255).item())
+        assert distillation.loss(lr, sr, whole.largest(2)) == 0, "the teacher itself learns from HR alone"
+
+
+def test_a_sandwich_of_two_subnets_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"shrink\[0\]\.subnets is 2; sandwich takes 3 or more"):
+        recipe_of(PHASES[:1], sandwich=True)
 
 
 def test_a_downscaler_is_trained_with_all_subnets() -> None:

@@ -18,6 +18,7 @@ def build(
     space: str = "plain",
     widths: Sequence[int] = (16, 24, 32),
     depths: Sequence[int] = (1, 2, 3, 4),
+    tails: Sequence[int] = (1,),
     kernels: Sequence[int] = (3, 5, 7),
     channels: int = 32,
     hr_channels: int = 8,
@@ -30,6 +31,7 @@ def build(
         space: ``plain``, of 3×3 convolutions, or ``mobile``, of inverted residuals.
         widths: choices of the number of filters in the plain space, of the expansion in the mobile one.
         depths: choices of the number of layers of the plain net, or of blocks of each stage of the mobile one.
+        tails: choices of the number of convolutions of 3·scale² filters at the end, 1 and 2; plain space only.
         kernels: choices of the side of depthwise convolutions; mobile space only.
         channels: features at the size of the LR image; mobile space only.
         hr_channels: features after each pixel shuffle; mobile space only.
@@ -40,15 +42,17 @@ def build(
     """
     if space not in ("plain", "mobile"):
         raise ValueError(f"the spaces are plain and mobile, not {space!r}")
-    for name, choices in {"widths": widths, "depths": depths, "kernels": kernels}.items():
+    for name, choices in {"widths": widths, "depths": depths, "tails": tails, "kernels": kernels}.items():
         _check_choices(name, choices)
+    if not {*tails} <= {1, 2}:
+        raise ValueError(f"tails are 1 or 2, not {tails}")
     if not all(kernel % 2 for kernel in kernels):
         raise ValueError(f"kernels have odd sides, not {kernels}")
     if space == "mobile" and not {*scales} <= {2, 4}:
         raise ValueError(f"the mobile space upscales by 2 and 4, one pixel shuffle or two, not by {scales}")
     supernet: Supernet
     if space == "plain":
-        supernet = Plain(scales, widths, depths)
+        supernet = Plain(scales, widths, depths, tails)
     else:
         supernet = Mobile(scales, widths, depths, kernels, channels, hr_channels)
     return supernet.build_subnet(supernet.subnet(subnet)) if subnet else supernet
