@@ -109,7 +109,7 @@ class Plain(Supernet):
     def count_subnets(self, scale: int) -> int:
         """Return the number of different subnets of a scale."""
         of_widths = sum(len(self.genes["width1"]) ** (depth + 2) for depth in self.genes["depth"])
-        return of_widths * len(self.genes.get("tail", (1,)))
+        return int(of_widths * len(self.genes.get("tail", (1,))))
 
     def build_subnet(self, subnet: Subnet) -> SuperResolutionNet:
         """Return the subnet as an untrained net with parameters of its own."""
