@@ -34,8 +34,8 @@ def test_presets_are_added_listed_and_removed(run: Callable[..., tuple[str, str]
     before = Path("params.yaml").read_bytes()
     assert run("add", "reference", "pretrained")[0] == "params.yaml with reference, pretrained\n"
     listed = run("list")[0].splitlines()
-    names = "ablations large paper photo pretrained pruning published reference reference_large reference_photo"
-    names += " residuals tutorial"
+    names = "ablations large paper photo pretrained pruning published reference reference_family"
+    names += " reference_large reference_photo residuals tutorial"
     assert [line.split()[0] for line in listed[:-1]] == names.split()
     assert listed[-1] == "params.yaml with reference, pretrained"
     run()
