@@ -30,7 +30,9 @@ def remedy(stage: str, item: str = "") -> str:
     return f"run `python -m pipeline_src.stages.{f'{stage} {item}'.strip()}`, or `dvc repro`"
 
 
-BENCHMARK_TABLE, BENCHMARK_IMAGES, MACHINE = COMPARED = ("benchmark.csv", "images.csv", "machine.json")  # of each net
+BENCHMARK_TABLE, BENCHMARK_IMAGES, DEVICE_TABLE, MACHINE = "benchmark.csv", "images.csv", "measure.csv", "machine.json"
+COMPARED = (BENCHMARK_TABLE, BENCHMARK_IMAGES, MACHINE)  # of each net, by which two states are compared
+COMPARED_OF_DEVICE = (DEVICE_TABLE, MACHINE)
 TRAIN_H5 = results("build_h5") / "train.h5"
 DOWNSCALER = "downscaler"  # the name of a system's learned downscaler among its nets
 MANIFEST = "manifest.csv"  # in the folder of each image set

@@ -36,7 +36,7 @@ KEY = ("system", "variant", "format", "scale")
 
 def write(folder: Path, rows: list[Row]) -> None:
     """Write the table of a device into its folder."""
-    write_table(folder / "measure.csv", rows, [*COLUMNS])
+    write_table(folder / paths.DEVICE_TABLE, rows, [*COLUMNS])
 
 
 def read(device: str) -> list[Row]:
@@ -45,7 +45,7 @@ def read(device: str) -> list[Row]:
     Raises:
         UserError: if the table is missing or damaged.
     """
-    return read_rows(paths.measured(device) / "measure.csv", COLUMNS, paths.remedy("measure", device))
+    return read_rows(paths.measured(device) / paths.DEVICE_TABLE, COLUMNS, paths.remedy("measure", device))
 
 
 def with_quality(device: str, measured: Iterable[Row], here: Iterable[Row]) -> Iterator[Row]:

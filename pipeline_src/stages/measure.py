@@ -46,7 +46,7 @@ def measure(device: str) -> None:
     _write(device, machine, found, threads)
     kept.clear()
     with tracking.stage_run("measure", device, spec.model_dump() | params.benchmark.model_dump()) as run:
-        run.log_artifact(paths.measured(device) / "measure.csv")
+        run.log_artifact(paths.measured(device) / paths.DEVICE_TABLE)
 
 
 def _write(device: str, machine: "Machine", found: "list[Row]", threads: int) -> None:
@@ -61,7 +61,7 @@ def _write(device: str, machine: "Machine", found: "list[Row]", threads: int) ->
     with whole_folder(paths.measured(device)) as out:
         rows.write(out, found)
         measured = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(out / "machine.json", asdict(machine) | {"threads": threads, "measured": measured})
+        write_json(out / paths.MACHINE, asdict(machine) | {"threads": threads, "measured": measured})
 
 
 if __name__ == "__main__":

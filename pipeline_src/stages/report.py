@@ -60,6 +60,9 @@ def _track(state: tracking.StageRun, measured: "ReportData") -> None:
     for net in measured.nets:
         for name in paths.COMPARED:
             state.log_artifact(paths.results("benchmark", net) / name, f"benchmark/{net}")
+    for device in (name for name, device in measured.params.devices.items() if not device.is_here):
+        for name in paths.COMPARED_OF_DEVICE:
+            state.log_artifact(paths.measured(device) / name, f"benchmark/{paths.FOLDER_OF_DEVICES}/{device}")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,16 @@ def write_state(
     return root
 
 
+def write_device(root: Path, device: str, p50_ms: float, net: str = "abpn_x3") -> None:
+    """Write the table of a device that has measured one file of the state in a checkout."""
+    folder = root / "results/benchmark/devices" / device
+    row = {"system": net, "variant": "qat", "runtime": "tflite_gpu", "format": "tflite", "scale": 3}
+    row |= {"lr_height": 180, "lr_width": 320, "threads": 4, "runs": 30, "settled": True}
+    row |= {"p50_ms": p50_ms, "p50_low_ms": 0.99 * p50_ms, "p50_high_ms": 1.01 * p50_ms}
+    write_table(folder / "measure.csv", [row | {"peak_memory_mb": 40.0, "disagrees": "", "fails": ""}])
+    write_json(folder / "machine.json", MACHINE | {"cpu": "of a phone"})
+
+
 def image_rows(**differences: float) -> list[dict[str, Any]]:
     """Return a row per file and image, where each image has a PSNR of its own.
 

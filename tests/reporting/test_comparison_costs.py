@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_states import compared, found, image_rows, only, write_state
+from made_states import compared, found, image_rows, only, write_device, write_state
 
 from pipeline_src.errors import UserError
 from pipeline_src.reporting.comparison.changes import BETTER, INCOMPARABLE, SAME, WORSE, File
@@ -100,3 +100,16 @@ def test_nets_that_are_new_or_gone_are_listed(base: Path, tmp_path: Path) -> Non
     assert compared(new, base).gone == comparison.added
     with pytest.raises(UserError, match="have no file in common"):
         compared(base, write_state(tmp_path / "other", "other"))
+
+
+def test_each_device_is_compared_with_itself(base: Path, tmp_path: Path) -> None:
+    new = write_state(tmp_path / "new")
+    for state, p50_ms in ((base, 5.0), (new, 7.0)):
+        write_device(state, "phone", p50_ms)
+    write_device(new, "board", 50.0)
+    comparison = compared(base, new)
+    slower = only(comparison, "p50_ms", "tflite_gpu")
+    assert (slower.verdict, slower.file.device, slower.base, slower.new) == (WORSE, "phone", 5.0, 7.0)
+    assert only(comparison, "file_bytes", "tflite_gpu").verdict == SAME
+    assert only(comparison, "p50_ms").verdict == SAME, "here it is as fast as it was"
+    assert {file.device for file in comparison.added} == {"board"}

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline_src import paths
+from pipeline_src.config import HERE
 from pipeline_src.errors import UserError
 from pipeline_src.files import read_json
 from pipeline_src.reporting.comparison import sources
@@ -14,7 +15,6 @@ from pipeline_src.tables import Kind, read_table
 
 Fact = str | int | float | dict[str, str] | None  # of machine.json
 
-HERE = "here"  # the device of results/benchmark: the machine that ran the pipeline
 KEY = ["device", "system", "variant", "runtime", "scale"]  # of a file
 IMAGE = ["set", "image"]
 BICUBIC = "bicubic"  # the variant of the rows that belong to no file
@@ -27,6 +27,11 @@ OF_FILE: dict[str, Kind] = {
     "variant": str, "runtime": str, "scale": int, "set": str, "settled": bool | None, "images": int | None,
     **dict.fromkeys(COSTS, float | None), **dict.fromkeys(TEXTS, str),
 }  # fmt: skip
+ON_DEVICE: dict[str, Kind] = {  # of the table of another machine
+    "system": str, "variant": str, "runtime": str, "scale": int, "format": str, "settled": bool | None,
+    **{name: float | None for name in COSTS if name != "file_bytes"}, **dict.fromkeys(TEXTS, str),
+}  # fmt: skip
+OF_THE_SAME = ["system", "variant", "format", "scale"]  # what a file has in common with itself on another machine
 METRICS = ("psnr_y", "ssim_y")
 OF_IMAGE: dict[str, Kind] = {
     "variant": str, "runtime": str, "scale": int, "set": str, "image": str, **dict.fromkeys(METRICS, float),
@@ -60,22 +65,51 @@ def read(text: str) -> State:
     """
     with sources.opened(text) as source:
         try:
-            # what other devices have measured joins here, as further states with a device of their own
-            nets = [_net(source, net, HERE) for net in source.nets]
+            nets = [_net(source, net) for net in source.nets]
+            files = pd.concat([net.files for net in nets], ignore_index=True)
+            devices = [_device(source, device, files) for device in source.devices]
         except UserError as error:
             if source.copied:  # the message names a file that is about to go
                 raise UserError(str(error).replace(f"{source.folder}/", f"{source.name}: ")) from None
             raise
-    files = pd.concat([net.files for net in nets], ignore_index=True)
     images = pd.concat([net.images for net in nets], ignore_index=True)
-    return State(source.name, files, images, max(net.measured for net in nets))
+    return State(
+        source.name, pd.concat([files, *devices], ignore_index=True), images, max(net.measured for net in nets)
+    )
 
 
-def _net(source: sources.Source, net: str, device: str) -> State:
+def _device(source: sources.Source, device: str, here: pd.DataFrame) -> pd.DataFrame:
+    """Return the files that another machine has measured, as ``State.files``; their quality is that of the files here.
+
+    Args:
+        source: the state.
+        device: the name of the machine.
+        here: the files of this machine, which tell the sizes.
+    """
+    folder = source.folder / paths.FOLDER_OF_DEVICES / device
+    remedy = "compare another state" if source.copied else paths.remedy("measure", device)
+    files = read_table(folder / paths.DEVICE_TABLE, ON_DEVICE, remedy).assign(device=device)
+    _refuse_twice(files, [], folder / paths.DEVICE_TABLE, remedy)
+    files["settled"] = files["settled"].eq(True)
+    sizes = here.rename(columns={"runtime": "format"})[[*OF_THE_SAME, "file_bytes"]]
+    machine = _machine(folder / paths.MACHINE, remedy)
+    return files.merge(sizes, how="left", on=OF_THE_SAME).drop(columns="format").assign(**_as_texts(machine))
+
+
+def _machine(path: Path, remedy: str) -> dict[str, Fact]:
+    return read_json(path, dict[str, Fact], remedy) if path.is_file() else {}
+
+
+def _as_texts(machine: dict[str, Fact]) -> dict[str, str]:
+    """Return what ``OF_MACHINE`` names of a machine."""
+    return {name: str(machine.get(name, "")) for name in OF_MACHINE}
+
+
+def _net(source: sources.Source, net: str) -> State:
     """Return the measurements of one net, which its folder names."""
     folder = source.folder / net
     remedy = "compare another state" if source.copied else paths.remedy("benchmark", net.partition("/")[0])
-    of_net = {"device": device, "system": net}
+    of_net = {"device": HERE, "system": net}
     rows = read_table(folder / paths.BENCHMARK_TABLE, OF_FILE, remedy, may_lack=YOUNGER).assign(**of_net)
     _refuse_twice(rows, ["set"], folder / paths.BENCHMARK_TABLE, remedy)
     files = rows[rows["variant"] != BICUBIC].drop_duplicates(KEY)
@@ -84,11 +118,10 @@ def _net(source: sources.Source, net: str, device: str) -> State:
     files["settled"] = files["settled"].eq(True)
     for name in TEXTS:
         files[name] = files.get(name, "")
-    machine = folder / paths.MACHINE
-    facts = read_json(machine, dict[str, Fact], remedy) if machine.is_file() else {}
-    files = files.assign(**{name: str(facts.get(name, "")) for name in OF_MACHINE})
+    machine = _machine(folder / paths.MACHINE, remedy)
+    files = files.assign(**_as_texts(machine))
     images = _images(folder / paths.BENCHMARK_IMAGES, rows, of_net, remedy)
-    return State(net, files, images, str(facts.get("measured", "")))
+    return State(net, files, images, str(machine.get("measured", "")))
 
 
 def _images(path: Path, rows: pd.DataFrame, of_net: dict[str, str], remedy: str) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from pipeline_src.files import FULL
 
 WORKSPACE = "workspace"
 BENCHMARK = paths.results("benchmark")
+COPIED = {*paths.COMPARED, *paths.COMPARED_OF_DEVICE}
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 SHORT = 7  # characters of a commit or of a run's id that are shown
 
@@ -37,6 +38,12 @@ class Source:
     folder: Path
     nets: list[str]
     copied: bool
+
+    @property
+    def devices(self) -> list[str]:
+        """Other machines that have measured files of the nets."""
+        tables = (self.folder / paths.FOLDER_OF_DEVICES).glob(f"*/{paths.DEVICE_TABLE}")
+        return sorted(table.parent.name for table in tables)
 
 
 @contextmanager
@@ -108,7 +115,7 @@ def _copy_of_commit(revision: str, commit: str, into: Path) -> None:
 
     try:
         repository = DVCFileSystem(rev=commit)
-        found = [Path(file) for file in repository.find(BENCHMARK.as_posix()) if Path(file).name in paths.COMPARED]
+        found = [Path(file) for file in repository.find(BENCHMARK.as_posix()) if Path(file).name in COPIED]
         for file in found:
             copy = into / file.relative_to(BENCHMARK)
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from pipeline_src.command import printable
+from pipeline_src.config import HERE
 from pipeline_src.reporting.comparison.changes import BETTER, INCOMPARABLE, WORSE, Change, File
 from pipeline_src.reporting.comparison.compared import Comparison
-from pipeline_src.reporting.comparison.measurements import HERE, State
+from pipeline_src.reporting.comparison.measurements import State
 
 Cells = tuple[str, ...]
 
