@@ -166,7 +166,7 @@ class NamedNet:
         if self.runtime == TORCH:
             file = entry.weights
         elif entry.source == "run":
-            file = run.exported_file(entry, variant, FORMATS[self.runtime].SUFFIX, scale)
+            file = run.exported_file(entry.name, variant, FORMATS[self.runtime].SUFFIX, scale)
         else:
             _check_device(self.runtime, self.running.device)  # before an export, which takes seconds
             file = files.cached(entry, files.Wanted(variant, self.runtime, scale))

@@ -33,14 +33,14 @@ def entries() -> list[Entry]:
     return found
 
 
-def exported_file(entry: Entry, variant: str, suffix: str, scale: int) -> Path:
+def exported_file(net: str, variant: str, suffix: str, scale: int) -> Path:
     """Return the file of a net as the stage export names it.
 
     Raises:
         UserError: if it was not exported.
     """
-    system = entry.name.partition("/")[0]
-    file = paths.results("export", entry.name) / f"{variant}_x{scale}{suffix}"
+    system = net.partition("/")[0]
+    file = paths.results("export", net) / f"{variant}_x{scale}{suffix}"
     if not file.is_file():
         raise UserError(f"{file} does not exist; run `make report` (or `dvc repro export@{system}`) to make it")
     return file

@@ -35,9 +35,9 @@ def test_a_run_that_was_only_trained_has_the_validation_of_the_training(a_run: P
 
 def test_a_file_that_was_not_exported_names_the_stage(a_run: Path) -> None:
     (entry,) = run.entries()
-    assert run.exported_file(entry, "fp32", ".onnx", 3) == Path("results/export/good/fp32_x3.onnx")
+    assert run.exported_file(entry.name, "fp32", ".onnx", 3) == Path("results/export/good/fp32_x3.onnx")
     with pytest.raises(UserError, match=r"export/good/fp32_x3\.tflite does not exist; run .*dvc repro export@good"):
-        run.exported_file(entry, "fp32", ".tflite", 3)
+        run.exported_file(entry.name, "fp32", ".tflite", 3)
 
 
 @pytest.mark.parametrize(
