@@ -19,7 +19,7 @@ from pipeline_src.deployment.formats import FORMATS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline_src.benchmarking.budgets import Candidate, Choice
+    from pipeline_src.budgets import Candidate, Choice
 
 SIZE = (180, 320)  # height and width of the LR image that most nets are timed at
 
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the file to ship."""
-    from pipeline_src.benchmarking.budgets import Budget, pick
+    from pipeline_src.budgets import Budget, pick
     from pipeline_src.library.picking import candidates, file_of
 
     budget = Budget(args.ms, args.max_kib, args.min_psnr, args.runtime, args.variant)

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline_src import paths
-from pipeline_src.benchmarking import budgets
-from pipeline_src.benchmarking.budgets import COLUMNS, Candidate, Size
+from pipeline_src import budgets, paths
+from pipeline_src.budgets import COLUMNS, Candidate, Size
 from pipeline_src.config import SCALES
 from pipeline_src.deployment.formats import FORMATS
 from pipeline_src.errors import UserError

@@ -39,6 +39,15 @@ class ReportData:
         return self.params.sets_for("evaluation")
 
     @property
+    def devices(self) -> list[str]:
+        """Names of the devices that latencies are of; the first is the machine that ran the pipeline."""
+        return list(dict.fromkeys(self.table.loc[self.table["variant"] != "bicubic", "device"]))
+
+    def on(self, device: str) -> pd.DataFrame:
+        """Return the rows of one device, and those of bicubic."""
+        return self.table[(self.table["device"] == device) | (self.table["variant"] == "bicubic")]
+
+    @property
     def learned_downscaling(self) -> list[str]:
         """Names of the systems whose LR images come from a learned downscaler."""
         return [name for name, system in self.params.systems.items() if system.downscaler.learns]

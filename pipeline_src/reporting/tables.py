@@ -117,6 +117,7 @@ def read(folder: Path, systems: list[str], sets: list[str]) -> pd.DataFrame:
     fp32 = rows.loc[rows["variant"] == "fp32", [*key, "psnr_y"]]
     rows["loss_db"] = rows[key].merge(fp32, how="left")["psnr_y"] - rows["psnr_y"]
     rows.loc[rows["variant"] == "fp32", "loss_db"] = float("nan")
+    rows["device"] = "here"
     rows["size_kib"] = rows["file_bytes"] / 1024
     megapixels = rows["lr_height"] * rows["lr_width"] * rows["scale"] ** 2 / 1e6
     rows["ms_per_mp"] = rows["p50_ms"] / megapixels

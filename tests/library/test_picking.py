@@ -7,7 +7,7 @@ import pytest
 from library_nets import save
 
 from pipeline_src import cli, exporting, paths
-from pipeline_src.benchmarking.budgets import COLUMNS, Budget, pick
+from pipeline_src.budgets import COLUMNS, Budget, pick
 from pipeline_src.cli import pick as command
 from pipeline_src.errors import UserError
 from pipeline_src.exporting.variants import FloatNet, variants

@@ -60,10 +60,11 @@ def build(data: ReportData) -> Section | None:
         "on bicubic LR, each from the weights that its row in the results names."
     )
     jpeg = curves(read(folder, systems, data.sets, "jpeg.csv"))
+    lead = "Networks whose small images are made by a network too, which keeps what the other needs."
     comparison = table("Learned LR images beside bicubic ones", COLUMNS, images)
     gain = table("Learned downscaling against the same net on bicubic LR", GAINS, gains)
     blocks: list[Block] = [Text(intro), Text(gain_text), gain, comparison, figure_per_set("jpeg", jpeg, draw, describe)]
-    return Section("downscaled", "Learned downscaling", "Learned downscaling", blocks)
+    return Section("downscaled", "Learned downscaling", "Learned downscaling", blocks, lead=lead, folded=True)
 
 
 def gains_over_baselines(data: ReportData) -> pd.DataFrame:

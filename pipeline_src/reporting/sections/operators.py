@@ -38,8 +38,9 @@ def build(data: ReportData) -> Section:
         "its 95 % confidence interval; a latency with its number of runs in brackets has not settled."
     )
     figure = Figure("operators", "operators", describe(rows), lambda path, theme: draw(rows, path, theme))
+    lead = "What the parts of a network cost on this machine, each alone."
     blocks: list[Block] = [Text(intro), table("Latency of single operators", COLUMNS, rows), Figures([figure])]
-    return Section("operators", "Latency of single operators", "Operators", blocks)
+    return Section("operators", "Latency of single operators", "Operators", blocks, lead=lead, folded=True)
 
 
 def read(path: Path) -> pd.DataFrame:

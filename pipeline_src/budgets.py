@@ -1,6 +1,6 @@
 """Which file to ship within a budget of time, size and quality: the rule, apart from where the figures are read.
 
-``superres pick`` and the report answer by it. The page follows it in JavaScript (``reporting/scripts/choose.js``); a
+``superres pick`` and the report answer by it. The page follows it in JavaScript (``reporting/page/choose.js``); a
 test compares the two in a browser.
 """
 
