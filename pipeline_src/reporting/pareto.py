@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline_src.reporting.drawing import Theme, dot, legend, variant_dots
+from pipeline_src.reporting.drawing import Theme, dot, legend, plain_log_ticks, variant_dots
 from pipeline_src.reporting.tables import RUNTIMES, exported
 from pipeline_src.reporting.timing import settled
 
@@ -58,7 +58,7 @@ def draw_panel(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> "list[Annotati
         ratio = max(high / low, 2)
         axes.set_xscale("log")
         axes.set_xlim(low / ratio**0.12, high * ratio**0.12)
-        _plain_log_ticks(axes, ratio)
+        plain_log_ticks(axes, ratio)
     axes.margins(y=0.15)
     return labels
 
@@ -110,16 +110,6 @@ def _drawn(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     fastest = points.loc[sorted(ordered.drop_duplicates(["system", "variant", "scale"]).index)]
     others = points.drop(fastest.index)
     return fastest, others if fastest["system"].nunique() <= CROWD else others.iloc[:0]
-
-
-def _plain_log_ticks(axes: "Axes", ratio: float) -> None:
-    """Label a logarithmic axis, whose ends have this ratio, with plain numbers."""
-    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
-
-    subs = [1, 2, 5] if ratio > 6 else [1, 1.5, 2, 3, 4, 5, 6, 8]
-    axes.xaxis.set_major_locator(LogLocator(subs=subs if ratio < 2000 else [1]))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def draw_legend(figure: "FigureBase", table: pd.DataFrame, theme: Theme) -> None:

@@ -3,7 +3,7 @@
 let crops; // of readData: a list of photographs, each with its layers
 let current = 0; // which photograph is shown
 
-const SIDEBAR = 345; // pixels beside the images on a wide screen
+const SIDEBAR = 370; // pixels beside the images on a wide screen
 
 const layerKey = ({ net, variant }) => `${net} ${variant}`;
 

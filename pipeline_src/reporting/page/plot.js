@@ -44,14 +44,15 @@ function plotFrame(points) {
   return { fastest: 0.8 * Math.min(...times), slowest: 1.25 * Math.max(...times), worst: worst - room, best: best + room };
 }
 
-// The name of the best file, and of each net where it begins on the front, unless names would cover each other.
+// The name of the best file, and where there is room of each net where it begins on the front, unless names would cover
+// each other. Names stand above and left of their points, where the front leaves the plot empty.
 function plotLabels({ front: allowed, best }, frame) {
   const place = ({ ms, psnr }) => [Math.log(ms / frame.fastest) / Math.log(frame.slowest / frame.fastest), (psnr - frame.worst) / (frame.best - frame.worst)];
   const labels = [];
-  for (const file of [...(best ? [best] : []), ...allowed]) {
+  for (const file of [...(best ? [best] : []), ...(innerWidth > NARROW ? allowed : [])]) {
     const [x, y] = place(file.at);
     if (labels.some(({ name, at: [otherX, otherY] }) => name === file.net || (Math.abs(x - otherX) < 0.2 && Math.abs(y - otherY) < 0.07))) continue;
-    labels.push({ ...file.at, name: file.net, best: file === best, at: [x, y], side: x < 0.5 ? "left" : "right" });
+    labels.push({ ...file.at, name: file.net, best: file === best, at: [x, y], side: x < 0.16 ? "left" : "right" });
   }
   return labels;
 }
@@ -82,10 +83,10 @@ function plotSpec(narrow) {
   const between = (low, high) => ({ nice: false, domain: [{ expr: low }, { expr: high }] });
   const x = { field: "ms", type: "quantitative", title: "milliseconds for an image", scale: { type: "log", ...between("fastest", "slowest") }, axis: { tickCount: narrow ? 4 : 8, format: "~r", labelOverlap: true } };
   const y = { field: "psnr", type: "quantitative", title: "likeness to the original: PSNR Y (dB)", scale: { zero: false, ...between("worst", "best") }, axis: { tickCount: 6, format: ".2f" } };
-  const point = { type: "point", size: 100, cursor: "pointer", strokeWidth: 1.8 };
+  const point = { type: "point", size: narrow ? 60 : 100, cursor: "pointer", strokeWidth: 1.8 };
   const label = (side, align, dx) => ({
     data: { name: "labels" }, transform: [{ filter: `datum.side === "${side}"` }],
-    mark: { type: "text", align, baseline: "bottom", dx, dy: -7, color: INK, fontSize: 13, aria: false },
+    mark: { type: "text", align, baseline: "bottom", dx, dy: -8, color: INK, fontSize: 13, aria: false },
     encoding: { text: { field: "name" }, opacity: { condition: { test: "datum.best", value: 1 }, value: 0.75 } },
   });
   return {
@@ -105,8 +106,8 @@ function plotSpec(narrow) {
       { data: { name: "best" }, mark: { type: "point", size: 560, color: "var(--accent)", strokeWidth: 3, aria: false } },
       { ...pointsWhere("!datum.hollow", narrow), mark: { ...point, filled: true } },
       { ...pointsWhere("datum.hollow", narrow), mark: { ...point, filled: false } },
-      label("left", "left", 12),
-      label("right", "right", -12),
+      label("left", "left", 4),
+      label("right", "right", -9),
     ],
   };
 }

@@ -10,17 +10,3 @@ function unfold() {
 }
 addEventListener("hashchange", unfold);
 unfold();
-
-// Paper has no folds. What was folded on the screen is folded again afterwards.
-addEventListener("beforeprint", () => {
-  for (const fold of document.querySelectorAll("main details:not([open]):not(.screen)")) {
-    fold.open = true;
-    fold.dataset.printed = "";
-  }
-});
-addEventListener("afterprint", () => {
-  for (const fold of document.querySelectorAll("[data-printed]")) {
-    fold.open = false;
-    delete fold.dataset.printed;
-  }
-});

@@ -53,9 +53,9 @@ def build(data: ReportData) -> Section:
         "network. p50 is the median time from image to image, ± the distance to the farther end of its "
         "95 % confidence interval. A latency with its number of runs in brackets has not settled: it rests on too few "
         "calls, or its interval is too wide, and is compared with no other. “LR timed” is the size of the image that "
-        "was enlarged; compare networks of different sizes by the p50 per output megapixel. “Faster still” names another "
-        "runtime’s file of the same network that takes less time and is at most {} dB worse. “Levels off” is the "
-        "largest difference from the image at export, in 8-bit levels. Mult-Adds are for a 1280×720 output. "
+        "was enlarged; compare networks of different sizes by the p50 per output megapixel. “Faster still” names "
+        "another runtime’s file of the same network that takes less time and is at most {} dB worse. “Levels off” is "
+        "the largest difference from the image at export, in 8-bit levels. Mult-Adds are for a 1280×720 output. "
         "<code>docs/protocol.md</code> defines all of it, and <code>table.csv</code> holds all rows.{}"
     ).format(tables.WORSE, caveat(data))
     folded = Details("What the columns mean", [Text(note)])

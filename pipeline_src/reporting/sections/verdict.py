@@ -132,14 +132,14 @@ def speed_in_short(table: pd.DataFrame) -> list[Finding]:
     rows = _against_fp32(table).drop_duplicates(["system", "scale", "runtime"], keep="last")
     if rows.empty:
         return []
+    good = rows["apart"] & (rows["times"] > 1)
+    verdict = "Yes" if good.all() else "In part" if good.any() else "No"
     counts = []
     for runtime, of_runtime in rows.groupby("runtime", sort=False):
-        faster = of_runtime[of_runtime["apart"] & (of_runtime["times"] > 1)]
-        times = f", {faster['times'].median():.1f} times as fast at the median" if len(faster) else ""
-        counts.append(f"in {RUNTIMES.get(str(runtime), runtime)} for {len(faster)} of {len(of_runtime)} nets{times}")
-    good = rows["apart"] & (rows["times"] > 1)
-    text = "; ".join(counts)
-    return [Finding(bool(good.mean() > 0.5), f"{text[0].upper()}{text[1:]}.")]
+        times = f" ({of_runtime['times'].median():.1f} times at the median)"
+        count = f"{good[of_runtime.index].sum()} of {len(of_runtime)} networks"
+        counts.append(f"in {RUNTIMES.get(str(runtime), runtime)} for {count}{times}")
+    return [Finding(bool(good.mean() > 0.5), f"{verdict}: faster {_listed(counts)}.")]
 
 
 def fastest_in_short(table: pd.DataFrame) -> list[Finding]:
@@ -149,8 +149,7 @@ def fastest_in_short(table: pd.DataFrame) -> list[Finding]:
         return []
     kinds = best["kinds"].value_counts()
     kind, count = kinds.index[0], int(kinds.iloc[0])
-    text = f"{kind}, for {count} of {len(best)} net{'s' * (len(best) != 1)}."
-    return [Finding(True, f"{text[0].upper()}{text[1:]}")]
+    return [Finding(True, f"{kind[0].upper()}{kind[1:]}, for {count} of {len(best)} network{'s' * (len(best) != 1)}.")]
 
 
 def agreement_in_short(table: pd.DataFrame) -> list[Finding]:
