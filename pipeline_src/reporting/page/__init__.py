@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 REPORTING = HERE.parent  # sections have templates too
 # in the order in which they stand in the page: functions first, and what starts them last
-SCRIPTS = ("shared", "choose", "crops", "plot", "budget", "table", "start")
+SCRIPTS = ("shared", "choose", "crops", "plot_spec", "plot", "answer", "budget", "table", "start")
 STYLES = ("base", "budget", "table", "crops", "print")
 
 

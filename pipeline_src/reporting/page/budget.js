@@ -1,4 +1,4 @@
-// The first screen: reads the budget, and shows the file to ship and its place in the plot.
+// The budget on the first screen: what the reader sets, and what follows from it.
 
 const STEPS = 1000; // of the slider, which is logarithmic
 
@@ -6,14 +6,24 @@ function startBudget() {
   const { files, variants, runtimes } = readData("budget-data");
   const field = (id) => document.getElementById(id);
   const number = (id) => (field(id).value === "" || !field(id).validity.valid ? null : field(id).valueAsNumber);
-  const title = (file) => `${file.net} · ${variants[file.variant] ?? file.variant} · ${runtimes[file.runtime] ?? file.runtime}`;
+  const title = (file) =>
+    `${file.net} · ${variants[file.variant] ?? file.variant} · ${runtimes[file.runtime] ?? file.runtime}`;
 
   function readBudget() {
-    const [height, width] = field("size").value ? field("size").value.split("x").map(Number) : [number("height"), number("width")];
+    const [height, width] = field("size").value
+      ? field("size").value.split("x").map(Number)
+      : [number("height"), number("width")];
     return {
-      scale: Number(field("scale").value), device: field("device").value, height: height ?? 1, width: width ?? 1,
-      ms: number("ms"), kib: number("kib"), psnr: number("min-psnr"),
-      variant: field("variant").value, runtime: field("runtime").value, set: field("set").value,
+      scale: Number(field("scale").value),
+      device: field("device").value,
+      height: height ?? 1,
+      width: width ?? 1,
+      ms: number("ms"),
+      kib: number("kib"),
+      psnr: number("min-psnr"),
+      variant: field("variant").value,
+      runtime: field("runtime").value,
+      set: field("set").value,
     };
   }
 
@@ -67,54 +77,4 @@ function firstMilliseconds(shown) {
   if (!all.length) return "";
   const middle = all[Math.floor((all.length - 1) / 2)];
   return all[0] <= 33 && all.at(-1) > 33 ? 33 : Math.ceil(middle * 10) / 10;
-}
-
-function answer({ front: allowed, best, faster, better }, budget, title) {
-  if (!allowed.length) return [element("p", { className: "kicker" }, "No file is within these limits"), element("p", {}, "Take a limit away, or choose another scale or device.")];
-  if (!best) {
-    const [fastest] = allowed;
-    return [
-      element("p", { className: "kicker" }, `No file takes ${budget.ms} ms or less`),
-      element("p", {}, `The fastest is ${title(fastest)}: ${decimals(fastest.at.ms, 1)} ms for ${signed(fastest.at.gain)} dB over bicubic.`),
-      element("p", { className: "note" }, "Allow more milliseconds or a smaller image, or search for smaller networks (docs/search.md)."),
-    ];
-  }
-  const estimated = best.timed[0] !== budget.height || best.timed[1] !== budget.width;
-  return [
-    element("div", { className: "shipped" },
-      element("p", { className: "kicker" }, "Ship this file"),
-      element("p", { className: "file" }, element("a", { href: encodeURI(best.path) }, title(best))),
-      element("p", { className: "actions" }, ...cropsButton(best), element("code", {}, best.path.split("/").at(-1)))),
-    element("dl", { className: "figures" },
-      figure(`${decimals(best.at.ms, 1)} ms`, estimated ? `an image, estimated from ${best.timed[1]}×${best.timed[0]}` : `an image, ${best.note}`),
-      figure(`${signed(best.at.gain)} dB`, `over bicubic, PSNR ${decimals(best.at.psnr, 2)} dB`),
-      figure(`${decimals(best.kib, 0)} KiB`, "size of the file"),
-      figure(`${decimals(best.memory, 0)} MB`, "peak memory")),
-    element("ul", { className: "neighbours" },
-      element("li", {}, ...neighbour("Faster", faster, best, title)),
-      element("li", {}, ...neighbour("Better", better, best, title))),
-    element("details", {}, element("summary", {}, "The same on the command line"), element("pre", { tabIndex: 0 }, element("code", {}, command(budget)))),
-  ];
-}
-
-function figure(value, explained) {
-  return element("div", {}, element("dt", {}, explained), element("dd", {}, value));
-}
-
-function neighbour(word, file, best, title) {
-  const difference = file && `${decimals(file.at.ms, 1)} ms, ${signed(file.at.psnr - best.at.psnr)} dB`;
-  return [element("b", {}, word), ` ${file ? `${title(file)}: ${difference}` : "none within the other limits"}`];
-}
-
-function cropsButton(file) {
-  if (!hasCrops(file)) return [];
-  return [element("button", { type: "button", onclick: () => showCropsOf(file) }, "See its images")];
-}
-
-function command(budget) {
-  const options = { "--scale": budget.scale, "--ms": budget.ms, "--size": `${budget.height}x${budget.width}`, "--max-kib": budget.kib,
-    "--min-psnr": budget.psnr, "--runtime": budget.runtime, "--variant": budget.variant, "--set": budget.set };
-  const given = Object.entries(options).filter(([, value]) => value !== null && value !== "");
-  const device = budget.device === "here" ? [] : [["--device", budget.device]];
-  return ["superres pick", ...[...given, ...device].map((pair) => pair.join(" ")), "--copy-to app/"].join(" ");
 }

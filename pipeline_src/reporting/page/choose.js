@@ -5,11 +5,15 @@ function latency(file, { height, width }) {
   return (file.ms * height * width) / (file.timed[0] * file.timed[1]); // in proportion to the area
 }
 
-// The files of one device and scale, with `at`: what they take for an image of the wanted size, and reach on the wanted set.
+// The files of one device and scale, with `at`: what they take for an image of the wanted size, and reach on the wanted
+// set.
 function candidates(files, budget) {
   return files
     .filter((file) => file.scale === budget.scale && file.device === budget.device && budget.set in file.psnr)
-    .map((file) => ({ ...file, at: { ms: latency(file, budget), psnr: file.psnr[budget.set], gain: file.gain[budget.set] } }));
+    .map((file) => ({
+      ...file,
+      at: { ms: latency(file, budget), psnr: file.psnr[budget.set], gain: file.gain[budget.set] },
+    }));
 }
 
 function admits(budget, file) {
@@ -43,5 +47,10 @@ function front(files) {
 function choose(files, budget) {
   const allowed = front(files.filter((file) => admits(budget, file)));
   const place = allowed.findLastIndex((file) => budget.ms === null || file.at.ms <= budget.ms);
-  return { front: allowed, best: allowed[place], faster: allowed[place - 1], better: place < 0 ? undefined : allowed[place + 1] };
+  return {
+    front: allowed,
+    best: allowed[place],
+    faster: allowed[place - 1],
+    better: place < 0 ? undefined : allowed[place + 1],
+  };
 }

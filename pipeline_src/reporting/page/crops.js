@@ -17,21 +17,38 @@ function startCrops() {
   document.getElementById("divider").addEventListener("input", moveDivider);
   addEventListener("resize", showCrop);
   const [, , first] = crops[0].layers;
-  choosePhotograph(0, "bicubic", first ? layerKey(crops[0].layers.find(({ variant }) => variant === "qat") ?? first) : " hr");
+  choosePhotograph(
+    0,
+    "bicubic",
+    first ? layerKey(crops[0].layers.find(({ variant }) => variant === "qat") ?? first) : " hr",
+  );
 }
 
 function thumbnail(crop, index) {
   const image = element("img", { src: crop.layers[0].src, alt: "" });
   const name = element("span", {}, `${crop.image} `, element("small", {}, `${crop.set} ×${crop.scale}`));
-  return element("button", { type: "button", className: "picture", onclick: () => choosePhotograph(index) }, image, name);
+  return element(
+    "button",
+    { type: "button", className: "picture", onclick: () => choosePhotograph(index) },
+    image,
+    name,
+  );
 }
 
 // Show another photograph, with the same versions on both sides if it has them.
-function choosePhotograph(index, left = document.getElementById("left").value, right = document.getElementById("right").value) {
+function choosePhotograph(
+  index,
+  left = document.getElementById("left").value,
+  right = document.getElementById("right").value,
+) {
   current = index;
-  for (const [place, button] of [...document.getElementById("pictures").children].entries()) button.ariaPressed = String(place === index);
+  for (const [place, button] of [...document.getElementById("pictures").children].entries())
+    button.ariaPressed = String(place === index);
   const { layers } = crops[index];
-  for (const [side, wanted] of [["left", left], ["right", right]]) {
+  for (const [side, wanted] of [
+    ["left", left],
+    ["right", right],
+  ]) {
     const select = document.getElementById(side);
     select.replaceChildren(...layers.map((layer) => element("option", { value: layerKey(layer) }, layer.label)));
     const kept = layers.some((layer) => layerKey(layer) === wanted);
@@ -85,7 +102,8 @@ function showCropsOf(file) {
   if (!hasCrops(file)) return;
   const index = shows(crops[current], file) ? current : crops.findIndex((crop) => shows(crop, file));
   const layers = crops[index].layers.filter((layer) => layer.net === file.net);
-  const layer = layers.find((one) => one.variant === file.variant) ?? layers.find((one) => one.variant !== "fp32") ?? layers[0];
+  const layer =
+    layers.find((one) => one.variant === file.variant) ?? layers.find((one) => one.variant !== "fp32") ?? layers[0];
   choosePhotograph(index, " bicubic", layerKey(layer));
   document.getElementById("crops").scrollIntoView();
   document.getElementById("divider").focus({ preventScroll: true });

@@ -1,5 +1,5 @@
-// The table of all measurements. A cell is a number into the list of its column's different texts, so that thousands of rows
-// stay small; rows become elements only when they are shown.
+// The table of all measurements. A cell is a number into the list of its column's different texts, so that thousands of
+// rows stay small; rows become elements only when they are shown.
 
 const AT_ONCE = 100; // rows that are shown before the reader asks for more
 
@@ -21,23 +21,33 @@ function startTable() {
     if (!everyRuntime.checked && !headline[row]) return false;
     if (find.value && !text(row, "system").toLowerCase().includes(find.value.trim().toLowerCase())) return false;
     return filters.every(({ value, dataset: { key } }) => {
-      const always = bicubic[row] && !["scale", "set"].includes(key); // bicubic is beside every system, variant and device
+      const always = bicubic[row] && !["scale", "set"].includes(key); // bicubic is beside every net
       return !value || always || text(row, key) === value;
     });
   }
 
   function cell(column, row, first) {
     const shown = column.texts[column.cells[row]];
-    return element(first ? "th" : "td", { className: column.number ? "number" : "", ...(first && { scope: "row" }) }, shown);
+    return element(
+      first ? "th" : "td",
+      { className: column.number ? "number" : "", ...(first && { scope: "row" }) },
+      shown,
+    );
   }
 
   function show() {
     const visible = columns.filter((column) => column.shown);
     const rows = order.filter(isShown);
     body.replaceChildren(
-      ...rows.slice(0, limit).map((row) =>
-        element("tr", { className: bicubic[row] ? "bicubic" : "" }, ...visible.map((column, place) => cell(column, row, place === 0))),
-      ),
+      ...rows
+        .slice(0, limit)
+        .map((row) =>
+          element(
+            "tr",
+            { className: bicubic[row] ? "bicubic" : "" },
+            ...visible.map((column, place) => cell(column, row, place === 0)),
+          ),
+        ),
     );
     more.hidden = rows.length <= limit;
     more.textContent = `Show all ${rows.length} rows`;
@@ -45,12 +55,14 @@ function startTable() {
   }
 
   function showHead() {
-    const headers = columns.filter((column) => column.shown).map((column) => {
-      const button = element("button", { type: "button", onclick: () => sort(column) }, column.title);
-      const header = element("th", { scope: "col", className: column.number ? "number" : "" }, button);
-      if (column.direction) header.ariaSort = column.direction;
-      return header;
-    });
+    const headers = columns
+      .filter((column) => column.shown)
+      .map((column) => {
+        const button = element("button", { type: "button", onclick: () => sort(column) }, column.title);
+        const header = element("th", { scope: "col", className: column.number ? "number" : "" }, button);
+        if (column.direction) header.ariaSort = column.direction;
+        return header;
+      });
     document.querySelector("#measurements thead tr").replaceChildren(...headers);
   }
 
