@@ -82,7 +82,7 @@ def test_the_page_shows_it_where_a_system_learns(root: Path, monkeypatch: pytest
     assert "−0.25" in section
     assert "The LR images of small_x3 come from a learned downscaler" in page
     assert "small_x3: LR made by a learned downscaler" in (root / "results/report/table.md").read_text()
-    assert section.count("<img src=") == len(SETS)
+    assert section.count('<img class="light"') == len(SETS)
     assert (root / "results/report/figures/jpeg_Set5_light.svg").stat().st_size > 10_000
 
 

@@ -5,7 +5,7 @@ const STEPS = 1000; // of the slider, which is logarithmic
 function startBudget() {
   const { files, variants, runtimes } = readData("budget-data");
   const field = (id) => document.getElementById(id);
-  const number = (id) => (field(id).value === "" || !field(id).validity.valid ? null : field(id).valueAsNumber);
+  const number = (id) => (field(id).value === "" ? null : field(id).valueAsNumber);
   const title = (file) =>
     `${file.net} · ${variants[file.variant] ?? file.variant} · ${runtimes[file.runtime] ?? file.runtime}`;
 
@@ -16,8 +16,8 @@ function startBudget() {
     return {
       scale: Number(field("scale").value),
       device: field("device").value,
-      height: height ?? 1,
-      width: width ?? 1,
+      height,
+      width,
       ms: number("ms"),
       kib: number("kib"),
       psnr: number("min-psnr"),
@@ -43,6 +43,12 @@ function startBudget() {
   }
 
   function update() {
+    if (field("budget-form").querySelector("input:invalid")) {
+      field("answer").replaceChildren(
+        element("p", { className: "kicker" }, "One of the limits is not a number above 0"),
+      );
+      return;
+    }
     const budget = readBudget();
     nameSizes(budget.scale);
     const shown = candidates(files, budget);

@@ -24,6 +24,9 @@ function plotData(shown, choice, budget, title) {
     runtime: file.runtime,
     state: state(file),
     hollow: Boolean(file.leftOut),
+    colour: VARIANT_COLOURS[file.variant] ?? VARIANT_COLOURS.other,
+    latency: `${decimals(file.at.ms, 1)} ms for an image`,
+    quality: `${decimals(file.at.psnr, 2)} dB, ${signed(file.at.gain)} dB over bicubic`,
     note: file.leftOut || `${decimals(file.kib, 0)} KiB, ${decimals(file.memory, 0)} MB peak memory`,
   }));
   const frame = plotFrame(points);

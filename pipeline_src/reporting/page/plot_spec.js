@@ -28,7 +28,6 @@ function plotSpec({ frame, ...datasets }, narrow) {
     scale: { zero: false, ...between("worst", "best") },
     axis: { tickCount: 6, format: ".2f" },
   };
-  const point = { type: "point", size: narrow ? 60 : 100, cursor: "pointer", strokeWidth: 1.8 };
   const label = (side, align, dx) => ({
     data: { name: "labels" },
     transform: [{ filter: `datum.side === "${side}"` }],
@@ -79,25 +78,17 @@ function plotSpec({ frame, ...datasets }, narrow) {
         data: { name: "best" },
         mark: { type: "point", size: 560, color: "var(--accent)", strokeWidth: 3, aria: false },
       },
-      { ...pointsWhere("!datum.hollow", narrow), mark: { ...point, filled: true } },
-      { ...pointsWhere("datum.hollow", narrow), mark: { ...point, filled: false } },
+      pointsLayer(narrow),
       label("left", "left", 4),
       label("right", "right", -9),
     ],
   };
 }
 
-function pointsWhere(test, narrow) {
+function pointsLayer(narrow) {
   return {
     data: { name: "points" },
-    transform: [
-      { filter: test },
-      { calculate: "format(datum.ms, '.1f') + ' ms for an image'", as: "latency" },
-      {
-        calculate: "format(datum.psnr, '.2f') + ' dB, ' + format(datum.gain, '+.2f') + ' dB over bicubic'",
-        as: "quality",
-      },
-    ],
+    mark: { type: "point", filled: true, size: narrow ? 60 : 100, cursor: "pointer", strokeWidth: 1.8 },
     encoding: {
       color: { field: "variant", type: "nominal", ...scaleAndLegend("variant", VARIANT_COLOURS, narrow, {}) },
       shape: {
@@ -105,6 +96,8 @@ function pointsWhere(test, narrow) {
         type: "nominal",
         ...scaleAndLegend("runtime", SHAPES, narrow, { symbolFillColor: INK, symbolStrokeColor: INK }),
       },
+      stroke: { field: "colour", type: "nominal", scale: null },
+      fillOpacity: { condition: { test: "datum.hollow", value: 0 }, value: 1 },
       opacity: {
         condition: [
           { test: "datum.state === 'front'", value: 1 },

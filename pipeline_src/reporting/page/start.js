@@ -3,10 +3,12 @@ if (document.getElementById("crops-data")) startCrops();
 if (document.getElementById("budget-data")) startBudget();
 if (document.getElementById("table-data")) startTable();
 
-// A link to what is folded away unfolds it.
+// A link to a section that is folded away unfolds it.
 function unfold() {
-  const target = location.hash && document.getElementById(location.hash.slice(1));
-  for (let fold = target; fold; fold = fold.parentElement?.closest("details")) fold.open = true;
+  const section = location.hash && document.getElementById(location.hash.slice(1));
+  if (!section) return;
+  for (const fold of section.querySelectorAll(":scope > .section")) fold.open = true;
+  section.scrollIntoView();
 }
 addEventListener("hashchange", unfold);
 unfold();

@@ -33,7 +33,7 @@ FILTERS = ("scale", "set", "device", "system", "variant")
 def build(data: ReportData) -> Section:
     """Return the section, with a warning about files that could not be run."""
     columns = _columns(data)
-    headline = set(tables.headline(data.table).index)
+    headline = {index for device in data.devices for index in tables.headline(data.on(device)).index}
     values = {
         "filters": _filters(columns),
         "data": {
