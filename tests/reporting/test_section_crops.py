@@ -13,7 +13,6 @@ from PIL import Image
 from pipeline_src.errors import UserError
 from pipeline_src.reporting.sections.crops import Crop, Layer, _layers, _within, find_crops
 
-
 CORNER = 10  # pixels
 
 

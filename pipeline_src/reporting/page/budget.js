@@ -77,10 +77,11 @@ function startBudget() {
   update();
 }
 
-// 30 images a second where that parts the files, else what the middle file of the front takes.
+// 30 images a second where that parts the files, else a round number that the middle file of the front keeps to.
 function firstMilliseconds(shown) {
   const all = front(shown.filter((file) => !file.leftOut)).map((file) => file.at.ms);
   if (!all.length) return "";
   const middle = all[Math.floor((all.length - 1) / 2)];
-  return all[0] <= 33 && all.at(-1) > 33 ? 33 : Math.ceil(middle * 10) / 10;
+  const unit = 10 ** Math.floor(Math.log10(middle));
+  return all[0] <= 33 && all.at(-1) > 33 ? 33 : Number((Math.ceil(middle / unit) * unit).toPrecision(2));
 }

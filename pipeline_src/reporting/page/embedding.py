@@ -12,6 +12,7 @@ from pipeline_src.files import whole_file
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+LICENCE = Path(__file__).with_name("licence.js")
 IN_SCRIPTS = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}  # so that no text ends the element
 
 
@@ -35,7 +36,7 @@ def content_hash(text: str) -> str:
 
 
 def vega() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script, which vl-convert brings with it.
+    """Return Vega, Vega-Lite and Vega-Embed, which vl-convert brings with it, as one script below their licence.
 
     vl-convert takes two seconds to put the script together, so the next report finds it in ``.cache``.
     """
@@ -48,4 +49,4 @@ def vega() -> str:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(kept) as temporary:
             temporary.write_text(javascript_bundle("window.vegaEmbed = vegaEmbed;"), encoding="utf-8", newline="\n")
-    return kept.read_text(encoding="utf-8")
+    return LICENCE.read_text(encoding="utf-8") + kept.read_text(encoding="utf-8")

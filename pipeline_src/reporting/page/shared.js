@@ -2,9 +2,10 @@
 
 // What all scripts of the page share. They are one script in the page, in the order of reporting/page.py.
 
+const parsed = {}; // data of the page by its id, so that none is parsed twice
+
 function readData(id) {
-  const data = document.getElementById(id);
-  return data && JSON.parse(data.textContent);
+  return (parsed[id] ??= JSON.parse(document.getElementById(id).textContent));
 }
 
 // A new element with properties and children; text among the children is never read as HTML.
