@@ -9,13 +9,14 @@ let latest; // the datasets that it shows
 function showPlot(shown, choice, budget, title) {
   latest = plotData(shown, choice, budget, title);
   describePlot(choice, title);
-  drawn ??= drawPlot();
-  drawn.then(refresh);
+  if (drawn) drawn.then(refresh);
+  else drawn = drawPlot();
 }
 
 function plotData(shown, choice, budget, title) {
   const onFront = new Set(choice.front);
-  const state = (file) => (onFront.has(file) ? "front" : file.leftOut || admits(budget, file) ? "behind" : "outside");
+  const within = (file) => admits(budget, { ...file, leftOut: "" });
+  const state = (file) => (onFront.has(file) ? "front" : within(file) ? "behind" : "outside");
   const points = shown.map((file) => ({
     ...file.at,
     file,
@@ -30,8 +31,10 @@ function plotData(shown, choice, budget, title) {
     note: file.leftOut || `${decimals(file.kib, 0)} KiB, ${decimals(file.memory, 0)} MB peak memory`,
   }));
   const frame = plotFrame(points);
+  const bicubic = points.length && points[0].psnr - points[0].gain; // the same for all of them
   return {
     points,
+    bicubic: bicubic > frame.worst ? [{ psnr: bicubic, label: `bicubic ${decimals(bicubic, 2)} dB` }] : [],
     front: choice.front.map(({ at }) => at),
     best: choice.best ? [choice.best.at] : [],
     labels: plotLabels(choice, frame),

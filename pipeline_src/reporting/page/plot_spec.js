@@ -71,6 +71,16 @@ function plotSpec({ frame, ...datasets }, narrow) {
         encoding: { y: { value: "height" }, text: { field: "label" } },
       },
       {
+        data: { name: "bicubic" },
+        mark: { type: "rule", color: "var(--quiet)", strokeDash: [2, 3], aria: false },
+        encoding: { x: { value: 0 }, x2: { value: "width" } },
+      },
+      {
+        data: { name: "bicubic" },
+        mark: { type: "text", align: "right", baseline: "bottom", dx: -4, dy: -4, color: "var(--quiet)", aria: false },
+        encoding: { x: { value: "width" }, text: { field: "label" } },
+      },
+      {
         data: { name: "front" },
         mark: { type: "line", interpolate: "step-after", color: INK, strokeWidth: 1.6, opacity: 0.7, aria: false },
       },

@@ -1,6 +1,6 @@
 "use strict";
 
-// What all scripts of the page share. They are one script in the page, in the order of reporting/page.py.
+// What all scripts of the page share. They are one script in the page, in the order of __init__.py.
 
 const parsed = {}; // data of the page by its id, so that none is parsed twice
 
