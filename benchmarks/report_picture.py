@@ -1,6 +1,6 @@
 """The picture of the report's first screen that the README shows: docs/assets/report.png.
 
-    python benchmarks/report_picture.py [results/report/index.html]
+python benchmarks/report_picture.py [results/report/index.html]
 """
 
 import shutil
