@@ -18,7 +18,9 @@ from pipeline_src.command import count, positive
 from pipeline_src.deployment.formats import FORMATS
 
 if TYPE_CHECKING:
-    from pipeline_src.library.picking import Candidate, Choice
+    from pathlib import Path
+
+    from pipeline_src.budgets import Candidate, Choice
 
 SIZE = (180, 320)  # height and width of the LR image that most nets are timed at
 
@@ -41,28 +43,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the file to ship."""
-    from pipeline_src.library.picking import Budget, candidates, pick
+    from pipeline_src.budgets import Budget, pick
+    from pipeline_src.library.picking import candidates, file_of
 
     budget = Budget(args.ms, args.max_kib, args.min_psnr, args.runtime, args.variant)
     choice = pick(candidates(args.scale, args.size, args.set, args.device), budget)
-    print("\n".join(_report(choice, args.size, args.device)))
+    file = file_of(choice.best)
+    print("\n".join(_report(choice, args.size, args.device, file)))
     if args.copy_to:
         from pipeline_src.library.shipping import ship
 
-        print("\n".join(str(file) for file in ship(choice.best.file, args.copy_to)))
+        print("\n".join(str(copy) for copy in ship(file, args.copy_to)))
 
 
-def _report(choice: "Choice", size: tuple[int, int], device: str) -> list[str]:
-    from pipeline_src.library.picking import machine, named
+def _report(choice: "Choice", size: tuple[int, int], device: str, file: "Path") -> list[str]:
+    from pipeline_src.library.picking import machine
 
     best, (height, width) = choice.best, size
     estimated = "" if best.timed == size else f", in proportion from {best.timed[1]}×{best.timed[0]}"
     lines = [
-        f"{named(best)}: {best.psnr_y:.2f} dB, {best.gain:+.2f} dB over bicubic",
+        f"{best.name}: {best.psnr_y:.2f} dB, {best.gain:+.2f} dB over bicubic",
         f"  {best.ms:.1f} ms for {width}×{height} to {width * best.scale}×{height * best.scale}{estimated}; "
         f"median of {best.runs} calls on {machine(best.net, device)}",
         f"  {best.kib:.0f} KiB, {best.memory_mb:.0f} MB peak memory",
-        f"  {best.file}",
+        f"  {file}",
     ]
     for title, other in (("faster", choice.faster), ("better", choice.better)):
         lines.append(f"{title}: {_short(other, best) if other else 'none'}")
@@ -70,9 +74,7 @@ def _report(choice: "Choice", size: tuple[int, int], device: str) -> list[str]:
 
 
 def _short(other: "Candidate", best: "Candidate") -> str:
-    from pipeline_src.library.picking import named
-
-    return f"{named(other)}: {other.ms:.1f} ms, {other.psnr_y:.2f} dB ({other.psnr_y - best.psnr_y:+.2f})"
+    return f"{other.name}: {other.ms:.1f} ms, {other.psnr_y:.2f} dB ({other.psnr_y - best.psnr_y:+.2f})"
 
 
 if __name__ == "__main__":

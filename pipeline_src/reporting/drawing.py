@@ -13,6 +13,7 @@ from pipeline_src.files import whole_file
 from pipeline_src.reporting.tables import VARIANTS
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
     from matplotlib.lines import Line2D
 
@@ -112,3 +113,13 @@ def legend(figure: "FigureBase", handles: "list[Line2D]") -> None:
     """Put a legend below the panels of a figure."""
     style: Any = {"loc": "outside lower center", "ncols": 8, "columnspacing": 1.2, "handlelength": 1.4}
     figure.legend(handles=handles, fontsize=9, **style)
+
+
+def plain_log_ticks(axes: "Axes", ratio: float) -> None:
+    """Label a logarithmic axis, whose ends have this ratio, with plain numbers."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    subs = [1, 2, 5] if ratio > 6 else [1, 1.5, 2, 3, 4, 5, 6, 8]
+    axes.xaxis.set_major_locator(LogLocator(subs=subs if ratio < 2000 else [1]))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())

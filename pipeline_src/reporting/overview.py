@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline_src import paths
+from pipeline_src.reporting import pareto
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.drawing import LIGHT, drawing, save
 from pipeline_src.reporting.labels import place_labels
-from pipeline_src.reporting.sections import pareto, waterfall
+from pipeline_src.reporting.sections import waterfall
 from pipeline_src.reporting.sections.crops import find_crops
 from pipeline_src.reporting.tables import VARIANTS, deployed
 

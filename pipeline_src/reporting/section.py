@@ -12,14 +12,6 @@ from pipeline_src.reporting.tables import Column, line
 
 
 @dataclass(frozen=True)
-class Heading:
-    """A heading below that of the section."""
-
-    kind: ClassVar = "heading"
-    text: str
-
-
-@dataclass(frozen=True)
 class Text:
     """A paragraph; ``text`` is escaped unless it is a ``markupsafe.Markup``."""
 
@@ -45,11 +37,28 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """A list of findings, each with a tick or a cross."""
+class Question:
+    """A question with its answer in a sentence, and the findings behind it, which are folded away.
 
-    kind: ClassVar = "findings"
+    Attributes:
+        question: as a reader would ask it.
+        answers: a sentence each, for every device if the answer depends on it.
+        findings: what the answers sum up.
+        note: how it was measured, and what counts.
+    """
+
+    question: str
+    answers: Sequence[Finding]
     findings: Sequence[Finding]
+    note: str
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Questions and their answers."""
+
+    kind: ClassVar = "questions"
+    questions: Sequence[Question]
 
 
 @dataclass(frozen=True)
@@ -122,7 +131,7 @@ class Template:
     values: Mapping[str, Any]
 
 
-Block = Heading | Text | Items | Findings | Table | Figures | Details | Template
+Block = Text | Items | Questions | Table | Figures | Details | Template
 
 
 @dataclass(frozen=True)
@@ -134,6 +143,8 @@ class Section:
         title: heading of the section.
         label: its short name in the navigation.
         blocks: the content, from top to bottom.
+        lead: what is in it, in a sentence below the heading.
+        folded: fold the content away below heading and lead.
         footer: place it after the main content.
     """
 
@@ -141,6 +152,8 @@ class Section:
     title: str
     label: str
     blocks: Sequence[Block]
+    lead: str = ""
+    folded: bool = False
     footer: bool = False
 
     def figures(self) -> Iterator[Figure]:

@@ -7,12 +7,13 @@ import pytest
 from library_nets import save
 
 from pipeline_src import cli, exporting, paths
+from pipeline_src.budgets import COLUMNS, Budget, pick
 from pipeline_src.cli import pick as command
 from pipeline_src.devices.rows import COLUMNS as DEVICE_COLUMNS
 from pipeline_src.errors import UserError
 from pipeline_src.exporting.variants import FloatNet, variants
 from pipeline_src.files import write_json
-from pipeline_src.library.picking import COLUMNS, Budget, candidates, pick
+from pipeline_src.library.picking import candidates
 from pipeline_src.tables import read_rows, write_table
 
 SIZE = (180, 320)

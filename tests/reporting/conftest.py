@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from made_results import (
     GAINS,
+    LARGE_DEVICES,
     MANY,
     MANY_SETS,
     MEASURED,
@@ -19,9 +20,12 @@ from made_results import (
     benchmark_rows,
     enter,
     many_rows,
+    on_devices,
     pruned_rows,
     write_benchmark,
     write_crops,
+    write_large,
+    write_page,
     write_root,
 )
 
@@ -89,7 +93,7 @@ def crowd(full_house: Path) -> pd.DataFrame:
 @pytest.fixture
 def opened(site: Path, browser: Any) -> Iterator[Any]:
     """The page on a desktop; the test fails if the page logged anything, raised, or asked for anything outside."""
-    tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    tab = browser.new_page(viewport={"width": 1300, "height": 900})
     problems: list[str] = []
     tab.on("console", lambda message: problems.append(f"console: {message.text}"))
     tab.on("pageerror", lambda error: problems.append(f"error: {error}"))
@@ -97,9 +101,24 @@ def opened(site: Path, browser: Any) -> Iterator[Any]:
         "request", lambda request: None if request.url.startswith(("file:", "data:")) else problems.append(request.url)
     )
     tab.goto((site / "index.html").as_uri())
+    tab.wait_for_selector("#plot svg")
     yield tab
     tab.close()
     assert problems == []
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of 40 nets on 6 sets and 3 devices."""
+    from pipeline_src import config
+    from pipeline_src.reporting import data
+
+    root = tmp_path_factory.mktemp("large") / "repository"
+    write_large(root)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(root, monkeypatch)
+        measured = data.read(config.load(), "")
+        return write_page(on_devices(measured, LARGE_DEVICES), root.parent / "report")
 
 
 @pytest.fixture(scope="session")

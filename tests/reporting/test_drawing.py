@@ -8,22 +8,20 @@ import pytest
 from made_results import colours, pixels
 
 from pipeline_src.reporting.drawing import DARK, LIGHT, recolour
-from pipeline_src.reporting.sections import pareto, waterfall
+from pipeline_src.reporting.sections import waterfall
 
 
-@pytest.mark.parametrize("draw", [pareto.draw, waterfall.draw])
-def test_a_figure_has_one_panel_per_scale(crowd: pd.DataFrame, tmp_path: Path, draw) -> None:
-    one = pixels(draw(crowd[crowd["scale"] == 4], tmp_path / "one.png", LIGHT))
-    three = pixels(draw(crowd, tmp_path / "three.png", LIGHT))
+def test_a_figure_has_one_panel_per_scale(crowd: pd.DataFrame, tmp_path: Path) -> None:
+    one = pixels(waterfall.draw(crowd[crowd["scale"] == 4], tmp_path / "one.png", LIGHT))
+    three = pixels(waterfall.draw(crowd, tmp_path / "three.png", LIGHT))
     assert one.shape[1] == three.shape[1]
     assert 2.4 * one.shape[0] < three.shape[0] < 3.1 * one.shape[0]
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
-@pytest.mark.parametrize("draw", [pareto.draw, waterfall.draw])
-def test_figures_are_drawn_in_the_colours_of_their_theme(table: pd.DataFrame, tmp_path: Path, draw, theme) -> None:
+def test_figures_are_drawn_in_the_colours_of_their_theme(table: pd.DataFrame, tmp_path: Path, theme) -> None:
     shown = table[table["set"] == "Set5"]
-    image = pixels(draw(shown, tmp_path / "figure.png", theme))
+    image = pixels(waterfall.draw(shown, tmp_path / "figure.png", theme))
     assert image.shape[1] >= 900
     assert {theme.paper, *(theme.variants[v] for v in ("fp32", "ptq", "qat"))} <= colours(image)
 

@@ -24,11 +24,15 @@ def build(data: ReportData) -> section.Section:
         "Energy",
         [
             section.Text("Measured & invented."),
-            section.Findings([section.Finding(True, "small_x3 needs less.")]),
+            section.Questions(
+                [section.Question("Which needs less?", [section.Finding(True, "small_x3.")], [], "By the meter.")]
+            ),
             section.table("Energy", COLUMNS, rows),
             section.figure_per_set("energy", rows, draw, lambda rows: f"Energy of {len(rows)} systems."),
             section.Details("More", [section.Text("There is no more.", "note")]),
         ],
+        lead="What it takes.",
+        folded=True,
     )
 
 
@@ -44,9 +48,9 @@ def test_a_new_section_is_one_function_and_one_entry(repository: Path, monkeypat
     page = Path("results/report/index.html").read_text()
     html = section_of(page, "energy")
     assert '<a href="#energy">Energy</a>' in page
-    assert "<h2>Energy per &lt;image&gt;</h2>" in html
+    assert '<summary><h2>Energy per &lt;image&gt;</h2> <span class="lead">What it takes.</span></summary>' in html
     assert "<p>Measured &amp; invented.</p>" in html
-    assert "small_x3 needs less." in html
+    assert html.index("Which needs less?") < html.index("small_x3.") < html.index("By the meter.")
     assert '<tr><th scope="row">abpn_x3</th><td class="number">2.2</td></tr>' in html
     assert 'alt="Energy of 2 systems."' in html
     assert '<p class="note">There is no more.</p>' in html
@@ -60,8 +64,8 @@ def test_every_id_is_there_once_and_a_section_with_nothing_to_show_is_left_out(
     monkeypatch.setattr(sections, "SECTIONS", [*sections.SECTIONS, lambda data: None])
     report()
     page = Path("results/report/index.html").read_text()
-    for absent in ("pruning", "downscaled", "search", "threads"):
+    for absent in ("pruning", "downscaled", "search", "threads", "devices"):
         assert f'href="#{absent}"' not in page
         assert f'id="{absent}"' not in page
-    for name in ("verdict", "table", "published", "pareto", "waterfall", "operators", "crops", "provenance"):
+    for name in ("budget", "verdict", "table", "published", "waterfall", "operators", "crops", "provenance"):
         assert page.count(f'id="{name}"') == page.count(f'<a href="#{name}">') == 1

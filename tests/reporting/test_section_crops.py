@@ -1,6 +1,8 @@
 """The report's section with image crops."""
 
+import base64
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,9 @@ import pytest
 from PIL import Image
 
 from pipeline_src.errors import UserError
-from pipeline_src.reporting.sections.crops import Crop, _layers, find_crops
+from pipeline_src.reporting.sections.crops import Crop, Layer, _layers, _within, find_crops
+
+CORNER = 10  # pixels
 
 
 def test_crops_take_turns_between_sets_and_scales(site: Path) -> None:
@@ -29,32 +33,42 @@ def test_a_set_whose_name_begins_like_another_keeps_its_crops(tmp_path: Path) ->
     assert [(crop.set, crop.image) for crop in crops] == [("Set5", "a"), ("Set5_more", "b")]
 
 
-def clip(slider: Any) -> str:
-    return slider.locator(".layer.left").evaluate("layer => getComputedStyle(layer).clipPath")
+def divider(tab: Any) -> Any:
+    return tab.locator("#divider")
 
 
-def seen(slider: Any) -> np.ndarray:
-    """The pixels of the upper third of the stage: no labels, and of the handle only its line."""
-    with Image.open(io.BytesIO(slider.locator(".stage").screenshot())) as image:
-        return np.asarray(image.convert("RGB")).astype(int)[: image.height // 3]
+def clip(tab: Any) -> str:
+    return tab.locator(".layer.left").evaluate("layer => getComputedStyle(layer).clipPath")
+
+
+def seen(tab: Any) -> np.ndarray:
+    """The pixels of the upper third of the stage, where the divider is only a line, below its round corners."""
+    with Image.open(io.BytesIO(tab.locator(".canvas").screenshot())) as image:
+        return np.asarray(image.convert("RGB")).astype(int)[CORNER : image.height // 3]
+
+
+def layers(tab: Any, image: str) -> dict[str, np.ndarray]:
+    """The versions of one photograph that the page holds."""
+    crops = json.loads(tab.locator("#crops-data").text_content())
+    (crop,) = (crop for crop in crops if crop["image"] == image)
+    pngs = {layer["label"]: base64.b64decode(layer["src"].partition(",")[2]) for layer in crop["layers"]}
+    return {label: np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int) for label, png in pngs.items()}
 
 
 def test_the_pointer_moves_the_divider(opened: Any) -> None:
-    slider = opened.locator(".slider").first
-    slider.scroll_into_view_if_needed()
-    box = slider.locator(".stage").bounding_box()
-    clip_before, before = clip(slider), seen(slider)
+    opened.locator("#stages").scroll_into_view_if_needed()
+    box = opened.locator(".canvas").bounding_box()
+    before = seen(opened)
     y = box["y"] + box["height"] / 3
     opened.mouse.move(box["x"] + 0.5 * box["width"], y)
     opened.mouse.down()
     opened.mouse.move(box["x"] + 0.8 * box["width"], y, steps=4)
     opened.mouse.up()
-    assert clip(slider) != clip_before
-    assert float(slider.locator("input").input_value()) == pytest.approx(80, abs=1)
-    handle = slider.locator(".handle").bounding_box()
+    assert float(divider(opened).input_value()) == pytest.approx(80, abs=1)
+    handle = opened.locator(".handle").bounding_box()
     assert handle["x"] == pytest.approx(box["x"] + 0.8 * box["width"], abs=6)
 
-    changed = np.abs(seen(slider) - before).max(axis=(0, 2)) > 0
+    changed = np.abs(seen(opened) - before).max(axis=(0, 2)) > 0
     width = len(changed)
     assert not changed[: int(0.48 * width)].any(), "left of both places stands the left image, before and after"
     assert changed[int(0.52 * width) : int(0.78 * width)].mean() > 0.9, "between them the right gave way to the left"
@@ -62,46 +76,71 @@ def test_the_pointer_moves_the_divider(opened: Any) -> None:
 
 
 def test_the_keyboard_moves_the_divider(opened: Any) -> None:
-    slider = opened.locator(".slider").nth(1)
-    divider = slider.locator("input")
-    divider.focus()
-    before = clip(slider)
+    divider(opened).focus()
     for _ in range(6):
         opened.keyboard.press("ArrowLeft")
-    assert float(divider.input_value()) == 47
-    assert clip(slider) != before
-    assert divider.get_attribute("aria-valuetext") == "47 % bicubic, rest abpn_x3 int8 QAT"
+    assert float(divider(opened).input_value()) == 47
+    assert divider(opened).evaluate("slider => slider.ariaValueText") == "47 % bicubic, the rest abpn_x3 int8 QAT"
     opened.keyboard.press("End")
-    assert clip(slider) == "inset(0px 0% 0px 0px)"
-    assert clip(opened.locator(".slider").first) == before, "the other sliders stay"
+    assert clip(opened) == "inset(0px 0% 0px 0px)"
 
 
-def test_both_sides_can_be_chosen(opened: Any) -> None:
-    slider = opened.locator(".slider").first
-    slider.locator("select[data-side=left]").select_option("hr")
-    slider.locator("select[data-side=right]").select_option("bicubic")
-    assert slider.locator(".layer.left").get_attribute("data-name") == "hr"
-    assert slider.locator(".layer.right").get_attribute("data-name") == "bicubic"
-    assert slider.locator(".layer:visible").count() == 2
-    split = seen(slider)
-    slider.locator("select[data-side=left]").select_option("bicubic")
-    assert slider.locator(".layer:visible").count() == 1
-    half = split.shape[1] // 2 - 3
-    assert np.abs(seen(slider) - split)[:, :half].max() > 0
-    assert np.abs(seen(slider) - split)[:, half + 6 :].max() == 0
+def test_any_two_versions_of_any_photograph_are_compared(opened: Any) -> None:
+    opened.get_by_role("button", name="coffee").click()
+    opened.locator("#left").select_option(label="HR")
+    opened.locator("#right").select_option(label="small_x3 fp32")
+    sides = [opened.locator(f"#{side}-image") for side in ("left", "right")]
+    assert [side.get_attribute("alt") for side in sides] == ["coffee, HR", "coffee, small_x3 fp32"]
+    opened.get_by_role("button", name="rocket").click()
+    assert [side.get_attribute("alt") for side in sides] == ["rocket, HR", "rocket, small_x3 fp32"], "the choice stays"
+    opened.get_by_label("side by side").check()
+    left, right = (side.bounding_box() for side in sides)
+    assert left["x"] + left["width"] <= right["x"]
+    assert clip(opened) == "none"
+
+
+def test_the_difference_is_eight_times_that_of_the_pixels(opened: Any) -> None:
+    opened.locator("#left").select_option(label="bicubic")
+    opened.locator("#right").select_option(label="HR")
+    opened.locator("#zoom").select_option("1")
+    opened.get_by_label("difference ×8").check()
+    shown = seen(opened)
+    of_image = layers(opened, "chelsea")
+    expected = np.minimum(8 * np.abs(of_image["bicubic"] - of_image["HR"]), 255)[CORNER:][: len(shown)]
+    assert np.abs(shown - expected).max() <= 8, "one level of rounding, eight times"
+    assert np.abs(shown - expected).mean() < 1 < shown.mean()
+
+
+def test_the_images_are_enlarged(opened: Any) -> None:
+    image = opened.locator("#left-image")
+    for zoom in (2, 6):
+        opened.locator("#zoom").select_option(str(zoom))
+        assert image.bounding_box()["width"] == zoom * 192
+    assert opened.evaluate("document.documentElement.scrollWidth") == 1300, "what does not fit is scrolled in its frame"
 
 
 def test_a_crop_compares_all_systems(crowded: Path, browser: Any) -> None:
     tab = browser.new_page()
     tab.goto(crowded.as_uri())
-    captions = tab.locator("figcaption").all_inner_texts()
-    assert [" ".join(caption.split()) for caption in captions] == [
-        "chelsea samples_heldout ×2", "chelsea samples_heldout ×3", "chelsea samples_heldout ×4", "astronaut Set5 ×2",
-    ]  # fmt: skip
-    choices = tab.locator(".slider").nth(1).locator("select").first.locator("option").all_inner_texts()
+    pictures = [" ".join(text.split()) for text in tab.locator("#pictures button").all_inner_texts()]
+    assert pictures == ["chelsea samples_heldout ×2", "chelsea samples_heldout ×3", "chelsea samples_heldout ×4",
+                        "astronaut Set5 ×2"]  # fmt: skip
+    tab.locator("#pictures button").nth(1).click()
+    choices = tab.locator("#left option").all_inner_texts()
     assert choices[:4] == ["HR", "bicubic", "abpn_x3 fp32", "abpn_x3 int8 QAT"]
     assert len(choices) == 2 + 2 * 7
     tab.close()
+
+
+def test_a_page_that_cannot_hold_all_images_holds_those_of_the_front(tmp_path: Path) -> None:
+    def layer(net: str, size: int) -> Layer:
+        (tmp_path / f"{net or 'hr'}.png").write_bytes(bytes(size))
+        return Layer(net, "fp32", net, tmp_path / f"{net or 'hr'}.png")
+
+    crops = [[layer("", 10), layer("a", 40), layer("b", 50), layer("c", 20)]]
+    assert _within(100, crops, ["b", "a", "c"]) == {"b", "a"}
+    assert _within(85, crops, ["b", "a", "c"]) == {"b", "c"}
+    assert _within(1000, crops, ["c", "b", "a"]) == {"a", "b", "c"}
 
 
 def test_without_crops_there_is_no_section_for_them(repository: Path, browser: Any) -> None:
@@ -125,7 +164,9 @@ def test_a_folder_in_the_place_of_a_crop_is_told(tmp_path: Path) -> None:
         folder.mkdir(exist_ok=True)
         Image.new("RGB", (8, 8)).save(folder / name)
     crop = Crop("Set5", "a", 3, {"net": folder})
-    assert [layer.name for layer in _layers(crop)] == ["hr", "bicubic", "net-fp32", "net-ptq"]
+    assert [(layer.net, layer.variant) for layer in _layers(crop)] == [
+        ("", "hr"), ("", "bicubic"), ("net", "fp32"), ("net", "ptq")
+    ]  # fmt: skip
     (folder / "qat.png").mkdir()
     with pytest.raises(UserError, match=r"qat\.png is a folder, not an image; remove it, and run `dvc repro`"):
         list(_layers(crop))

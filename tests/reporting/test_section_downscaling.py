@@ -109,7 +109,7 @@ def test_the_page_shows_it_where_a_system_learns(root: Path, monkeypatch: pytest
     assert "small_x3: LR made by a learned downscaler" in (root / "results/report/table.md").read_text()
     assert "The files of the downscalers" in section
     assert f"The downscaler of {SYSTEM}, ptq tflite, gives another image here than at export." in section
-    assert section.count("<img src=") == len(SETS)
+    assert section.count('<img class="light"') == len(SETS)
     assert (root / "results/report/figures/jpeg_Set5_light.svg").stat().st_size > 10_000
 
 

@@ -41,6 +41,7 @@ def test_the_table_is_sorted_by_a_click(opened: Any, title: str, first: str) -> 
 
 def test_the_table_is_filtered(opened: Any) -> None:
     assert opened.locator("#count").inner_text() == "14 of 50 rows"
+    assert opened.locator("#measurements thead th").count() <= 10
     opened.locator("[data-key=set]").select_option("Set5")
     assert set(column(opened, "Set")) == {"Set5"}
     opened.locator("[data-key=system]").select_option("small_x3")
@@ -49,3 +50,30 @@ def test_the_table_is_filtered(opened: Any) -> None:
     opened.get_by_label("every runtime").check()
     assert sorted(column(opened, "Runtime")) == sorted(["–", *["TFLite", "OpenVINO", "ONNX", "torch"] * 3])
     assert opened.locator("#count").inner_text() == "13 of 50 rows"
+    opened.get_by_label("Find").fill("ABPN")
+    assert opened.locator("#count").inner_text() == "0 of 50 rows"
+    opened.locator("[data-key=system]").select_option("all")
+    assert set(column(opened, "System")) == {"abpn_x3"}
+
+
+def test_columns_are_folded_and_unfolded(opened: Any) -> None:
+    titles = opened.locator("#measurements thead th")
+    before = titles.all_inner_texts()
+    opened.locator(".columns summary").click()
+    opened.get_by_label("Levels off").check()
+    assert set(column(opened, "Levels off")) == {"–", "2"}
+    opened.get_by_label("Levels off").uncheck()
+    assert titles.all_inner_texts() == before
+
+
+def test_many_rows_are_shown_when_the_reader_asks_for_them(large: Path, browser: Any) -> None:
+    tab = browser.new_page()
+    tab.goto(large.as_uri())
+    rows = tab.locator("#measurements tbody tr")
+    assert rows.count() == 100
+    tab.locator("#more").click()
+    assert f"{rows.count()} of 6498 rows" == tab.locator("#count").inner_text() == "2178 of 6498 rows"
+    tab.locator("[data-key=device]").select_option("pi")
+    assert rows.count() == 100
+    assert set(column(tab, "Device")) == {"–", "pi"}, "bicubic stands beside every device"
+    tab.close()

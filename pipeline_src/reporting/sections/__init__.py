@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.section import Section
 from pipeline_src.reporting.sections import (
+    budget,
     crops,
+    devices,
     downscaling,
     measurements,
     operators,
-    pareto,
     provenance,
     pruning,
     published,
@@ -26,16 +27,17 @@ from pipeline_src.reporting.sections import (
 
 # in the order of the page
 SECTIONS: list[Callable[[ReportData], Section | None]] = [
+    budget.build,
     verdict.build,
     measurements.build,
-    published.build,
-    pareto.build,
+    crops.build,
     waterfall.build,
     pruning.build,
     downscaling.build,
     searching.build,
+    devices.build,
     threads.build,
     operators.build,
-    crops.build,
+    published.build,
     provenance.build,
 ]

@@ -1,18 +1,23 @@
-"""Section "Image crops": crops of the evaluation images, two variants at a time behind a movable divider."""
+"""Section "See for yourself": crops of the evaluation images, any two versions of one beside each other."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from pipeline_src import paths
 from pipeline_src.errors import UserError
 from pipeline_src.reporting.data import ReportData
+from pipeline_src.reporting.page.embedding import data_uri
+from pipeline_src.reporting.pareto import pareto_front
 from pipeline_src.reporting.section import Block, Section, Template, Text
 from pipeline_src.reporting.tables import VARIANTS
+from pipeline_src.reporting.timing import settled
 
-SHOWN_WIDTH = 576  # CSS pixels; crops are magnified by the integer factor that comes closest
+LIMIT = 6 << 20  # bytes of images that the page holds at most, so that it stays quick to open
 INT8 = ("qat", "ptq")  # fp32 is compared with the first of these that a system has
 
 
@@ -28,23 +33,12 @@ class Crop:
 
 @dataclass(frozen=True)
 class Layer:
-    """One image of a slider, with its size on the page in CSS pixels."""
+    """One version of a crop: HR or bicubic, with an empty ``net``, or that of a net's variant."""
 
-    name: str
+    net: str
+    variant: str
     label: str
     png: Path
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Slider:
-    """The layers of one crop, and which of them are on the left and on the right of the divider at first."""
-
-    crop: Crop
-    layers: list[Layer]
-    left: str
-    right: str
 
 
 def build(data: ReportData) -> Section | None:
@@ -52,12 +46,62 @@ def build(data: ReportData) -> Section | None:
     crops = find_crops(paths.results("benchmark"), data.nets, data.sets, data.params.report.crops)
     if not crops:
         return None
+    layers = [list(_layers(crop)) for crop in crops]
+    kept = _within(LIMIT, layers, nets_by_front(data))
+    names = {layer.net for of_crop in layers for layer in of_crop if layer.net}
     intro = (
-        "The first crops of each set and scale in the order of their names; none was selected by eye. Choose what is "
-        "on the left and on the right of the divider. Drag the divider, or focus it and use the arrow keys."
+        "Parts of the evaluation photographs: the first of each set and scale in the order of their names, none "
+        "selected by eye. Choose two versions, and drag the divider or use the arrow keys. HR is the original, which a "
+        "network should come close to; bicubic is the method without a network."
     )
-    blocks: list[Block] = [Text(intro), Template("sections/crops.html", {"sliders": [_slider(crop) for crop in crops]})]
-    return Section("crops", "Image crops", "Crops", blocks)
+    left_out = (
+        f" So that the page stays small, it holds the images of {len(kept)} of {len(names)} networks, those on the "
+        "front first; the others lie in results/benchmark/<network>/crops."
+        if len(kept) < len(names)
+        else ""
+    )
+    shown = [_as_read_by_the_page(crop, of_crop, kept) for crop, of_crop in zip(crops, layers, strict=True)]
+    blocks: list[Block] = [Text(intro + left_out), Template("sections/crops.html", {"data": shown})]
+    return Section("crops", "See for yourself", "Images", blocks)
+
+
+def nets_by_front(data: ReportData) -> list[str]:
+    """Return all nets, those that are on the front of a device, scale and set first."""
+    timed = settled(data.table[data.table["runtime"] != "torch"])
+    fronts = [pareto_front(rows)["system"] for _, rows in timed.groupby(["device", "scale", "set"], sort=False)]
+    return list(dict.fromkeys([*(net for front in fronts for net in front), *data.nets]))
+
+
+def _within(limit: int, crops: list[list[Layer]], nets: list[str]) -> set[str]:
+    """Return as many nets, in the given order, as the page can hold the images of."""
+    sizes: dict[str, int] = defaultdict(int)
+    for layer in chain.from_iterable(crops):
+        sizes[layer.net] += layer.png.stat().st_size
+    left, kept = limit - sizes.pop("", 0), set()
+    for net in nets:
+        if net in sizes and sizes[net] <= left:
+            left -= sizes[net]
+            kept.add(net)
+    return kept
+
+
+def _as_read_by_the_page(crop: Crop, layers: list[Layer], nets: set[str]) -> dict[str, Any]:
+    from PIL import Image
+
+    with Image.open(layers[0].png) as image:
+        width, height = image.size
+    return {
+        "image": crop.image,
+        "set": crop.set,
+        "scale": crop.scale,
+        "width": width,
+        "height": height,
+        "layers": [
+            {"net": layer.net, "variant": layer.variant, "label": layer.label, "src": data_uri(layer.png)}
+            for layer in layers
+            if not layer.net or layer.net in nets
+        ],
+    }
 
 
 def find_crops(folder: Path, systems: list[str], sets: list[str], count: int) -> list[Crop]:
@@ -80,30 +124,15 @@ def _set_of(path: Path, sets: list[str]) -> str:
     return max((name for name in sets if path.name.startswith(f"{name}_")), key=len)
 
 
-def _slider(crop: Crop) -> Slider:
-    layers = list(_layers(crop))
-    names = [layer.name for layer in layers]
-    left = "bicubic" if "bicubic" in names else names[0]
-    right = next((name for name in reversed(names[:4]) if name not in ("hr", "bicubic")), "hr")
-    return Slider(crop, layers, left, right)
-
-
 def _layers(crop: Crop) -> Iterator[Layer]:
     """Yield HR, bicubic, and of each system fp32 and one int8 variant."""
-    from PIL import Image
-
     any_folder = next(iter(crop.folders.values()))
-    images = {"hr": (any_folder / "hr.png", "HR"), "bicubic": (any_folder / "bicubic.png", "bicubic")}
-    for system, folder in crop.folders.items():
+    layers = [Layer("", "hr", "HR", any_folder / "hr.png"), Layer("", "bicubic", "bicubic", any_folder / "bicubic.png")]
+    for net, folder in crop.folders.items():
         int8 = next((variant for variant in INT8 if _is_there(folder / f"{variant}.png")), "")
         for variant in ("fp32", int8):
-            images[f"{system}-{variant}"] = folder / f"{variant}.png", f"{system} {VARIANTS.get(variant, variant)}"
-    for name, (png, label) in images.items():
-        if _is_there(png):
-            with Image.open(png) as image:
-                width, height = image.size
-            zoom = max(1, round(SHOWN_WIDTH / width))
-            yield Layer(name, label, png, zoom * width, zoom * height)
+            layers.append(Layer(net, variant, f"{net} {VARIANTS.get(variant, variant)}", folder / f"{variant}.png"))
+    yield from (layer for layer in layers if _is_there(layer.png))
 
 
 def _is_there(png: Path) -> bool:

@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline_src import paths
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.drawing import Theme, drawing, save
-from pipeline_src.reporting.section import Block, Finding, Findings, Section, Table, Text, figure_per_set, table
+from pipeline_src.reporting.section import Block, Section, Table, Text, figure_per_set, table
 from pipeline_src.reporting.tables import NAMED, Column, deployed
 from pipeline_src.reporting.timing import precisions
 from pipeline_src.tables import Kind, read_table
@@ -92,6 +92,7 @@ def build(data: ReportData) -> Section | None:
         "on bicubic LR, each from the weights that its row in the results names."
     )
     jpeg = curves(read(folder, systems, data.sets, "jpeg.csv"))
+    lead = "Networks whose small images are made by a network too, which keeps what the other needs."
     comparison = table("Learned LR images beside bicubic ones", COLUMNS, images)
     gain = table("Learned downscaling against the same net on bicubic LR", GAINS, gains)
     blocks: list[Block] = [Text(intro), Text(gain_text), gain, comparison, figure_per_set("jpeg", jpeg, draw, describe)]
@@ -103,13 +104,13 @@ def build(data: ReportData) -> Section | None:
             "one that torch gave at export."
         )
         wrong = downscalers[downscalers["disagrees"] != ""].drop_duplicates(["system", "variant", "runtime"])
-        findings = [
-            Finding(False, f"The downscaler of {row.system}, {row.variant} {row.runtime}, {row.disagrees}.")
+        warnings = [
+            Text(f"The downscaler of {row.system}, {row.variant} {row.runtime}, {row.disagrees}.", "warning")
             for row in wrong.itertuples()
         ]
         shown = table("The files of the downscalers", OF_FILES, downscalers)
-        blocks += [Text(text), *([Findings(findings)] if findings else []), shown]
-    return Section("downscaled", "Learned downscaling", "Learned downscaling", blocks)
+        blocks += [Text(text), *warnings, shown]
+    return Section("downscaled", "Learned downscaling", "Learned downscaling", blocks, lead=lead, folded=True)
 
 
 def gains_over_baselines(data: ReportData) -> pd.DataFrame:

@@ -1,7 +1,6 @@
-"""Section "All measurements": every row in a table that the reader can sort and filter."""
+"""Section "All measurements": every row in a table that the reader can sort, filter and fold."""
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -10,20 +9,38 @@ from markupsafe import Markup
 from pipeline_src import paths
 from pipeline_src.reporting import tables
 from pipeline_src.reporting.data import ReportData
-from pipeline_src.reporting.section import Block, Items, Section, Table, Template, Text
+from pipeline_src.reporting.section import Block, Details, Items, Section, Table, Template, Text
 from pipeline_src.reporting.sections.downscaling import caveat
 
 LARGEST_FIRST = {"psnr_y", "ssim_y", "gain_db"}  # columns that are sorted from large to small at the first click
 WRITTEN = [column for column in tables.COLUMNS if column.name != "scale"]  # as text there is one table per scale
+DEVICE = tables.Column("device", "Device")
+SHOWN = (
+    "system",
+    "variant",
+    "runtime",
+    "device",
+    "scale",
+    "set",
+    "psnr_y",
+    "gain_db",
+    "p50_ms",
+    "size_kib",
+)  # at first
+FILTERS = ("scale", "set", "device", "system", "variant")
 
 
 def build(data: ReportData) -> Section:
     """Return the section, with a warning about files that could not be run."""
+    columns = _columns(data)
+    headline = {index for device in data.devices for index in tables.headline(data.on(device)).index}
     values = {
-        "columns": tables.COLUMNS,
-        "largest_first": LARGEST_FIRST,
-        "filters": _filters(data.table),
-        "rows": _rows(data.table),
+        "filters": _filters(columns),
+        "data": {
+            "columns": columns,
+            "headline": [int(index in headline) for index in data.table.index],
+            "bicubic": data.table["variant"].eq("bicubic").astype(int).tolist(),
+        },
     }
     blocks: list[Block] = [Template("sections/measurements.html", values)]
     failing = tables.failing(paths.results("benchmark"), data.nets, data.devices[1:])
@@ -31,17 +48,18 @@ def build(data: ReportData) -> Section:
         files = [f"{' '.join(tables.line(row, tables.COLUMNS[:4]))}: {row['fails']}" for _, row in failing.iterrows()]
         blocks += [Text("These files do not run on the machine that measured:", "warning"), Items(files)]
     note = Markup(
-        "For each variant the table shows the TFLite file. “Faster still” names another runtime's file of the same "
-        "net that takes less time and is at most {} dB worse; “every runtime” shows all files. p50 and p90 are the "
-        "median and the 90th percentile of the latency from uint8 image to uint8 image, at the LR size in the column "
-        "“LR timed”; the runtime's own call is a part of it. ± is the distance from a median to the farther end of its "
-        "95 % confidence interval. A figure with its number of runs in brackets has not settled: it rests on too few "
-        "calls, or its interval is still too wide, and is compared with no other. Slow systems may be timed at a "
-        "smaller size, so compare different systems by the p50 per output megapixel. PSNR Y and SSIM Y are defined in "
-        "<code>docs/protocol.md</code>. “Levels off” is the largest difference from the image at export, in 8-bit "
-        "levels. Mult-Adds are for a 1280×720 output. All rows are in <code>table.csv</code>.{}"
+        "Of each network and precision the table shows the file for TFLite; “every runtime” shows all files. PSNR Y is "
+        "the likeness to the original photograph in dB, and bicubic is the method without a "
+        "network. p50 is the median time from image to image, ± the distance to the farther end of its "
+        "95 % confidence interval. A latency with its number of runs in brackets has not settled: it rests on too few "
+        "calls, or its interval is too wide, and is compared with no other. “LR timed” is the size of the image that "
+        "was enlarged; compare networks of different sizes by the p50 per output megapixel. “Faster still” names "
+        "another runtime’s file of the same network that takes less time and is at most {} dB worse. “Levels off” is "
+        "the largest difference from the image at export, in 8-bit levels. Mult-Adds are for a 1280×720 output. "
+        "<code>docs/protocol.md</code> defines all of it, and <code>table.csv</code> holds all rows.{}"
     ).format(tables.WORSE, caveat(data))
-    return Section("table", "All measurements", "Table", [*blocks, Text(note, "note")])
+    folded = Details("What the columns mean", [Text(note)])
+    return Section("table", "All measurements", "Table", [*blocks, folded])
 
 
 def text_tables(data: ReportData) -> Iterator[Table]:
@@ -50,35 +68,36 @@ def text_tables(data: ReportData) -> Iterator[Table]:
         yield Table(f"×{scale:.0f}", WRITTEN, [tables.line(row, WRITTEN) for _, row in rows.iterrows()])
 
 
-def _filters(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the choices of each filter that has more than one, with the names that they are shown by."""
-    files = tables.deployed(table)
-    shown_by: dict[str, Callable[[Any], str]] = {
-        "scale": lambda scale: f"×{scale:.0f}",
-        "set": str,
-        "system": str,
-        "variant": lambda variant: tables.VARIANTS.get(variant, variant),
+def _columns(data: ReportData) -> list[dict[str, Any]]:
+    """Return every column as the page's scripts read it; that of the device only if there are several."""
+    device = [DEVICE] if len(data.devices) > 1 else []
+    columns = [*tables.COLUMNS[:3], *device, *tables.COLUMNS[3:]]
+    return [_column(column, data.table) for column in columns]
+
+
+def _column(column: tables.Column, table: pd.DataFrame) -> dict[str, Any]:
+    """Return a column as the list of its different cells, and for each row the place of its cell in that list."""
+    values = table[column.name].where(table["variant"] != "bicubic", "") if column is DEVICE else table[column.name]
+    notes = table[column.note] if column.note else pd.Series("", table.index)
+    pairs = pd.Series([*zip(values.astype(object).where(values.notna(), None), notes, strict=True)])
+    places, different = pd.factorize(pairs)
+    return {
+        "name": column.name,
+        "title": column.title,
+        "number": bool(column.number_format),
+        "largestFirst": column.name in LARGEST_FIRST,
+        "shown": column.name in SHOWN,
+        "texts": [f"{tables.cell(column, value)}{f' {note}' if note else ''}" for value, note in different],
+        "numbers": [value for value, _ in different] if column.number_format else [],
+        "cells": places.tolist(),
     }
-    filters = [
-        {"key": key, "label": key.capitalize(), "names": {value: show(value) for value in dict.fromkeys(files[key])}}
-        for key, show in shown_by.items()
+
+
+def _filters(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the choices of each filter that has more than one."""
+    choices = {column["name"]: [name for name in column["texts"] if name not in ("–", "bicubic")] for column in columns}
+    return [
+        {"key": key, "label": key.capitalize(), "names": choices[key]}
+        for key in FILTERS
+        if len(choices.get(key, [])) > 1
     ]
-    return [choices for choices in filters if len(choices["names"]) > 1]
-
-
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return, per row, the keys it is filtered by, the cells as shown, and the numbers it is sorted by."""
-    headline = tables.headline(table).index
-    rows = []
-    for index, row in table.iterrows():
-        numbers = [row[column.name] if column.number_format else "" for column in tables.COLUMNS]
-        rows.append(
-            {
-                "keys": {key: row[key] for key in ("system", "set", "variant")} | {"scale": int(row["scale"])},
-                "bicubic": row["variant"] == "bicubic",
-                "headline": index in headline,
-                "cells": tables.line(row, tables.COLUMNS),
-                "numbers": ["" if isinstance(n, float) and math.isnan(n) else n for n in numbers],
-            }
-        )
-    return rows

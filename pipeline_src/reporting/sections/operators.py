@@ -7,7 +7,7 @@ import pandas as pd
 from pipeline_src import paths
 from pipeline_src.errors import UserError
 from pipeline_src.reporting.data import ReportData
-from pipeline_src.reporting.drawing import Theme, drawing, save
+from pipeline_src.reporting.drawing import Theme, drawing, plain_log_ticks, save
 from pipeline_src.reporting.section import Block, Figure, Figures, Section, Text, table
 from pipeline_src.reporting.tables import RUNTIMES, Column
 from pipeline_src.reporting.timing import precisions
@@ -38,8 +38,9 @@ def build(data: ReportData) -> Section:
         "its 95 % confidence interval; a latency with its number of runs in brackets has not settled."
     )
     figure = Figure("operators", "operators", describe(rows), lambda path, theme: draw(rows, path, theme))
+    lead = "What the parts of a network cost on this machine, each alone."
     blocks: list[Block] = [Text(intro), table("Latency of single operators", COLUMNS, rows), Figures([figure])]
-    return Section("operators", "Latency of single operators", "Operators", blocks)
+    return Section("operators", "Latency of single operators", "Operators", blocks, lead=lead, folded=True)
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -83,6 +84,8 @@ def draw(rows: pd.DataFrame, path: Path, theme: Theme) -> Path:
             axes.set(title=RUNTIMES[runtime], xlabel="p50 latency (ms)", xscale="log")
             axes.grid(axis="y", visible=False)
             axes.margins(x=0.12, y=0.01)
+            low, high = axes.get_xlim()
+            plain_log_ticks(axes, high / low)
         panels[0].set_yticks(range(len(rows)), rows["operator"])
         panels[0].invert_yaxis()
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)

@@ -35,8 +35,11 @@ def build(data: ReportData) -> Section:
         "params_sha256": hashlib.sha256(data.params_text.encode()).hexdigest(),
         "experiment": tracking.EXPERIMENT,
     }
+    lead = "The machine, the versions, the commit and the settings."
     blocks: list[Block] = [Template("sections/provenance.html", values)]
-    return Section("provenance", "Where these numbers come from", "Provenance", blocks, footer=True)
+    return Section(
+        "provenance", "Where these figures come from", "Provenance", blocks, lead=lead, folded=True, footer=True
+    )
 
 
 def read_machines(folder: Path, systems: list[str]) -> list[Machine]:

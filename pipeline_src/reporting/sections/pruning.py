@@ -39,8 +39,9 @@ def build(data: ReportData) -> Section | None:
         "weights themselves, as the publication does. Importance is the default. Pruning single weights only sets "
         "them to zero, so it makes a net neither smaller nor faster."
     )
+    lead = "What networks lose and gain when filters are taken out of them."
     blocks: list[Block] = [Text(intro), _table("Pruned nets", rows), figure_per_set("pruning", rows, draw, describe)]
-    return Section("pruning", "Pruned nets", "Pruned", blocks)
+    return Section("pruning", "Pruned nets", "Pruned", blocks, lead=lead, folded=True)
 
 
 def text_tables(data: ReportData) -> Iterator[Table]:

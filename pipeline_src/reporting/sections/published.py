@@ -65,6 +65,7 @@ class Grid:
 
 def build(data: ReportData) -> Section:
     """Return the section: a grid per scale, and below it all that was published about these systems."""
+    lead = "Our measurements beside those of papers and of other programs."
     comparison, sources = grids(compare(data.table))
     blocks: list[Block]
     if comparison:
@@ -83,7 +84,7 @@ def build(data: ReportData) -> Section:
         beside_ours = figures.merge(deployed(data.table), how="left", on=KEY)
         rows = [_cells(row) for row in beside_ours.to_dict("records")]
         blocks.append(Details(summary, [Table("Published figures", COLUMNS, rows, tall=True)]))
-    return Section("published", "Compared with published figures", "Published", blocks)
+    return Section("published", "Compared with published figures", "Published", blocks, lead=lead, folded=True)
 
 
 def text_tables(data: ReportData) -> Iterator[Table]:

@@ -60,6 +60,7 @@ def build(data: ReportData) -> Section | None:
         "fine-tuned, quantised and exported, and appear in all other tables and figures of this page."
     )
     listed = pareto_and_extracted(subnets)
+    lead = "The best parts of one large network for the time that they take on this machine."
     blocks: list[Block] = [
         Text(intro),
         table("Searches", COLUMNS, searches),
@@ -69,7 +70,7 @@ def build(data: ReportData) -> Section | None:
             [table("Pareto-optimal and extracted subnets", SUBNET_COLUMNS, listed, tall=True)],
         ),
     ]
-    return Section("search", "Once-for-all search", "Once-for-all search", blocks)
+    return Section("search", "Search for networks", "Search", blocks, lead=lead, folded=True)
 
 
 def read(systems: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:

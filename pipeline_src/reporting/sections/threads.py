@@ -25,8 +25,9 @@ def build(data: ReportData) -> Section | None:
         "Each file again with other numbers of threads. The numbers of threads take turns, and all are timed on the "
         "set of cores that the largest number needs."
     )
+    lead = "How much faster each file is on more cores."
     blocks: list[Block] = [Text(intro), table("Latency by number of threads", columns(rows), rows, tall=True)]
-    return Section("threads", "Threads", "Threads", blocks)
+    return Section("threads", "Threads", "Threads", blocks, lead=lead, folded=True)
 
 
 def read(folder: Path, systems: list[str]) -> pd.DataFrame:

@@ -1,66 +1,165 @@
-"""Section "Verdict": findings in sentences — which systems beat bicubic, by how much, and which speed-ups are real."""
+"""Section "In plain words": a sentence for each question that a reader asks first, and the findings behind it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pandas as pd
-from markupsafe import Markup
 
 from pipeline_src.config import HERE
 from pipeline_src.reporting.data import ReportData
-from pipeline_src.reporting.section import Block, Finding, Findings, Heading, Section, Text
+from pipeline_src.reporting.section import Finding, Question, Questions, Section
 from pipeline_src.reporting.tables import COLUMNS, RUNTIMES, VARIANTS, deployed, disagreeing, line
 from pipeline_src.reporting.timing import settled
 
 NAMED = 4  # nets that a sentence names before it counts the others
+MUCH = 0.1  # dB that int8 may lose before the page marks it as bad news
+Answer = Callable[[pd.DataFrame], list[Finding]]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A question with the functions that answer it: in a sentence, and in full."""
+
+    question: str
+    in_short: Answer
+    in_full: Answer
+    note: str
+    per_device: bool = True
 
 
 def build(data: ReportData) -> Section:
     """Return the section; a question that nothing was measured for is left out."""
-    questions: list[tuple[str, Callable[[pd.DataFrame], list[Finding]], str]] = [
-        (
-            "Does every file give the same image here as at export?",
-            agreement,
-            "Each file's output on this machine is compared with the output of its net in torch at export. Runtimes "
-            "that fuse operators round differently, so a few levels of difference are expected. A file that differs "
-            "by more computes something else here, and its figures say nothing about the exported net.",
-        ),
-        (
-            "Which file is fastest here?",
-            fastest,
-            Markup(
-                "The table below shows what int8 loses in quality. The answer depends on the CPU: on one without VNNI, "
-                "int8 TFLite is slower than float (<code>docs/deployment.md</code>). Files whose confidence intervals "
-                "overlap share the first place."
-            ),
-        ),
-        (
-            "Better than bicubic?",
+    asked = [
+        _Asked(
+            "Is it better than no network?",
+            quality_in_short,
             quality,
-            "PSNR on Y of the TFLite file, or of the next runtime where there is none. A difference below 0.005 dB "
-            "counts as level, not as better.",
+            "The likeness to the original (PSNR on Y) beside that of bicubic, of the TFLite file, or of the next "
+            "runtime where there is none. A difference below 0.005 dB counts as level, not as better.",
+            per_device=False,
         ),
-        (
-            "Is int8 faster than fp32?",
+        _Asked(
+            "What do 8 bits cost?",
+            loss_in_short,
+            loss,
+            "PSNR Y of the int8 file below that of the fp32 file of the same network, in decibels (dB).",
+            per_device=False,
+        ),
+        _Asked(
+            "Are 8 bits faster?",
+            speed_in_short,
             speed,
             f"{timed(data.on(HERE))} A difference counts only if the 95 % confidence intervals of the two medians do "
             f"not overlap.{left_out(data.on(HERE))}",
         ),
+        _Asked(
+            "Which kind of file is fastest?",
+            fastest_in_short,
+            fastest,
+            "Quality is left aside here. The answer depends on the CPU: on one without VNNI, int8 in TFLite is slower "
+            "than float (docs/deployment.md). Files whose confidence intervals overlap share the first place.",
+        ),
+        _Asked(
+            "Does every file compute the network that was exported?",
+            agreement_in_short,
+            agreement,
+            "Each file’s image is compared with the one that its network gave in torch at export. Runtimes round "
+            "differently, so a few levels of difference are expected. A file that differs by more computes something "
+            "else, and its figures say nothing about the network.",
+        ),
     ]
-    blocks: list[Block] = []
-    for question, answer, note in questions:
-        if findings := _answers(data, answer):
-            blocks += [Heading(question), Findings(findings), Text(note, "note")]
-    return Section("verdict", "In plain words", "Verdict", blocks)
+    questions = [question for one in asked if (question := _ask(one, data)).answers]
+    return Section("verdict", "In plain words", "Answers", [Questions(questions)])
 
 
-def _answers(data: ReportData, answer: Callable[[pd.DataFrame], list[Finding]]) -> list[Finding]:
-    """Answer a question for each device; the quality is the same on all of them."""
-    devices = data.devices[:1] if answer is quality else data.devices
+def _ask(asked: _Asked, data: ReportData) -> Question:
+    """Answer a question, for each device by itself if the answer depends on it and there are several."""
+    devices = data.devices if asked.per_device else data.devices[:1]
+    answers, findings = [], []
+    for device in devices:
+        prefix = f"{device}: " if len(devices) > 1 else ""
+        answers += [Finding(found.good, f"{prefix}{found.text}") for found in asked.in_short(data.on(device))]
+        findings += [Finding(found.good, f"{prefix}{found.text}") for found in asked.in_full(data.on(device))]
+    return Question(asked.question, answers, findings, asked.note)
+
+
+def quality_in_short(table: pd.DataFrame) -> list[Finding]:
+    """Count the nets that beat bicubic as every variant, at every scale and on every set, rounded to hundredths."""
+    files = deployed(table)
+    if files.empty:
+        return []
+    gains = files["gain_db"].round(2)
+    lowest = gains.groupby(files["system"]).min()
+    better = int((lowest > 0).sum())
+    of_all = "Yes: all" if better == len(lowest) else f"{better} of"
+    spread = _range("by ", gains[gains > 0], " dB") if better else ""
     return [
-        Finding(found.good, found.text if device == HERE else f"On {device}: {found.text}")
-        for device in devices
-        for found in answer(data.on(device))
+        Finding(
+            better == len(lowest),
+            f"{of_all} {len(lowest)} network{'s' * (len(lowest) != 1)} beat{'s' * (len(lowest) == 1)} bicubic in every "
+            f"file, at every scale and on every set{f', {spread}' if better == len(lowest) else ''}.",
+        )
     ]
+
+
+def loss_in_short(table: pd.DataFrame) -> list[Finding]:
+    """Say what the deployed int8 file loses against fp32, QAT where there is one."""
+    lost = _losses(table)["loss_db"]
+    if lost.empty:
+        return []
+    middle, most = lost.median(), lost.max()
+    return [Finding(bool(most < MUCH), f"{middle:.2f} dB at the median, and {most:.2f} dB at most.".replace("-", "−"))]
+
+
+def loss(table: pd.DataFrame) -> list[Finding]:
+    """Say of every net what its deployed int8 file loses against fp32."""
+    findings = []
+    for net, rows in _losses(table).groupby("system", sort=False):
+        variants = _listed(list(dict.fromkeys(rows["variant"].map(_name))))
+        lost = _range("", rows["loss_db"], " dB")
+        findings.append(Finding(bool(rows["loss_db"].max() < MUCH), f"{net} loses {lost} as {variants}."))
+    return findings
+
+
+def _losses(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the deployed int8 files with a loss against fp32, one per net, scale and set: QAT, or else PTQ."""
+    files = deployed(table)
+    files = files[files["variant"].isin(["ptq", "qat"]) & files["loss_db"].notna()]
+    return files.drop_duplicates(["system", "scale", "set"], keep="last")
+
+
+def speed_in_short(table: pd.DataFrame) -> list[Finding]:
+    """Count per runtime the nets whose int8 file is certainly faster than fp32: QAT, or else PTQ."""
+    rows = _against_fp32(table).drop_duplicates(["system", "scale", "runtime"], keep="last")
+    if rows.empty:
+        return []
+    good = rows["apart"] & (rows["times"] > 1)
+    verdict = "Yes" if good.all() else "In part" if good.any() else "No"
+    counts = []
+    for runtime, of_runtime in rows.groupby("runtime", sort=False):
+        times = f" ({of_runtime['times'].median():.1f} times at the median)"
+        count = f"{good[of_runtime.index].sum()} of {len(of_runtime)} networks"
+        counts.append(f"in {RUNTIMES.get(str(runtime), runtime)} for {count}{times}")
+    return [Finding(bool(good.mean() > 0.5), f"{verdict}: faster {_listed(counts)}.")]
+
+
+def fastest_in_short(table: pd.DataFrame) -> list[Finding]:
+    """Say what the fastest file is most often."""
+    best = _fastest_files(table)
+    if best.empty:
+        return []
+    kinds = best["kinds"].value_counts()
+    kind, count = kinds.index[0], int(kinds.iloc[0])
+    return [Finding(True, f"{kind[0].upper()}{kind[1:]}, for {count} of {len(best)} network{'s' * (len(best) != 1)}.")]
+
+
+def agreement_in_short(table: pd.DataFrame) -> list[Finding]:
+    """Say how many files give another image than at export, or that none does."""
+    others = len(disagreeing(table))
+    files = len(table[table["off_levels"].notna()].drop_duplicates(["system", "variant", "runtime", "scale"]))
+    if not others:
+        return agreement(table)
+    return [Finding(False, f"No: {others} of {files} files give another image than at export.")]
 
 
 def quality(table: pd.DataFrame) -> list[Finding]:
@@ -153,15 +252,20 @@ def fastest(table: pd.DataFrame) -> list[Finding]:
     Files whose confidence intervals overlap that of the lowest p50 share the place. Leaves out files that give another
     image than at export, and latencies that have not settled. Ignores quality: int8 may lose some.
     """
-    rows = _timings(table[table["disagrees"] == ""])
-    if rows.empty:
+    best = _fastest_files(table)
+    if best.empty:
         return []
-    precision = rows["variant"].eq("fp32").map({True: "float in ", False: "int8 in "})
-    rows = rows.assign(kind=precision + rows["runtime"].map(lambda runtime: RUNTIMES.get(runtime, runtime)))
-    best = pd.DataFrame([_fastest_of_net(files) for _, files in rows.groupby(["system", "scale"], sort=False)])
     groups = sorted(best.groupby("kinds", sort=False), key=lambda group: -len(group[1]))
     parts = [f"{kinds} for {len(nets)} of {len(best)} nets ({_nets(nets)})" for kinds, nets in groups]
     return [Finding(True, f"The fastest file is {_listed(parts)}.")]
+
+
+def _fastest_files(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the fastest settled file of each net and scale, with ``kinds``; see :func:`_fastest_of_net`."""
+    rows = _timings(table[table["disagrees"] == ""])
+    precision = rows["variant"].eq("fp32").map({True: "float in ", False: "int8 in "})
+    rows = rows.assign(kind=precision + rows["runtime"].map(lambda runtime: RUNTIMES.get(runtime, runtime)))
+    return pd.DataFrame([_fastest_of_net(files) for _, files in rows.groupby(["system", "scale"], sort=False)])
 
 
 def _fastest_of_net(files: pd.DataFrame) -> pd.Series:

@@ -24,8 +24,13 @@ WIDEST = 90  # letters of tick labels that fit below one panel
 
 def build(data: ReportData) -> Section:
     """Return the section, with the most sensitive layers where they were measured."""
+    lead = "What each step from 32-bit floats to 8-bit integers costs in quality."
+    intro = (
+        "Bars are the gain over bicubic. fp32 is the network as it was trained. PTQ rounds it to 8 bits with a few "
+        "photographs as its only guide; QAT trains it on, with the rounding in place."
+    )
     blocks: list[Block] = [
-        Text("PSNR Y over bicubic of the fp32 net, and how much each quantisation step loses or regains."),
+        Text(intro),
         figure_per_set("waterfall", data.table, draw, describe),
     ]
     sensitive = most_sensitive(paths.results("quantize"), data.systems)
@@ -38,7 +43,7 @@ def build(data: ReportData) -> Section:
         ).format(WORST)
         layers = table("Layers most sensitive to int8", COLUMNS, sensitive, tall=True)
         blocks.append(Details("Layers most sensitive to int8", [Text(note, "note"), layers]))
-    return Section("waterfall", "From fp32 to int8", "fp32 to int8", blocks)
+    return Section("waterfall", "From fp32 to int8", "fp32 to int8", blocks, lead=lead, folded=True)
 
 
 def most_sensitive(folder: Path, systems: list[str]) -> pd.DataFrame:

@@ -1,17 +1,11 @@
-"""Section "Quality and latency": PSNR Y against latency of every file, with the Pareto front."""
+"""Figure of PSNR Y against latency of every file, with the Pareto front; the page has an interactive plot instead."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline_src.config import HERE
-from pipeline_src.reporting.data import ReportData
-from pipeline_src.reporting.drawing import Theme, dot, drawing, legend, save, variant_dots
-from pipeline_src.reporting.labels import place_labels
-from pipeline_src.reporting.section import Block, Section, Text, figure_per_set
-from pipeline_src.reporting.sections.downscaling import caveat
-from pipeline_src.reporting.tables import COLUMNS, RUNTIMES, exported, line
+from pipeline_src.reporting.drawing import Theme, dot, legend, plain_log_ticks, variant_dots
+from pipeline_src.reporting.tables import RUNTIMES, exported
 from pipeline_src.reporting.timing import settled
 
 if TYPE_CHECKING:
@@ -22,20 +16,6 @@ if TYPE_CHECKING:
 CROWD = 3  # with more systems than this in a panel, only the fastest file of each net is drawn
 LATENCY = "p50 latency per output megapixel (ms)"
 MARKERS = {"tflite": "o", "openvino": "D", "openvino_fp16": "d", "onnx": "s", "torch": "^"}
-
-
-def build(data: ReportData) -> Section:
-    """Return the section, with a figure per image set."""
-    intro = (
-        "Up and to the left is better. Pick a latency budget on the x axis: the highest point of the Pareto front to "
-        "the left of it is the file to deploy. Points below the dashed line are worse than bicubic. Large markers "
-        "are the fastest file of each net; small markers, drawn when there are few systems, are its files for other "
-        "runtimes. A dotted line joins the variants of one system. Latency is per megapixel of output, because "
-        "systems are timed at different image sizes. A hollow marker stands where no latency of a net has settled: its "
-        "line is the 95 % confidence interval, and it takes no part in the front."
-    )
-    blocks: list[Block] = [Text(f"{intro}{caveat(data)}"), figure_per_set("pareto", data.on(HERE), draw, describe)]
-    return Section("pareto", "Quality and latency", "Quality and latency", blocks)
 
 
 def pareto_front(points: pd.DataFrame) -> pd.DataFrame:
@@ -49,34 +29,6 @@ def pareto_front(points: pd.DataFrame) -> pd.DataFrame:
     ordered = points.sort_values(["ms_per_mp", "psnr_y"], ascending=[True, False])
     best = ordered["psnr_y"].cummax().shift(fill_value=float("-inf"))
     return ordered[ordered["psnr_y"] > best]
-
-
-def draw(table: pd.DataFrame, path: Path, theme: Theme) -> Path:
-    """Draw PSNR Y against p50 per output megapixel, one panel per scale; ``table`` is of one set."""
-    scales = list(table.groupby("scale"))
-    with drawing(theme, 9.6, 0.6 + 3.9 * len(scales)) as figure:
-        panels = figure.subplots(len(scales), squeeze=False)[:, 0]
-        labels = []
-        for axes, (scale, rows) in zip(panels, scales, strict=True):
-            labels.append(draw_panel(axes, rows, theme))
-            axes.set(title=f"×{scale:.0f} on {rows['set'].iloc[0]}", ylabel="PSNR Y (dB)", xlabel=LATENCY)
-        draw_legend(figure, table, theme)
-        place_labels(figure, labels)
-        return save(figure, path)
-
-
-def describe(table: pd.DataFrame) -> str:
-    """Return the alt text of the figure; ``table`` is of one set."""
-    parts = []
-    for scale, rows in table.groupby("scale"):
-        front = pareto_front(exported(settled(rows)))
-        points = [
-            " ".join(line(row, COLUMNS[:3])) + f", {row['ms_per_mp']:.1f} ms and {row['psnr_y']:.2f} dB"
-            for _, row in front.iterrows()
-        ]
-        parts.append(f"×{scale:.0f}: " + "; ".join(points))
-    name = table["set"].iloc[0]
-    return f"PSNR Y on {name} against p50 per output megapixel. Pareto front, fastest first. {'. '.join(parts)}."
 
 
 def draw_panel(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> "list[Annotation]":
@@ -106,7 +58,7 @@ def draw_panel(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> "list[Annotati
         ratio = max(high / low, 2)
         axes.set_xscale("log")
         axes.set_xlim(low / ratio**0.12, high * ratio**0.12)
-        _plain_log_ticks(axes, ratio)
+        plain_log_ticks(axes, ratio)
     axes.margins(y=0.15)
     return labels
 
@@ -158,16 +110,6 @@ def _drawn(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     fastest = points.loc[sorted(ordered.drop_duplicates(["system", "variant", "scale"]).index)]
     others = points.drop(fastest.index)
     return fastest, others if fastest["system"].nunique() <= CROWD else others.iloc[:0]
-
-
-def _plain_log_ticks(axes: "Axes", ratio: float) -> None:
-    """Label a logarithmic axis, whose ends have this ratio, with plain numbers."""
-    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
-
-    subs = [1, 2, 5] if ratio > 6 else [1, 1.5, 2, 3, 4, 5, 6, 8]
-    axes.xaxis.set_major_locator(LogLocator(subs=subs if ratio < 2000 else [1]))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def draw_legend(figure: "FigureBase", table: pd.DataFrame, theme: Theme) -> None:
