@@ -170,3 +170,15 @@ def test_a_folder_in_the_place_of_a_crop_is_told(tmp_path: Path) -> None:
     (folder / "qat.png").mkdir()
     with pytest.raises(UserError, match=r"qat\.png is a folder, not an image; remove it, and run `dvc repro`"):
         list(_layers(crop))
+
+
+def test_a_crop_that_is_not_whole_is_told(tmp_path: Path) -> None:
+    folder, noise = tmp_path / "Set5_a_x3", np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    folder.mkdir()
+    for name in ("hr.png", "bicubic.png", "fp32.png"):
+        Image.fromarray(noise).save(folder / name)
+    crop, whole = Crop("Set5", "a", 3, {"net": folder}), (folder / "fp32.png").read_bytes()
+    for content in (b"", bytes(len(whole)), *(whole[:length] for length in range(1, len(whole) - 12, 60))):
+        (folder / "fp32.png").write_bytes(content)
+        with pytest.raises(UserError, match=r"fp32\.png is damaged or cut short; remove it, and run `dvc repro`"):
+            list(_layers(crop))

@@ -136,7 +136,18 @@ def _layers(crop: Crop) -> Iterator[Layer]:
 
 
 def _is_there(png: Path) -> bool:
-    """Return whether there is an image; UserError if it is a folder."""
+    """Return whether there is an image; UserError if it is a folder, or not whole."""
+    from PIL import Image
+
     if png.is_dir():
         raise UserError(f"{png} is a folder, not an image; remove it, and run `dvc repro`")
-    return png.is_file()
+    if not png.is_file():
+        return False
+    try:
+        with Image.open(png) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise UserError(f"{png} is damaged or cut short; remove it, and run `dvc repro`") from None
+    return True
