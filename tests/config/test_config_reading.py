@@ -199,7 +199,7 @@ def test_the_params_of_the_repository_are_valid() -> None:
         (
             "systems.ofa_sr.train.shrink",
             [{"dimension": "resolution", "choices": [1], "steps": 1, "lr": 1e-3}],
-            "systems.ofa_sr.train.shrink.0.dimension: Input should be 'kernel', 'depth', 'width' or 'scale'",
+            "systems.ofa_sr.train.shrink.0.dimension: Input should be 'kernel', 'depth', 'width', 'tail' or 'scale'",
         ),
         (
             "systems.ofa_sr.train.distil",

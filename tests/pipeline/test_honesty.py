@@ -126,6 +126,8 @@ def _reads_of(function: ast.FunctionDef, item: str) -> Iterator[Key]:
                 yield ("sets",)
             case ast.Call(func=ast.Attribute(value=value, attr="nets_of")) if key_of(value) == ():
                 return  # names of what `prune` and `search` make, in `results/nets`, which is a dep of its readers
+            case ast.Call(func=ast.Attribute(value=value, attr="device")) if key_of(value) == ():
+                return  # how a device is reached; its name is in the section of the stage
             case _ if (key := key_of(node)) is not None:
                 yield key
             case _:
