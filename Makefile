@@ -27,9 +27,10 @@ coverage: $(READY) ## the tests, and which lines of the package none of them run
 CASES := 200
 KILLS := 1
 LAUNCHERS := 4
+SEED := 1
 faults: $(READY) ## damaged files, kills and small limits, and how each case ended: docs/reliability.md
 	SR_FAULTS=$(CASES) pytest -q -n auto tests/faults
-	python tests/faults/campaign.py --cases $(CASES) --kills $(KILLS) --launchers $(LAUNCHERS)
+	python tests/faults/campaign.py --cases $(CASES) --kills $(KILLS) --launchers $(LAUNCHERS) --seed $(SEED)
 
 lint: $(READY)
 	ruff check . && ruff format --check . && mypy && lint-imports && deptry . && snakemake --lint
