@@ -19,7 +19,8 @@ Size = tuple[int, int]  # height and width of the LR image in pixels
 COLUMNS: dict[str, Kind] = {
     "variant": str, "runtime": str, "scale": int, "set": str, "psnr_y": float | None, "settled": bool | None,
     "p50_ms": float | None, "lr_height": int | None, "lr_width": int | None, "runs": int | None,
-    "file_bytes": int | None, "peak_memory_mb": float | None, "disagrees": str, "fails": str,
+    "file_bytes": int | None, "peak_memory_mb": float | None, "off_levels": float | None,
+    "disagrees": str, "fails": str,
 }  # fmt: skip
 
 
@@ -39,6 +40,7 @@ class Candidate:
         runs: calls that the latency rests on.
         kib: size of the file with all its parts.
         memory_mb: peak memory.
+        compared: whether its image on the device was compared with that of its net at export.
         left_out: why it takes no part in a choice; empty if it does.
     """
 
@@ -53,6 +55,7 @@ class Candidate:
     runs: int
     kib: float
     memory_mb: float
+    compared: bool
     left_out: str = ""
 
     @property
@@ -159,6 +162,7 @@ def _candidate(net: str, scale: int, rows: list[Mapping[str, Any]], bicubic: flo
         runs=int(row["runs"] or 0),
         kib=(row["file_bytes"] or 0) / 1024,
         memory_mb=row["peak_memory_mb"] or 0.0,
+        compared=row["off_levels"] is not None,
         left_out=_left_out(row),
     )
 

@@ -16,7 +16,7 @@ def random_files(chance: random.Random) -> list[Candidate]:
         Candidate(
             net=f"net{index}", variant=chance.choice(["fp32", "ptq", "qat"]), runtime=chance.choice([*FORMATS]),
             scale=3, psnr_y=30 + chance.randrange(8) / 4, gain=1.0, ms=chance.randrange(1, 12) / 2, timed=(180, 320),
-            runs=30, kib=float(chance.choice([20, 40, 80])), memory_mb=9.0,
+            runs=30, kib=float(chance.choice([20, 40, 80])), memory_mb=9.0, compared=True,
             left_out=chance.choice(["", "", "", "its latency has not settled"]),
         )
         for index in range(chance.randrange(1, 14))
@@ -60,7 +60,7 @@ def test_what_has_not_settled_or_gives_another_image_is_left_out() -> None:
     def row(variant: str, **others: object) -> dict[str, object]:
         key = {"variant": variant, "runtime": "onnx", "scale": 3, "set": "A", "psnr_y": 30.0}
         timed = {"lr_height": 180, "lr_width": 320, "p50_ms": 4.0, "settled": True, "runs": 30, "file_bytes": 2048}
-        return key | timed | {"peak_memory_mb": None, "disagrees": "", "fails": ""} | others
+        return key | timed | {"peak_memory_mb": None, "off_levels": 1.0, "disagrees": "", "fails": ""} | others
 
     rows = [
         row("bicubic", runtime="", psnr_y=28.0, p50_ms=None),

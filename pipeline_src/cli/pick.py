@@ -68,6 +68,8 @@ def _report(choice: "Choice", size: tuple[int, int], device: str, file: "Path") 
         f"  {best.kib:.0f} KiB, {best.memory_mb:.0f} MB peak memory",
         f"  {file}",
     ]
+    if not best.compared:
+        lines.append(f"  whether {device} computes the same net is not known: its image was not compared")
     for title, other in (("faster", choice.faster), ("better", choice.better)):
         lines.append(f"{title}: {_short(other, best) if other else 'none'}")
     return lines

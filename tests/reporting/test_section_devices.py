@@ -20,8 +20,10 @@ def test_a_device_is_compared_file_by_file(repository: Path) -> None:
     worse = (table["device"] == "pi") & (table["runtime"] == "onnx") & (table["variant"] == "qat")
     table.loc[worse & (table["system"] == "abpn_x3"), "disagrees"] = "gives another image here"
     table.loc[worse & (table["system"] == "small_x3"), "settled"] = False
+    table.loc[worse & (table["system"] == "small_x3"), "off_levels"] = float("nan")
     row = pick(devices.compare(measured), device="pi", runtime="onnx", precision="int8")
     assert (row["files"], row["settled"], row["others"], row["times"]) == (4, 3, 1, pytest.approx(4.0))
+    assert row["unknown"] == 1
     section = devices.build(measured)
     assert section
     assert section.lead == "The same files on 2 devices: here, pi."

@@ -15,6 +15,7 @@ COLUMNS = (
     Column("files", "Files measured", "{:.0f}"),
     Column("settled", "Settled", "{:.0f}"),
     Column("others", "Give another image", "{:.0f}"),
+    Column("unknown", "Image not compared", "{:.0f}"),
     Column("times", "Time against the first device, median", "{:.2f}×"),
 )
 
@@ -25,9 +26,9 @@ def build(data: ReportData) -> Section | None:
         return None
     lead = f"The same files on {len(data.devices)} devices: {', '.join(data.devices)}."
     intro = (
-        "Times are those of the whole file, from image to image, and each is divided by that of the same file on "
-        f"{data.devices[0]}, if both have settled. A file that gives another image on a device computes another "
-        "network there, and takes no part in any choice."
+        "Times are those of the whole file, from image to image, and each is divided by that of the same file on the "
+        "first device, if both have settled. A file that gives another image on a device computes another network "
+        "there, and takes no part in any choice."
     )
     blocks: list[Block] = [Text(intro), table("Devices", COLUMNS, compare(data), tall=True)]
     return Section("devices", "Devices", "Devices", blocks, lead=lead, folded=True)
@@ -39,11 +40,15 @@ def compare(data: ReportData) -> pd.DataFrame:
     first = settled(timed[timed["device"] == data.devices[0]])[[*KEY, "p50_ms"]]
     beside = timed.merge(first, how="left", on=KEY, suffixes=("", "_first"))
     beside["times"] = (beside["p50_ms"] / beside["p50_ms_first"]).where(beside["settled"].astype(bool))
-    beside["others"] = beside["disagrees"] != ""
+    beside["others"], beside["unknown"] = beside["disagrees"] != "", beside["off_levels"].isna()
     beside["precision"] = beside["variant"].eq("fp32").map({True: "fp32", False: "int8"})
     groups = beside.groupby(["device", "runtime", "precision"], sort=False)
     rows = groups.agg(
-        files=("times", "size"), settled=("settled", "sum"), others=("others", "sum"), times=("times", "median")
+        files=("times", "size"),
+        settled=("settled", "sum"),
+        others=("others", "sum"),
+        unknown=("unknown", "sum"),
+        times=("times", "median"),
     ).reset_index()
     order = {name: place for place, name in enumerate([*data.devices, *RUNTIMES, "fp32", "int8"])}
     return rows.sort_values(["device", "runtime", "precision"], key=lambda names: names.map(order), ignore_index=True)
