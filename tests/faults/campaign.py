@@ -292,8 +292,8 @@ def _is_spare(file: str) -> bool:
     )
     if Path(file).name.startswith("downscaler.") or Path(file).name == "lr.h5":
         return True  # files for others; the benchmark makes LR images with the weights
-    if Path(file).match("crops/*/ptq.png"):
-        return True  # the report shows QAT's, which every net of the campaign has
+    if Path(file).match("crops/*/*.png") and Path(file).name in ("ptq.png", "hr.png", "bicubic.png"):
+        return True  # the report shows QAT's, which every net has here, and HR and bicubic of the first net alone
     return Path(file).name in names or (file.startswith("results/operators/") and not file.endswith("operators.csv"))
 
 
