@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline_src.benchmarking.latency import SETTLED_RUNS, Latency, median_interval, summary
+from pipeline_src.benchmarking.latency import SETTLED_RUNS, Latency, summary
 
 NUMBER = r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
 STATISTICS = re.compile(rf"count=(\d+)\b(?:.*?\bcurr={NUMBER})?(?:.*?\bavg={NUMBER})?(?:.*?\bmedian={NUMBER})?")
@@ -75,8 +75,7 @@ def latency(reports: list[Report], interval: float) -> Latency:
         reports: the runs.
         interval: the most that an end of the confidence interval of a settled median differs from it, as a share.
     """
-    samples = [report.ms for report in reports]
-    p50, runs = summary(samples, interval).p50_ms, sum(report.runs for report in reports)
-    low, high = median_interval(samples)
+    samples, runs = summary([report.ms for report in reports], interval), sum(report.runs for report in reports)
+    p50, low, high = samples.p50_ms, samples.p50_low_ms, samples.p50_high_ms
     settled = runs >= SETTLED_RUNS and max(p50 - low, high - p50) <= interval * p50  # false where they are NaN
     return Latency(runs, p50, float("nan"), float("nan"), low, high, settled)

@@ -31,7 +31,9 @@ def candidates(scale: int, size: Size, chosen: Sequence[str] = (), device: str =
     Raises:
         UserError: if there is no run, or it has measured no such set or scale, or nothing on the device.
     """
-    measured = [(entry, _rows(entry, device)) for entry in run.entries()]
+    entries = [entry for entry in run.entries() if _table(entry).is_file()]
+    there = read_device(device) if entries and device != HERE else None
+    measured = [(entry, _rows(entry, device, there)) for entry in entries]
     known = [*dict.fromkeys(row["set"] for _, rows in measured for row in rows)]
     if not known:
         raise UserError(f"{paths.results('benchmark')} holds no measurements; run `make report` in this folder first")
@@ -69,18 +71,20 @@ def machine(net: str, device: str = HERE) -> str:
     """
     stage, item = ("benchmark", net.partition("/")[0]) if device == HERE else ("measure", device)
     folder = paths.results("benchmark", net) if device == HERE else paths.measured(device)
-    said = read_json(folder / "machine.json", dict[str, object], paths.remedy(stage, item))
+    said = read_json(folder / paths.MACHINE, dict[str, object], paths.remedy(stage, item))
     features = str(said.get("cpu_features", "")).split()
     int8 = "VNNI" if any("vnni" in feature for feature in features) else "no VNNI"
     return f"{said.get('cpu', 'unknown CPU')} ({int8}), {said.get('threads', '?')} threads"
 
 
-def _rows(entry: Entry, device: str) -> list[Row]:
-    file = paths.results("benchmark", entry.name) / "benchmark.csv"
+def _table(entry: Entry) -> Path:
+    return paths.results("benchmark", entry.name) / paths.BENCHMARK_TABLE
+
+
+def _rows(entry: Entry, device: str, there: list[Row] | None) -> list[Row]:
+    """Return what was measured of a net, on a device if ``there`` are its rows, of all nets."""
     remedy = paths.remedy("benchmark", entry.name.partition("/")[0])
-    if not file.is_file():
-        return []
-    if device == HERE:
-        return read_rows(file, COLUMNS, remedy)
-    here = [{"system": entry.name} | row for row in read_rows(file, COLUMNS | {"sha256": str}, remedy)]
-    return [row for row in here if row["variant"] == BICUBIC] + [*with_quality(device, read_device(device), here)]
+    if there is None:
+        return read_rows(_table(entry), COLUMNS, remedy)
+    here = [{"system": entry.name} | row for row in read_rows(_table(entry), COLUMNS | {"sha256": str}, remedy)]
+    return [row for row in here if row["variant"] == BICUBIC] + [*with_quality(device, there, here)]
