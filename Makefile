@@ -32,6 +32,18 @@ faults: $(READY) ## damaged files, kills and small limits, and how each case end
 	SR_FAULTS=$(CASES) pytest -q -n auto tests/faults
 	python tests/faults/campaign.py --cases $(CASES) --kills $(KILLS) --launchers $(LAUNCHERS) --seed $(SEED)
 
+.PHONY: scaling scaling-test slurm-test
+SCALING := .venv/.scaling
+scaling: $(SCALING) ## .venv for Slurm, DVC remotes and a tracking server: docs/scaling.md
+
+scaling-test: $(SCALING) ## servers on loopback, and the pipeline on them: docs/scaling.md
+	.ci/servers
+	SR_SCALING=yes pytest -ra tests/scaling
+
+slurm-test: $(SCALING) ## the part of it that starts a Slurm
+	.ci/servers
+	SR_SCALING=yes pytest -ra tests/scaling/test_slurm.py
+
 lint: $(READY)
 	ruff check . && ruff format --check . && mypy && lint-imports && deptry . && snakemake --lint
 	python workflow/code_deps.py --check && python -m pipeline_src.config.reference --check
@@ -67,4 +79,8 @@ $(READY): requirements.lock pyproject.toml
 	@test -e $@ || "$(PYTHON)" -m venv --clear .venv
 	@$(PIP) -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(SCALING): $(READY) workflow/envs/scaling.lock
+	@$(PIP) -r workflow/envs/scaling.lock -c requirements.lock
 	@touch $@

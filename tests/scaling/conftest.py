@@ -1,0 +1,13 @@
+"""Tests that start servers on loopback and take minutes: `make scaling-test` runs them, `make test` does not."""
+
+import os
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("SR_SCALING"):
+        return
+    for item in items:
+        if "tests/scaling/" in item.path.as_posix():
+            item.add_marker(pytest.mark.skip(reason="starts servers and takes minutes: make scaling-test"))
