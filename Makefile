@@ -38,11 +38,11 @@ scaling: $(SCALING) ## .venv for Slurm, DVC remotes and a tracking server: docs/
 
 scaling-test: $(SCALING) ## servers on loopback, and the pipeline on them: docs/scaling.md
 	.ci/servers
-	SR_SCALING=yes pytest -ra tests/scaling
+	SR_SCALING=yes pytest -ra -o faulthandler_timeout=1800 tests/scaling
 
 slurm-test: $(SCALING) ## the part of it that starts a Slurm
 	.ci/servers
-	SR_SCALING=yes pytest -ra tests/scaling/test_slurm.py
+	SR_SCALING=yes pytest -ra -o faulthandler_timeout=1800 tests/scaling/test_slurm.py
 
 lint: $(READY)
 	ruff check . && ruff format --check . && mypy && lint-imports && deptry . && snakemake --lint

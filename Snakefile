@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 import gpus
 import memory
 import one_run
+import slurm
 from dvc_stages import groups, stages
 
 from pipeline_src.errors import UserError
@@ -16,17 +17,19 @@ from pipeline_src.errors import UserError
 # the dvc and python of the environment that runs Snakemake, also where it has not been activated
 shell.prefix(f"export SR_LAUNCHER=snakemake PATH={quote(str(Path(sys.executable).parent))}:$PATH; ")
 
+SLURM = config.get("cluster") == "slurm"  # by the profile
 try:
     STAGES = stages(Path.cwd(), compare=workflow.is_main_process)
+    JOBS = {stage.name: slurm.job(stage, config) if SLURM else stage.job for stage in STAGES}
 except UserError as error:
     sys.exit(f"error: {error}")
+if SLURM and workflow.is_main_process:
+    slurm.look_at_jobs_as_often_as_told()
 
-# As many trainings at a time as this machine has GPUs, if it has any, each on a GPU of its own; `--resources gpu=2` gives
-# another number. On a cluster the profile says which stages take a GPU, by set-resources.
-HERE = workflow.is_main_process and workflow.local_exec
+HERE = workflow.is_main_process and "cluster" not in config  # the stages run on this machine
+# As many trainings at a time as this machine has GPUs, if it has any, each on GPUs of its own; `--resources gpu=2` gives
+# another number.
 GPUS = gpus.devices() if HERE else []
-RESOURCES = ["mem_mb", "gpu"] if HERE else ["mem_mb"]
-ON_ONE_GPU = f"python {quote(gpus.__file__)} " if len(GPUS) > 1 else ""
 if GPUS and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", len(GPUS))
 # Likewise stages side by side share the memory, and one that needs more than there is runs alone.
@@ -62,17 +65,15 @@ for stage in STAGES:
         params:
             stage=stage.name,
             progress=f".cache/logs/{stage.name}.progress",
-            on_gpu=ON_ONE_GPU if "gpu" in stage.meta else "",
-        threads: stage.meta["threads"]
+            on_gpus=gpus.command(stage.meta.get("gpu", 0)) if len(GPUS) > 1 else "",
+        threads: JOBS[stage.name].threads
         priority: stage.meta.get("priority", 0)
-        resources:
-            **{name: stage.meta[name] for name in RESOURCES if name in stage.meta},
-            **({f"device_{stage.device}": 1} if stage.device and HERE else {}),
+        resources: **JOBS[stage.name].resources
         log: f".cache/logs/{stage.name}.log"
         message: "{params.stage}"
         conda: "workflow/envs/pipeline.yaml"
         shell:
-            "SR_PROGRESS={params.progress} {params.on_gpu}dvc --wait-for-lock repro --single-item {params.stage}"
+            "SR_PROGRESS={params.progress} {params.on_gpus}dvc --wait-for-lock repro --single-item {params.stage}"
             " > {log} 2>&1"
 
 

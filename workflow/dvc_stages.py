@@ -22,8 +22,22 @@ from pipeline_src.errors import UserError
 
 LOCK = "dvc.lock"
 CONFLICT = b"<<<<<<<"
+ALONE = 1000  # threads of a stage beside which no other may run, more than any machine has
 RUNNING = Path(".dvc/tmp/rwlock")  # where DVC lists the stages that run
 LOCK_READS, LOCK_PAUSE = 20, 0.1  # of a lock that is being written: times, and seconds between them
+
+
+@dataclass(frozen=True)
+class Job:
+    """What Snakemake reserves for a stage.
+
+    Attributes:
+        threads: number of them.
+        resources: by the names of Snakemake and of its plugins.
+    """
+
+    threads: int
+    resources: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,10 @@ class Stage:
         params: keys of params.yaml that it depends on.
         files: outs that are files.
         folders: outs that are folders.
-        meta: its ``meta`` in ``dvc.yaml``, without ``gpu`` if ``train.device`` is cpu.
+        meta: its ``meta`` in ``dvc.yaml``, without ``gpu`` if ``train.device`` is cpu; of a training in several
+            processes as many threads, GPUs and as much memory as these take on one node.
+        nodes: of a cluster that it runs on.
+        cuda: whether it cannot do without a GPU.
         device: of params.yaml that it measures on, and no other stage may at that time; "" if it uses none.
         changed: whether DVC would run it, or a stage that it depends on.
     """
@@ -47,8 +64,21 @@ class Stage:
     files: list[str]
     folders: list[str]
     meta: dict[str, Any]
+    nodes: int
+    cuda: bool
     device: str
     changed: bool
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other stage may run on the same machine: it measures time."""
+        return bool(self.meta["threads"] >= ALONE)
+
+    @property
+    def job(self) -> Job:
+        """What it takes of this machine."""
+        reserved = {name: self.meta[name] for name in ("mem_mb", "gpu") if name in self.meta}
+        return Job(self.meta["threads"], reserved | ({f"device_{self.device}": 1} if self.device else {}))
 
 
 @dataclass(frozen=True)
@@ -79,7 +109,7 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
         compare: if false, every stage counts as changed.
     """
     params = config.load(root / paths.PARAMS)
-    unused = {"gpu"} if params.train.device == "cpu" else set()
+    trainings = {f"train@{name}": system.train for name, system in params.systems.items()}
     devices = {f"measure@{name}": name for name in params.devices}
     devices |= {f"search@{name}": search.latency.device for name, search in params.search.items()}
     repo = _opened(root)
@@ -95,11 +125,19 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
             params=[key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params],
             files=[out for out in own_outs if Path(out).suffix],
             folders=[out for out in own_outs if not Path(out).suffix],
-            meta={key: value for key, value in (stage.meta or {}).items() if key not in unused},
+            meta=_meta(stage, params.train.device, trainings.get(stage.name)),
+            nodes=trainings[stage.name].nodes if stage.name in trainings else 1,
+            cuda=params.train.device == "cuda" and "gpu" in stage.meta,
             device="" if devices.get(stage.name) == config.HERE else devices.get(stage.name, ""),
             changed=not compare or any(resolved[name].changed for name in upstream) or _changed(stage),
         )
     return list(resolved.values())
+
+
+def _meta(stage: DvcStage, device: str, training: config.Training | None) -> dict[str, Any]:
+    meta = {key: value for key, value in stage.meta.items() if key != "gpu" or device != "cpu"}
+    processes = training.processes if training else 1
+    return meta | {key: processes * meta[key] for key in ("threads", "mem_mb", "gpu") if key in meta}
 
 
 def _opened(root: Path) -> Repo:

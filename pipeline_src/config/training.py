@@ -153,6 +153,26 @@ class Training(Recipe):
     reparameterise: Reparameterise | None = Field(
         default=None, description="Branches beside each convolution in training; without it, none."
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Processes on each node that train the net together, each on its part of `batch` and, where there "
+        "are GPUs, on one of its own.",
+    )
+    nodes: int = Field(
+        default=1, ge=1, le=1024, description="Nodes of a Slurm cluster that train the net together, in one job."
+    )
+
+    @model_validator(mode="after")
+    def _check_processes(self) -> "Training":
+        together = self.processes * self.nodes
+        if self.batch % (together * self.accumulate):
+            raise ValueError(
+                f"batch is {self.batch}, which {together} processes (processes × nodes) × accumulate {self.accumulate} "
+                "cannot share evenly"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_shrinking(self) -> "Training":

@@ -1,7 +1,4 @@
-"""Train one system on train.h5. A training that was stopped goes on where it was, to the same weights.
-
-Several processes: torchrun --nproc-per-node 2 -m pipeline_src.stages.train SYSTEM, then dvc commit train@SYSTEM.
-"""
+"""Train one system on train.h5. A training that was stopped goes on where it was, to the same weights."""
 
 from functools import partial
 
@@ -13,19 +10,22 @@ from pipeline_src.tables import write_table
 def train(system: str) -> None:
     """Write the trained weights to ``results/nets/<system>``, curve and metrics to ``results/train/<system>``.
 
-    Under ``torchrun`` only the first process writes.
+    With ``processes`` or ``nodes`` in the recipe it starts the processes that train, of which only the first writes.
     """
     params = config.load()
     from pipeline_src.models import SuperResolutionNet
     from pipeline_src.starts import begin
-    from pipeline_src.training import joint, shrinking
+    from pipeline_src.training import joint, launching, shrinking
     from pipeline_src.training.degraded import degraded
+    from pipeline_src.training.devices import torch_device
     from pipeline_src.training.reparameterisation import reparameterised
     from pipeline_src.training.session import Options, TrainingSession
     from pipeline_src.weights import build, dtype_name, origin, save_net
 
     spec, out, weights = params.system(system), paths.results("train", system), paths.weights(system)
     recipe, where = spec.train, f"params.yaml: systems.{system}"
+    if launching.to_launch(recipe):
+        return launching.launch(system, recipe, torch_device(params.train.device, params.threads))
     session = TrainingSession(params.train, params.seed, params.threads)
     upscaler = build(spec.model, spec.scales, spec.net, where)
     shrinking.check(upscaler, recipe)

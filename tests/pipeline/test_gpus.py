@@ -30,7 +30,7 @@ TRAINING = {"train", "prune", "search", "quantize", "tune"}
 
 def test_each_command_has_a_gpu_of_its_own_and_the_others_wait(tmp_path: Path) -> None:
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "4,GPU-7a"}
-    command = [sys.executable, GPUS, sys.executable, "-c", WORK]
+    command = [sys.executable, GPUS, "1", sys.executable, "-c", WORK]
     running = [
         subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(4)
     ]
@@ -62,7 +62,7 @@ def test_with_several_gpus_a_training_is_started_on_one(visible: str, on_one: bo
     command = ("snakemake", "--nolock", "-n", "-F", "--printshellcmds", "report")
     done = forked.run(ROOT, *command, environment=os.environ | {"CUDA_VISIBLE_DEVICES": visible})
     assert done.returncode == 0, done.stderr
-    commands = re.findall(r"Shell command: \S+ (python \S*gpus\.py )?dvc .*--single-item (\S+)", done.stdout)
+    commands = re.findall(r"Shell command: \S+ (python \S*gpus\.py 1 )?dvc .*--single-item (\S+)", done.stdout)
     assert {stage for launcher, stage in commands if launcher} == {
         stage for _, stage in commands if on_one and stage.partition("@")[0] in TRAINING
     }

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import forked
 import pandas as pd
+import psutil
 import pytest
 import torch
 import yaml
@@ -37,7 +38,7 @@ def ready(workspace: Make, train_h5: Path) -> Make:
 
     def make(**changes: object) -> Path:
         folder = workspace({"systems": {"abpn_x3": {"train": changes}}})
-        (folder / "results/build_h5").mkdir(parents=True)
+        (folder / "results/build_h5").mkdir(parents=True, exist_ok=True)
         shutil.copy(train_h5, folder / "results/build_h5/train.h5")
         return folder
 
@@ -119,28 +120,91 @@ def test_a_training_that_stalls_is_warned_of_early(ready: Make, stage: Stage) ->
     assert "train@abpn_x3 has stalled: validation at step 12 repeats that of step 6" in result.stderr
 
 
-def test_two_processes_train_as_one_does(ready: Make, stage: Stage) -> None:
-    folder = ready(steps=12, batch=4, accumulate=2, clip=1.0, lr=1e-3, ema=0.5)
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    params["train"]["precision"] = "fp32"  # bfloat16 would round the parts of a batch as it does not the whole
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+@pytest.fixture
+def shared_by_two(ready: Make) -> Callable[..., Path]:
+    """A workspace whose net is trained by two processes, or by as many as the test says."""
+
+    def make(**changes: object) -> Path:
+        folder = ready(**{"batch": 4, "processes": 2} | changes)
+        params = yaml.safe_load((folder / "params.yaml").read_text())
+        params["train"]["precision"] = "fp32"  # bfloat16 would round the parts of a batch as it does not the whole
+        (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        return folder
+
+    return make
+
+
+def launched(folder: Path) -> "subprocess.Popen[str]":
+    """Start the stage that starts the processes."""
+    command = [sys.executable, "-m", MODULE, "abpn_x3"]
+    return subprocess.Popen(command, cwd=folder, env=stage_environment(), stderr=subprocess.PIPE, text=True)
+
+
+def processes_of(launcher: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Return the processes that train, once they have written a checkpoint."""
+    folder = Path(psutil.Process(launcher.pid).cwd())
+    while not list(folder.glob(".cache/train/train@abpn_x3-*.safetensors")):
+        assert launcher.poll() is None, launcher.communicate()[1]
+        time.sleep(0.05)
+    return [child for child in psutil.Process(launcher.pid).children() if MODULE in child.cmdline()]
+
+
+def test_two_processes_train_as_one_does_also_after_one_was_killed(
+    shared_by_two: Callable[..., Path], stage: Stage
+) -> None:
+    recipe = {"steps": 40, "accumulate": 2, "clip": 1.0, "lr": 1e-4, "ema": 0.5}
+    folder = shared_by_two(processes=1, **recipe)
     assert stage(folder, "train", "abpn_x3").returncode == 0
-    alone = pd.read_csv(folder / OUT / "curve.csv")
-    weights = load_file(folder / WEIGHTS)
+    alone, weights = pd.read_csv(folder / OUT / "curve.csv"), load_file(folder / WEIGHTS)
     shutil.rmtree(folder / WEIGHTS.parent)
     shutil.rmtree(folder / OUT)
-    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, "-m", "pipeline_src.stages.train", "abpn_x3"]
-    done = subprocess.run(command, cwd=folder, env=stage_environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    together = pd.read_csv(folder / OUT / "curve.csv")
-    pd.testing.assert_frame_equal(together, alone, rtol=1e-4)
-    assert list(together["step"]) == [6, 12]
+    launcher = launched(shared_by_two(**recipe))
+    processes_of(launcher)[-1].kill()
+    _, stderr = launcher.communicate()
+    assert launcher.returncode == 1
+    assert stderr.splitlines()[-1] == (
+        "error: a process of train@abpn_x3 was killed (SIGKILL, as by the system when memory is full); run the same "
+        "command again, and the training goes on from its last checkpoint"
+    )
+    assert "Traceback" not in stderr
+    assert not (folder / WEIGHTS).exists()
+    assert launched(folder).wait() == 0
+    pd.testing.assert_frame_equal(pd.read_csv(folder / OUT / "curve.csv"), alone, rtol=1e-4)
     torch.manual_seed(1)
     start = build("abpn", [3], load_net(folder / WEIGHTS)[1]["net"]).state_dict()
     for key, value in load_file(folder / WEIGHTS).items():
         moved = (weights[key] - start[key]).abs().max()
         assert (value - weights[key]).abs().max() <= 0.01 * moved, key
+    assert not list(folder.glob(".cache/train/train@*"))
+
+
+def test_processes_end_with_the_stage_that_started_them(shared_by_two: Callable[..., Path]) -> None:
+    launcher = launched(shared_by_two(steps=100000))
+    processes = processes_of(launcher)
+    launcher.kill()
+    launcher.communicate()
+    assert len(processes) == 2
+    _, alive = psutil.wait_procs(processes, timeout=60)
+    assert not alive
+
+
+def test_an_error_of_all_processes_is_said_once(shared_by_two: Callable[..., Path]) -> None:
+    launcher = launched(shared_by_two(lr=1e30))
+    _, stderr = launcher.communicate()
+    assert launcher.returncode == 1
+    errors = [line for line in stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "lower its lr (1e+30)" in errors[0]
+    assert "Traceback" not in stderr
+
+
+def test_several_nodes_without_slurm_are_refused(shared_by_two: Callable[..., Path], stage: Stage) -> None:
+    refused = stage(shared_by_two(nodes=2), "train", "abpn_x3")
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1] == (
+        "error: params.yaml: systems.abpn_x3.train.nodes is 2, but this is no job of Slurm; run it with "
+        "workflow/profiles/slurm (docs/scaling.md), or set nodes to 1"
+    )
 
 
 def test_processes_have_the_mean_of_the_running_statistics(tmp_path: Path) -> None:

@@ -1,0 +1,143 @@
+"""The pipeline on a real Slurm of two nodes: whole, and with jobs that are cancelled, starved, or lose their node."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import slurm_cluster
+from copies import Copy, copied
+from slurm_cluster import CPUS, Cluster
+
+pytestmark = pytest.mark.skipif(bool(slurm_cluster.missing()), reason=slurm_cluster.missing())
+
+PROFILE = ("snakemake", "--workflow-profile", "workflow/profiles/slurm")
+CURVE = Path("results/train/abpn_x3/curve.csv")
+LOG = Path(".cache/logs/train@abpn_x3.log")
+LONG = "{systems: {abpn_x3: {train: {steps: 3000}}}}"  # several times the time between two looks at a job
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with slurm_cluster.running(tmp_path_factory.mktemp("slurm") / "c", nodes=2) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def pipeline(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Copy, str]:
+    """A copy of the repository after a run on the cluster, and what Snakemake printed."""
+    copy = copied(tmp_path_factory.mktemp("slurm") / "copy")
+    return copy, ended(started(cluster, copy, "report"))
+
+
+@pytest.fixture
+def trained(pipeline: tuple[Copy, str]) -> Iterator[Copy]:
+    """The copy, whose training a test changes."""
+    copy = pipeline[0]
+    params = (copy.folder / "params.yaml").read_text()
+    yield copy
+    (copy.folder / "params.yaml").write_text(params)
+
+
+def started(cluster: Cluster, copy: Copy, *arguments: str) -> "subprocess.Popen[str]":
+    """Start Snakemake with the profile on the machine of the controller."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("SR_", "SLURM", "MLFLOW"))}
+    environment = kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "SR_TRACKING": "off"}
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    inside = ["nsenter", "--target", str(cluster.pid), "--mount", "--pid", f"--wd={copy.folder}"]
+    return subprocess.Popen([*inside, *PROFILE, *arguments], env=environment, **output)
+
+
+def ended(run: "subprocess.Popen[str]", status: int = 0) -> str:
+    """Wait for the end of a run, and return what it printed."""
+    printed, _ = run.communicate(timeout=900)
+    assert run.returncode == status, printed
+    return printed
+
+
+def jobs(cluster: Cluster, stage: str) -> list[dict[str, str]]:
+    """Return what Slurm knows of the jobs of a stage, the latest last."""
+    described = cluster.said("scontrol", "--oneliner", "show", "job").splitlines()
+    fields = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in described]
+    of_stage = [job for job in fields if f"/rule_{stage}/" in job.get("StdOut", "")]
+    return sorted(of_stage, key=lambda job: int(job["JobId"]))
+
+
+def running_job(cluster: Cluster, copy: Copy, known: int) -> dict[str, str]:
+    """Return the job of the training that comes after ``known`` earlier ones, once it has written a checkpoint."""
+    until = time.monotonic() + 300
+    while time.monotonic() < until:
+        latest = jobs(cluster, "train@abpn_x3")[known:]
+        if latest and latest[-1]["JobState"] == "RUNNING" and list(copy.folder.glob(".cache/train/train@abpn_x3-*")):
+            return latest[-1]
+        time.sleep(0.2)
+    raise AssertionError(f"no training runs: {cluster.said('squeue', '--states=all')}")
+
+
+def steps(copy: Copy) -> int:
+    """Return the steps of the training whose curve is there."""
+    return int(pd.read_csv(copy.folder / CURVE)["step"].iloc[-1])
+
+
+def test_the_whole_pipeline_ends_as_on_one_machine(pipeline: tuple[Copy, str]) -> None:
+    copy, printed = pipeline
+    assert "10 of 10 steps (100%) done" in printed
+    copy.assert_nothing_to_do()
+    assert not [log.name for log in (copy.folder / ".cache/logs").glob("*.log") if "\r" in log.read_text()]
+
+
+def test_stages_ask_for_what_they_need(cluster: Cluster, pipeline: tuple[Copy, str]) -> None:
+    """A measurement has a node for itself, and trainings take a GPU, which only one of the nodes has."""
+    stages = ("benchmark@abpn_x3", "train@abpn_x3", "fetch@photos")
+    benchmark, training, fetch = (jobs(cluster, stage)[0] for stage in stages)
+    assert (benchmark["OverSubscribe"], benchmark["NumCPUs"]) == ("NO", str(CPUS))
+    assert fetch["NumCPUs"] == "1"
+    assert training["NodeList"] == "node1"
+    assert "gres:gpu:1" in training["TresPerJob"]
+    assert "TresPerJob" not in fetch
+
+
+def test_a_changed_param_runs_what_depends_on_it(cluster: Cluster, trained: Copy) -> None:
+    trained.layer("{quantize: {calibration_crop: 24}}")
+    printed = ended(started(cluster, trained, "quantize"))
+    assert set(re.findall(r"Job \d+: (\S+)", printed)) == {"quantize@abpn_x3"}
+
+
+def test_a_cancelled_job_is_started_again_and_goes_on(cluster: Cluster, trained: Copy) -> None:
+    trained.layer(LONG)
+    known = len(jobs(cluster, "train@abpn_x3"))
+    run = started(cluster, trained, "train")
+    cluster.said("scancel", running_job(cluster, trained, known)["JobId"])
+    ended(run)
+    states = [job["JobState"] for job in jobs(cluster, "train@abpn_x3")[known:]]
+    assert states == ["CANCELLED", "COMPLETED"]
+    assert steps(trained) == 3000
+
+
+def test_a_job_whose_node_fails_runs_on_another(cluster: Cluster, trained: Copy) -> None:
+    trained.layer(LONG.replace("3000", "3100"))
+    known = len(jobs(cluster, "train@abpn_x3"))
+    run = started(cluster, trained, "--set-resources", "train@abpn_x3:gpu=0", "--", "train")
+    job = running_job(cluster, trained, known)
+    cluster.lose(job["NodeList"])
+    ended(run)
+    requeued = jobs(cluster, "train@abpn_x3")[known:]
+    assert [job["JobState"] for job in requeued] == ["COMPLETED"]
+    assert requeued[0]["NodeList"] != job["NodeList"]
+    assert steps(trained) == 3100
+
+
+def test_a_job_over_its_memory_gets_more(cluster: Cluster, trained: Copy) -> None:
+    stages = (trained.folder / "dvc.yaml").read_text()
+    (trained.folder / "dvc.yaml").write_text(stages.replace("priority: 3, mem_mb: 3000", "priority: 3, mem_mb: 600"))
+    trained.layer(LONG.replace("3000", "2900"))
+    known = len(jobs(cluster, "train@abpn_x3"))
+    ended(started(cluster, trained, "train"))
+    asked = [job["MinMemoryNode"] for job in jobs(cluster, "train@abpn_x3")[known:]]
+    assert asked[:2] == ["600M", "1200M"]
+    assert steps(trained) == 2900
