@@ -79,8 +79,8 @@ def nodes(partition: str) -> list[Node]:
     """
     if not shutil.which("sinfo"):
         raise UserError(
-            f"{PROFILE} needs Slurm, but there is no sinfo in the PATH; use it on a login node of the cluster, or leave "
-            "it out"
+            f"{PROFILE} needs Slurm, but there is no sinfo in the PATH; use the profile on a login node of the cluster "
+            "alone"
         )
     chosen = [f"--partition={partition}"] if partition else []
     command = ["sinfo", "--Node", "--noheader", "--format=%P|%c|%G", *chosen]

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline_src import paths
+from pipeline_src.config import HERE
 from pipeline_src.files import whole_file
 from pipeline_src.reporting import tables
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.section import Table
 from pipeline_src.reporting.sections import downscaling, measurements, pruning, published
+from pipeline_src.reporting.sections.provenance import LABELS, Machine, mixed, read_machines
 from pipeline_src.tables import write_table
 
 # in the order in which they are written
@@ -34,10 +37,21 @@ LATEX = str.maketrans({
 
 def write(data: ReportData, folder: Path) -> None:
     """Write ``table.csv`` with every row and plain numbers, and ``table.md`` and ``table.tex`` with the text tables."""
-    write_table(folder / "table.csv", _all_rows(data.table))
+    write_table(folder / "table.csv", _all_rows(data.table, _machines(data)))
     for suffix, text in {"md": markdown(data), "tex": latex(data)}.items():
         with whole_file(folder / f"table.{suffix}") as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _machines(data: ReportData) -> list[Machine]:
+    return read_machines(paths.results("benchmark"), data.nets)
+
+
+def _notes(data: ReportData) -> list[str]:
+    """Return the sentences below the tables."""
+    names = ", ".join(data.learned_downscaling)
+    learned = f"{names}: LR made by a learned downscaler, for the others by MATLAB's bicubic." if names else ""
+    return [note for note in (learned, mixed(_machines(data))) if note]
 
 
 def _tables(data: ReportData) -> list[Table]:
@@ -49,9 +63,7 @@ def markdown(data: ReportData) -> str:
     blocks = [_markdown_table(table) for table in _tables(data)]
     if sources := published.cited_sources(data):
         blocks.append("\n".join(f"{source}  " for source in sources))
-    if names := ", ".join(data.learned_downscaling):
-        blocks.append(f"{names}: LR made by a learned downscaler, for the others by MATLAB's bicubic.")
-    return "\n\n".join(blocks) + "\n"
+    return "\n\n".join(blocks + _notes(data)) + "\n"
 
 
 def _markdown_table(table: Table) -> str:
@@ -65,7 +77,8 @@ def _markdown_table(table: Table) -> str:
 
 def latex(data: ReportData) -> str:
     """Return the tables as plain LaTeX ``tabular``s that need no package, with the cited sources below."""
-    sources = [rf"\par {source.translate(LATEX)}" for source in published.cited_sources(data)]
+    below = [*published.cited_sources(data), *_notes(data)]
+    sources = [rf"\par {text.translate(LATEX)}" for text in below]
     return "\n".join([*(_latex_table(table) for table in _tables(data)), *sources]) + "\n"
 
 
@@ -78,17 +91,19 @@ def _latex_table(table: Table) -> str:
     return "\n".join([title, begin, r"\hline", head, r"\hline", *body, r"\hline", r"\end{tabular}"])
 
 
-def _all_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Return every measured row beside the published figure for it, rounded."""
+def _all_rows(table: pd.DataFrame, machines: list[Machine]) -> pd.DataFrame:
+    """Return every measured row beside the published figure for it, rounded; with the CPU, unless of a device."""
     key = published.KEY
     figures = published.compare(table).drop_duplicates(key)[[*key, "published_psnr_y", "published_ssim_y", "source"]]
     rows = table.merge(figures.rename(columns={"source": "published_source"}), how="left", on=key)
     rows["difference_db"] = rows["psnr_y"] - rows["published_psnr_y"]
+    cpus = {net: machine.facts.get(LABELS["cpu"], "") for machine in machines for net in machine.measured}
+    rows["cpu"] = rows["system"].map(cpus).where(rows["device"] == HERE).fillna("")
     for name in tables.SETTLED:
         rows[name] = rows[name].where(rows["p50_ms"].notna())  # bicubic is not timed
     measured = [column.name for column in tables.COLUMNS if column.name not in ("lr_size", "faster", "provenance")]
     for column, following in (
-        ("set", ["device"]),
+        ("set", ["device", "cpu"]),
         ("ssim_y", ["psnr_rgb_shave1"]),
         ("p50_ms", ["p50_low_ms", "p50_high_ms", "settled", *INFER_COLUMNS]),
         ("p90_ms", ["iqr_ms"]),

@@ -1,13 +1,16 @@
 """The tables as CSV, Markdown and LaTeX."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
 from made_results import MEASURED, SYSTEMS, change, pick, with_cells
 
-from pipeline_src import config
+from pipeline_src import config, paths
 from pipeline_src.reporting import tables, texts
 from pipeline_src.reporting.data import ReportData
+from pipeline_src.reporting.section import Text
+from pipeline_src.reporting.sections import measurements
 
 
 def test_the_written_tables_agree(table: pd.DataFrame, tmp_path: Path) -> None:
@@ -75,3 +78,23 @@ def test_names_are_escaped(repository: Path) -> None:
 def test_nothing_beside_published_where_nobody_published(table: pd.DataFrame) -> None:
     data = ReportData(config.load(), table[table["set"] == "samples_heldout"])
     assert "published" not in texts.markdown(data)
+
+
+def test_tables_of_several_machines_say_so(repository: Path, table: pd.DataFrame, tmp_path: Path) -> None:
+    texts.write(ReportData(config.load(), table), tmp_path)
+    assert "different machines" not in (tmp_path / "table.md").read_text()
+    machine = paths.results("benchmark", "small_x3") / "machine.json"
+    machine.write_text(json.dumps(json.loads(machine.read_text()) | {"cpu": "another_CPU"}))
+    texts.write(ReportData(config.load(), table), tmp_path)
+    sentence = "do not compare latencies between them: abpn_x3 on "
+    assert sentence in (tmp_path / "table.md").read_text()
+    assert "small\\_x3 on another\\_CPU" in (tmp_path / "table.tex").read_text()
+    rows = pd.read_csv(tmp_path / "table.csv")
+    assert {*rows.loc[rows["system"] == "small_x3", "cpu"]} == {"another_CPU"}
+    assert "another_CPU" not in {*rows.loc[rows["system"] == "abpn_x3", "cpu"]}
+    (warning,) = [
+        block
+        for block in measurements.build(ReportData(config.load(), table)).blocks
+        if isinstance(block, Text) and sentence in block.text
+    ]
+    assert warning.style == "warning"

@@ -11,6 +11,7 @@ from pipeline_src.reporting import tables
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.section import Block, Details, Items, Section, Table, Template, Text
 from pipeline_src.reporting.sections.downscaling import caveat
+from pipeline_src.reporting.sections.provenance import mixed, read_machines
 
 LARGEST_FIRST = {"psnr_y", "ssim_y", "gain_db"}  # columns that are sorted from large to small at the first click
 WRITTEN = [column for column in tables.COLUMNS if column.name != "scale"]  # as text there is one table per scale
@@ -43,6 +44,8 @@ def build(data: ReportData) -> Section:
         },
     }
     blocks: list[Block] = [Template("sections/measurements.html", values)]
+    if machines := mixed(read_machines(paths.results("benchmark"), data.nets)):
+        blocks.insert(0, Text(machines, "warning"))
     failing = tables.failing(paths.results("benchmark"), data.nets, data.devices[1:])
     if not failing.empty:
         files = [f"{' '.join(tables.line(row, tables.COLUMNS[:4]))}: {row['fails']}" for _, row in failing.iterrows()]

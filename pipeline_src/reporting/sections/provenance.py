@@ -1,6 +1,7 @@
 """Section "Where these numbers come from": machines, versions, commit and parameters."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +29,10 @@ class Machine:
 
 def build(data: ReportData) -> Section:
     """Return the section."""
+    machines = read_machines(paths.results("benchmark"), data.nets)
     values = {
-        "machines": read_machines(paths.results("benchmark"), data.nets),
+        "machines": machines,
+        "mixed": mixed(machines),
         "commit": tracking.git_commit(),
         "params": data.params_text,
         "params_sha256": hashlib.sha256(data.params_text.encode()).hexdigest(),
@@ -63,3 +66,15 @@ def read_machines(folder: Path, systems: list[str]) -> list[Machine]:
 
 def _text(fact: Fact) -> str:
     return ", ".join(f"{name} {value}" for name, value in fact.items()) if isinstance(fact, dict) else str(fact)
+
+
+def mixed(machines: Sequence[Machine]) -> str:
+    """Return a sentence on which nets were measured where, if not all on one machine; else ""."""
+    if len(machines) < 2:
+        return ""
+    cpu = LABELS["cpu"]
+    places = [f"{', '.join(machine.measured)} on {machine.facts.get(cpu, 'an unknown CPU')}" for machine in machines]
+    return (
+        "These networks were measured on different machines or software versions, so do not compare latencies between "
+        f"them: {'; '.join(places)}."
+    )
