@@ -1,5 +1,6 @@
 """The pipeline on a real Slurm of two nodes: whole, and with jobs that are cancelled, starved, or lose their node."""
 
+import functools
 import os
 import re
 import subprocess
@@ -9,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import slurm_cluster
+import yaml
 from copies import Copy, copied
 from slurm_cluster import CPUS, Cluster
 
@@ -19,7 +22,7 @@ pytestmark = pytest.mark.skipif(bool(slurm_cluster.missing()), reason=slurm_clus
 PROFILE = ("snakemake", "--workflow-profile", "workflow/profiles/slurm")
 CURVE = Path("results/train/abpn_x3/curve.csv")
 LOG = Path(".cache/logs/train@abpn_x3.log")
-LONG = "{systems: {abpn_x3: {train: {steps: 3000}}}}"  # several times the time between two looks at a job
+LONG = 3000  # steps, which take many times as long as Slurm to notice anything
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +42,10 @@ def pipeline(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tupl
 def trained(pipeline: tuple[Copy, str]) -> Iterator[Copy]:
     """The copy, whose training a test changes."""
     copy = pipeline[0]
-    params = (copy.folder / "params.yaml").read_text()
+    before = {name: (copy.folder / name).read_text() for name in ("params.yaml", "dvc.yaml")}
     yield copy
-    (copy.folder / "params.yaml").write_text(params)
+    for name, text in before.items():
+        (copy.folder / name).write_text(text)
 
 
 def started(cluster: Cluster, copy: Copy, *arguments: str) -> "subprocess.Popen[str]":
@@ -79,6 +83,13 @@ def running_job(cluster: Cluster, copy: Copy, known: int) -> dict[str, str]:
     raise AssertionError(f"no training runs: {cluster.said('squeue', '--states=all')}")
 
 
+def change(copy: Copy, section: str, **values: object) -> None:
+    """Set keys of a section of params.yaml, such as ``systems.abpn_x3.train``."""
+    params = yaml.safe_load((copy.folder / "params.yaml").read_text())
+    functools.reduce(dict.__getitem__, section.split("."), params).update(values)
+    (copy.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
 def steps(copy: Copy) -> int:
     """Return the steps of the training whose curve is there."""
     return int(pd.read_csv(copy.folder / CURVE)["step"].iloc[-1])
@@ -103,24 +114,24 @@ def test_stages_ask_for_what_they_need(cluster: Cluster, pipeline: tuple[Copy, s
 
 
 def test_a_changed_param_runs_what_depends_on_it(cluster: Cluster, trained: Copy) -> None:
-    trained.layer("{quantize: {calibration_crop: 24}}")
+    change(trained, "quantize", calibration_crop=24)
     printed = ended(started(cluster, trained, "quantize"))
     assert set(re.findall(r"Job \d+: (\S+)", printed)) == {"quantize@abpn_x3"}
 
 
 def test_a_cancelled_job_is_started_again_and_goes_on(cluster: Cluster, trained: Copy) -> None:
-    trained.layer(LONG)
+    change(trained, "systems.abpn_x3.train", steps=LONG)
     known = len(jobs(cluster, "train@abpn_x3"))
     run = started(cluster, trained, "train")
     cluster.said("scancel", running_job(cluster, trained, known)["JobId"])
     ended(run)
     states = [job["JobState"] for job in jobs(cluster, "train@abpn_x3")[known:]]
     assert states == ["CANCELLED", "COMPLETED"]
-    assert steps(trained) == 3000
+    assert steps(trained) == LONG
 
 
 def test_a_job_whose_node_fails_runs_on_another(cluster: Cluster, trained: Copy) -> None:
-    trained.layer(LONG.replace("3000", "3100"))
+    change(trained, "systems.abpn_x3.train", steps=LONG + 100)
     known = len(jobs(cluster, "train@abpn_x3"))
     run = started(cluster, trained, "--set-resources", "train@abpn_x3:gpu=0", "--", "train")
     job = running_job(cluster, trained, known)
@@ -129,15 +140,43 @@ def test_a_job_whose_node_fails_runs_on_another(cluster: Cluster, trained: Copy)
     requeued = jobs(cluster, "train@abpn_x3")[known:]
     assert [job["JobState"] for job in requeued] == ["COMPLETED"]
     assert requeued[0]["NodeList"] != job["NodeList"]
-    assert steps(trained) == 3100
+    assert steps(trained) == LONG + 100
 
 
 def test_a_job_over_its_memory_gets_more(cluster: Cluster, trained: Copy) -> None:
     stages = (trained.folder / "dvc.yaml").read_text()
     (trained.folder / "dvc.yaml").write_text(stages.replace("priority: 3, mem_mb: 3000", "priority: 3, mem_mb: 600"))
-    trained.layer(LONG.replace("3000", "2900"))
+    change(trained, "systems.abpn_x3.train", steps=LONG - 100)
     known = len(jobs(cluster, "train@abpn_x3"))
     ended(started(cluster, trained, "train"))
     asked = [job["MinMemoryNode"] for job in jobs(cluster, "train@abpn_x3")[known:]]
     assert asked[:2] == ["600M", "1200M"]
-    assert steps(trained) == 2900
+    assert steps(trained) == LONG - 100
+
+
+def test_two_nodes_train_one_net(cluster: Cluster, trained: Copy) -> None:
+    change(trained, "systems.abpn_x3.train", steps=60, batch=4)
+    ended(started(cluster, trained, "train"))
+    alone = pd.read_csv(trained.folder / CURVE)
+    change(trained, "systems.abpn_x3.train", nodes=2)
+    ended(started(cluster, trained, "train"))
+    assert jobs(cluster, "train@abpn_x3")[-1]["NumNodes"] == "2"
+    pd.testing.assert_frame_equal(pd.read_csv(trained.folder / CURVE), alone, rtol=1e-3)
+
+
+def test_a_worker_that_is_killed_ends_both_nodes_and_the_next_attempt_goes_on(cluster: Cluster, trained: Copy) -> None:
+    change(trained, "systems.abpn_x3.train", steps=LONG, batch=4, nodes=2)
+    known = len(jobs(cluster, "train@abpn_x3"))
+    run = started(cluster, trained, "train")
+    running_job(cluster, trained, known)
+    trainings = [process for process in psutil.process_iter() if "pipeline_src.stages.train" in process.cmdline()]
+    (second,) = [process for process in trainings if process.environ().get("RANK") == "1"]
+    second.kill()
+    printed = ended(run)
+    said = [line for line in printed.splitlines() if line.startswith("error: ")]
+    assert said == [
+        "error: a process of train@abpn_x3 was killed (SIGKILL, as by the system when memory is full); run the same "
+        "command again, and the training goes on from its last checkpoint"
+    ]
+    assert [job["JobState"] for job in jobs(cluster, "train@abpn_x3")[known:]] == ["FAILED", "COMPLETED"]
+    assert steps(trained) == LONG

@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,11 +44,25 @@ def vega() -> str:
     """
     from importlib.metadata import version
 
-    from vl_convert import javascript_bundle
-
     kept = paths.SCRATCH / f"vega-{version('vl-convert-python')}.js"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(kept) as temporary:
-            temporary.write_text(javascript_bundle("window.vegaEmbed = vegaEmbed;"), encoding="utf-8", newline="\n")
+            temporary.write_text(_bundle(), encoding="utf-8", newline="\n")
     return LICENCE.read_text(encoding="utf-8") + kept.read_text(encoding="utf-8")
+
+
+def _bundle() -> str:
+    """Put the script together.
+
+    Raises:
+        OSError: if the system refuses something, such as one more open file.
+    """
+    from vl_convert import javascript_bundle
+
+    try:
+        return str(javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    except BaseException as error:  # a panic of Rust, which is no Exception
+        if refused := re.search(r"Os \{ code: (\d+),", str(error)):
+            raise OSError(int(refused[1]), os.strerror(int(refused[1]))) from None
+        raise
