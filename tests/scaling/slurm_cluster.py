@@ -50,6 +50,7 @@ GresTypes=gpu
 SlurmdTimeout={timeout}
 ReturnToService=2
 KillWait=2
+MinJobAge=36000
 {nodes}
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpus Nodes=node1 MaxTime=INFINITE State=UP
@@ -84,9 +85,20 @@ class Cluster:
         """Return what a command of Slurm prints."""
         return subprocess.run(self.command(*words), check=True, capture_output=True, text=True).stdout
 
-    def lose(self, node: str) -> None:
-        """End a node at once, with everything that runs on it."""
+    @contextmanager
+    def lost(self, node: str) -> Iterator[None]:
+        """End a node at once, with everything that runs on it; it is back at the end."""
         self.said("kill", "-KILL", (self.folder / f"{node}.pid").read_text())
+        yield
+        (self.folder / f"{node}.pid").unlink()  # asks for another
+        self.wait_until_idle()
+
+    def wait_until_idle(self) -> None:
+        """Wait until all nodes are there and do nothing."""
+        until = time.monotonic() + SECONDS_TO_START
+        while {*self.said("sinfo", "--Node", "--noheader", "--format=%t").split()} != {"idle"}:
+            assert time.monotonic() < until, self.said("sinfo", "--list-reasons")
+            time.sleep(0.1)
 
 
 @contextmanager
@@ -104,9 +116,7 @@ def running(folder: Path, nodes: int) -> Iterator[Cluster]:
             assert time.monotonic() < until, (folder / "daemons.log").read_text()
             time.sleep(0.05)
         cluster = Cluster(folder, int(pid))
-        while {*cluster.said("sinfo", "--Node", "--noheader", "--format=%t").split()} != {"idle"}:
-            assert time.monotonic() < until, cluster.said("sinfo", "--list-reasons")
-            time.sleep(0.1)
+        cluster.wait_until_idle()
         yield cluster
     finally:
         daemons.kill()
@@ -145,14 +155,18 @@ def _run(folder: Path, count: int) -> None:
     while not munge["socket"].exists():
         time.sleep(0.05)
     daemons.append(subprocess.Popen(["slurmctld", "-D"]))
-    own = ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    for name in names:
-        daemons.append(subprocess.Popen([*own, "sh", "-c", f"hostname {name} && exec slurmd -D -N {name}"]))
-    for name, daemon in zip(names, daemons[2:], strict=True):
-        (folder / f"{name}.pid").write_text(str(daemon.pid))
     (folder / "started").touch()
-    for daemon in daemons:
-        daemon.wait()
+    while all(daemon.poll() is None for daemon in daemons):
+        for name in names:
+            if not (pid := folder / f"{name}.pid").exists():
+                pid.write_text(str(_started(name).pid))
+        time.sleep(0.1)
+
+
+def _started(name: str) -> "subprocess.Popen[bytes]":
+    """Start a node, which has its host name and its processes for itself."""
+    own = ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    return subprocess.Popen([*own, "sh", "-c", f"hostname {name} && exec slurmd -D -N {name}"])
 
 
 if __name__ == "__main__":

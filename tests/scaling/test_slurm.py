@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +19,7 @@ from slurm_cluster import CPUS, Cluster
 
 pytestmark = pytest.mark.skipif(bool(slurm_cluster.missing()), reason=slurm_cluster.missing())
 
+Change = Callable[..., None]
 PROFILE = ("snakemake", "--workflow-profile", "workflow/profiles/slurm")
 CURVE = Path("results/train/abpn_x3/curve.csv")
 LOG = Path(".cache/logs/train@abpn_x3.log")
@@ -32,18 +33,28 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def pipeline(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Copy, str]:
-    """A copy of the repository after a run on the cluster, and what Snakemake printed."""
-    copy = copied(tmp_path_factory.mktemp("slurm") / "copy")
-    return copy, ended(started(cluster, copy, "report"))
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """A copy of the repository with tiny params."""
+    return copied(tmp_path_factory.mktemp("slurm") / "copy")
+
+
+@pytest.fixture(scope="module")
+def report(cluster: Cluster, copy: Copy) -> str:
+    """What Snakemake prints when it runs the whole pipeline on the cluster."""
+    return ended(started(cluster, copy, "report"))
 
 
 @pytest.fixture
-def trained(pipeline: tuple[Copy, str]) -> Iterator[Copy]:
-    """The copy, whose training a test changes."""
-    copy = pipeline[0]
+def changed(copy: Copy) -> Iterator[Callable[..., None]]:
+    """A function that sets keys of a section of params.yaml, such as ``systems.abpn_x3.train``, for one test."""
     before = {name: (copy.folder / name).read_text() for name in ("params.yaml", "dvc.yaml")}
-    yield copy
+
+    def change(section: str, **values: object) -> None:
+        params = yaml.safe_load((copy.folder / "params.yaml").read_text())
+        functools.reduce(dict.__getitem__, section.split("."), params).update(values)
+        (copy.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+    yield change
     for name, text in before.items():
         (copy.folder / name).write_text(text)
 
@@ -83,26 +94,18 @@ def running_job(cluster: Cluster, copy: Copy, known: int) -> dict[str, str]:
     raise AssertionError(f"no training runs: {cluster.said('squeue', '--states=all')}")
 
 
-def change(copy: Copy, section: str, **values: object) -> None:
-    """Set keys of a section of params.yaml, such as ``systems.abpn_x3.train``."""
-    params = yaml.safe_load((copy.folder / "params.yaml").read_text())
-    functools.reduce(dict.__getitem__, section.split("."), params).update(values)
-    (copy.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-
-
 def steps(copy: Copy) -> int:
     """Return the steps of the training whose curve is there."""
     return int(pd.read_csv(copy.folder / CURVE)["step"].iloc[-1])
 
 
-def test_the_whole_pipeline_ends_as_on_one_machine(pipeline: tuple[Copy, str]) -> None:
-    copy, printed = pipeline
-    assert "10 of 10 steps (100%) done" in printed
+def test_the_whole_pipeline_ends_as_on_one_machine(copy: Copy, report: str) -> None:
+    assert "10 of 10 steps (100%) done" in report
     copy.assert_nothing_to_do()
     assert not [log.name for log in (copy.folder / ".cache/logs").glob("*.log") if "\r" in log.read_text()]
 
 
-def test_stages_ask_for_what_they_need(cluster: Cluster, pipeline: tuple[Copy, str]) -> None:
+def test_stages_ask_for_what_they_need(cluster: Cluster, report: str) -> None:
     """A measurement has a node for itself, and trainings take a GPU, which only one of the nodes has."""
     stages = ("benchmark@abpn_x3", "train@abpn_x3", "fetch@photos")
     benchmark, training, fetch = (jobs(cluster, stage)[0] for stage in stages)
@@ -113,62 +116,70 @@ def test_stages_ask_for_what_they_need(cluster: Cluster, pipeline: tuple[Copy, s
     assert "TresPerJob" not in fetch
 
 
-def test_a_changed_param_runs_what_depends_on_it(cluster: Cluster, trained: Copy) -> None:
-    change(trained, "quantize", calibration_crop=24)
-    printed = ended(started(cluster, trained, "quantize"))
+def test_a_partition_that_slurm_has_not_is_one_sentence(cluster: Cluster, copy: Copy) -> None:
+    printed = ended(started(cluster, copy, "--config", "cluster=slurm", "partition=fast", "--", "report"), status=1)
+    (said,) = [line for line in printed.splitlines() if line.startswith("error:")]
+    assert said.endswith("Slurm has no partition fast; `sinfo` lists those that it has")
+
+
+def test_a_changed_param_runs_what_depends_on_it(cluster: Cluster, copy: Copy, changed: Change) -> None:
+    changed("quantize", calibration_crop=24)
+    printed = ended(started(cluster, copy, "quantize"))
     assert set(re.findall(r"Job \d+: (\S+)", printed)) == {"quantize@abpn_x3"}
 
 
-def test_a_cancelled_job_is_started_again_and_goes_on(cluster: Cluster, trained: Copy) -> None:
-    change(trained, "systems.abpn_x3.train", steps=LONG)
+def test_a_cancelled_job_is_started_again_and_goes_on(cluster: Cluster, copy: Copy, changed: Change) -> None:
+    changed("systems.abpn_x3.train", steps=LONG)
     known = len(jobs(cluster, "train@abpn_x3"))
-    run = started(cluster, trained, "train")
-    cluster.said("scancel", running_job(cluster, trained, known)["JobId"])
+    run = started(cluster, copy, "train")
+    cluster.said("scancel", running_job(cluster, copy, known)["JobId"])
     ended(run)
     states = [job["JobState"] for job in jobs(cluster, "train@abpn_x3")[known:]]
     assert states == ["CANCELLED", "COMPLETED"]
-    assert steps(trained) == LONG
+    assert steps(copy) == LONG
 
 
-def test_a_job_whose_node_fails_runs_on_another(cluster: Cluster, trained: Copy) -> None:
-    change(trained, "systems.abpn_x3.train", steps=LONG + 100)
+def test_a_job_whose_node_fails_runs_on_another(cluster: Cluster, copy: Copy, changed: Change) -> None:
+    changed("systems.abpn_x3.train", steps=LONG + 100)
     known = len(jobs(cluster, "train@abpn_x3"))
-    run = started(cluster, trained, "--set-resources", "train@abpn_x3:gpu=0", "--", "train")
-    job = running_job(cluster, trained, known)
-    cluster.lose(job["NodeList"])
-    ended(run)
+    run = started(cluster, copy, "--set-resources", "train@abpn_x3:gpu=0", "--", "train")
+    job = running_job(cluster, copy, known)
+    with cluster.lost(job["NodeList"]):
+        ended(run)
     requeued = jobs(cluster, "train@abpn_x3")[known:]
     assert [job["JobState"] for job in requeued] == ["COMPLETED"]
     assert requeued[0]["NodeList"] != job["NodeList"]
-    assert steps(trained) == LONG + 100
+    assert steps(copy) == LONG + 100
 
 
-def test_a_job_over_its_memory_gets_more(cluster: Cluster, trained: Copy) -> None:
-    stages = (trained.folder / "dvc.yaml").read_text()
-    (trained.folder / "dvc.yaml").write_text(stages.replace("priority: 3, mem_mb: 3000", "priority: 3, mem_mb: 600"))
-    change(trained, "systems.abpn_x3.train", steps=LONG - 100)
+def test_a_job_over_its_memory_gets_more(cluster: Cluster, copy: Copy, changed: Change) -> None:
+    stages = (copy.folder / "dvc.yaml").read_text()
+    (copy.folder / "dvc.yaml").write_text(stages.replace("priority: 3, mem_mb: 3000", "priority: 3, mem_mb: 600"))
+    changed("systems.abpn_x3.train", steps=LONG - 100)
     known = len(jobs(cluster, "train@abpn_x3"))
-    ended(started(cluster, trained, "train"))
+    ended(started(cluster, copy, "train"))
     asked = [job["MinMemoryNode"] for job in jobs(cluster, "train@abpn_x3")[known:]]
     assert asked[:2] == ["600M", "1200M"]
-    assert steps(trained) == LONG - 100
+    assert steps(copy) == LONG - 100
 
 
-def test_two_nodes_train_one_net(cluster: Cluster, trained: Copy) -> None:
-    change(trained, "systems.abpn_x3.train", steps=60, batch=4)
-    ended(started(cluster, trained, "train"))
-    alone = pd.read_csv(trained.folder / CURVE)
-    change(trained, "systems.abpn_x3.train", nodes=2)
-    ended(started(cluster, trained, "train"))
+def test_two_nodes_train_one_net(cluster: Cluster, copy: Copy, changed: Change) -> None:
+    changed("systems.abpn_x3.train", steps=60, batch=4)
+    ended(started(cluster, copy, "train"))
+    alone = pd.read_csv(copy.folder / CURVE)
+    changed("systems.abpn_x3.train", nodes=2)
+    ended(started(cluster, copy, "train"))
     assert jobs(cluster, "train@abpn_x3")[-1]["NumNodes"] == "2"
-    pd.testing.assert_frame_equal(pd.read_csv(trained.folder / CURVE), alone, rtol=1e-3)
+    pd.testing.assert_frame_equal(pd.read_csv(copy.folder / CURVE), alone, rtol=1e-3)
 
 
-def test_a_worker_that_is_killed_ends_both_nodes_and_the_next_attempt_goes_on(cluster: Cluster, trained: Copy) -> None:
-    change(trained, "systems.abpn_x3.train", steps=LONG, batch=4, nodes=2)
+def test_a_worker_that_is_killed_ends_both_nodes_and_the_next_attempt_goes_on(
+    cluster: Cluster, copy: Copy, changed: Change
+) -> None:
+    changed("systems.abpn_x3.train", steps=LONG, batch=4, nodes=2)
     known = len(jobs(cluster, "train@abpn_x3"))
-    run = started(cluster, trained, "train")
-    running_job(cluster, trained, known)
+    run = started(cluster, copy, "train")
+    running_job(cluster, copy, known)
     trainings = [process for process in psutil.process_iter() if "pipeline_src.stages.train" in process.cmdline()]
     (second,) = [process for process in trainings if process.environ().get("RANK") == "1"]
     second.kill()
@@ -179,4 +190,4 @@ def test_a_worker_that_is_killed_ends_both_nodes_and_the_next_attempt_goes_on(cl
         "command again, and the training goes on from its last checkpoint"
     ]
     assert [job["JobState"] for job in jobs(cluster, "train@abpn_x3")[known:]] == ["FAILED", "COMPLETED"]
-    assert steps(trained) == LONG
+    assert steps(copy) == LONG
