@@ -10,6 +10,7 @@ import gpus
 import memory
 import one_run
 import slurm
+import unlock
 from dvc_stages import groups, stages
 
 from pipeline_src.errors import UserError
@@ -20,7 +21,7 @@ shell.prefix(f"export SR_LAUNCHER=snakemake PATH={quote(str(Path(sys.executable)
 SLURM = config.get("cluster") == "slurm"  # by the profile
 try:
     STAGES = stages(Path.cwd(), compare=workflow.is_main_process)
-    JOBS = {stage.name: slurm.job(stage, config) if SLURM else stage.job for stage in STAGES}
+    RESERVED = {stage.name: slurm.job(stage, config) if SLURM else stage.job for stage in STAGES}
 except UserError as error:
     sys.exit(f"error: {error}")
 if SLURM and workflow.is_main_process:
@@ -66,13 +67,15 @@ for stage in STAGES:
             stage=stage.name,
             progress=f".cache/logs/{stage.name}.progress",
             on_gpus=gpus.command(stage.meta.get("gpu", 0)) if len(GPUS) > 1 else "",
-        threads: JOBS[stage.name].threads
+            unlock=unlock.command([*stage.files, *stage.folders]) if SLURM else "",
+        threads: RESERVED[stage.name].threads
         priority: stage.meta.get("priority", 0)
-        resources: **JOBS[stage.name].resources
+        resources: **RESERVED[stage.name].resources
         log: f".cache/logs/{stage.name}.log"
         message: "{params.stage}"
         conda: "workflow/envs/pipeline.yaml"
         shell:
+            "{params.unlock}"
             "SR_PROGRESS={params.progress} {params.on_gpus}dvc --wait-for-lock repro --single-item {params.stage}"
             " > {log} 2>&1"
 
