@@ -53,7 +53,6 @@ KillWait=2
 MinJobAge=36000
 {nodes}
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
-PartitionName=gpus Nodes=node1 MaxTime=INFINITE State=UP
 """
 
 
@@ -135,11 +134,11 @@ def _configure(folder: Path, names: list[str]) -> None:
     (folder / "munge").chmod(0o700)
     (folder / "munge" / "key").write_bytes(secrets.token_bytes(64))
     (folder / "munge" / "key").chmod(0o600)
-    of_node = f"NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory={MEGABYTES}"
-    nodes = [f"NodeName={name} Port={_free_port()} {of_node}{' Gres=gpu:1' * (name == 'node1')}" for name in names]
+    of_node = f"NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory={MEGABYTES} Gres=gpu:1"
+    nodes = [f"NodeName={name} Port={_free_port()} {of_node}" for name in names]
     places = {"host": socket.gethostname(), "port": _free_port(), "folder": folder, "timeout": NODE_GONE_AFTER}
     (folder / "etc" / "slurm.conf").write_text(CONFIGURATION.format(nodes="\n".join(nodes), **places))
-    (folder / "etc" / "gres.conf").write_text("NodeName=node1 Name=gpu File=/dev/null\n")  # asked for, and not used
+    (folder / "etc" / "gres.conf").write_text("Name=gpu File=/dev/null\n")  # asked for, and not used
     (folder / "hosts").write_text(f"127.0.0.1 localhost {socket.gethostname()} {' '.join(names)}\n")
 
 
