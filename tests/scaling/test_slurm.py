@@ -179,8 +179,9 @@ def test_a_worker_that_is_killed_ends_both_nodes_and_the_next_attempt_goes_on(
     known = len(jobs(cluster, "train@abpn_x3"))
     run = started(cluster, copy, "train")
     running_job(cluster, copy, known)
-    trainings = [process for process in psutil.process_iter() if "pipeline_src.stages.train" in process.cmdline()]
-    (second,) = [process for process in trainings if process.environ().get("RANK") == "1"]
+    running = list(psutil.process_iter(["cmdline", "environ"]))
+    trainings = [process for process in running if "pipeline_src.stages.train" in (process.info["cmdline"] or [])]
+    (second,) = [process for process in trainings if (process.info["environ"] or {}).get("RANK") == "1"]
     second.kill()
     printed = ended(run)
     said = [line for line in printed.splitlines() if line.startswith("error: ")]
