@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 STAGE = ("-m", "pipeline_src.stages.train")
 MEETING = "SR_MEETING"  # host:port at which the nodes of a training meet, set by the first for all
 JOB = "SLURM_JOB_ID"
+TERMINATED = 128 + signal.SIGTERM
 AGAIN = "run the same command again, and the training goes on from its last checkpoint"
 
 
@@ -64,7 +65,7 @@ def _launch_on_nodes(system: str, recipe: Training) -> None:
     options = [*once_each, "--overlap", "--kill-on-bad-exit=1", "--quiet"]
     meeting = {MEETING: f"{socket.gethostname()}:{_free_port()}"}
     done = subprocess.run(["srun", *options, sys.executable, *STAGE, system], env=os.environ | meeting)
-    if done.returncode in (1, LOST):
+    if done.returncode in (1, LOST, TERMINATED):  # one node has said why, and srun has ended the others
         sys.exit(1)
     if done.returncode:
         raise UserError(
