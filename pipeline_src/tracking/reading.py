@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from pipeline_src.errors import UserError
-from pipeline_src.tracking.store import SQLITE, address, configure_mlflow, is_of_no_run, named, refused
+from pipeline_src.tracking.failures import is_of_no_run
+from pipeline_src.tracking.store import SQLITE, address, configure_mlflow, named, refused
 
 
 def copy_artifacts(run_id: str, name: str, into: Path) -> bool:
@@ -37,4 +38,4 @@ def copy_artifacts(run_id: str, name: str, into: Path) -> bool:
     except (MlflowException, SQLAlchemyError, ImportError, OSError, ValueError) as error:
         if is_of_no_run(error):
             raise UserError(f"{named()} has no run {run_id}; correct the id, or MLFLOW_TRACKING_URI") from None
-        raise UserError(f"{refused(error)}; correct MLFLOW_TRACKING_URI, or repair it") from None
+        raise UserError(refused(error)) from None

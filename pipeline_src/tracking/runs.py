@@ -27,17 +27,18 @@ class StageRun:
     """An MLflow run. Without a store (tracking off, or not rank 0) every method does nothing.
 
     A store that fails causes a warning for each reason, and never an exception. When a server does not answer, nothing
-    more is sent to it until the stage ends.
+    more is sent to it until the stage ends: what is logged meanwhile waits, and a file is read when it is sent.
 
     Args:
         store: where the run is.
-        run_id: of the run.
+        run_id: of the run; empty as long as the store has not made it.
         state_id: of the run of the pipeline's state.
     """
 
     def __init__(self, store: Store | None = None, run_id: str = "", state_id: str = "") -> None:
         self._store = store
-        self._run_id, self._state_id = run_id, state_id
+        self.run_id, self._state_id = run_id, state_id
+        self._start = _now()
         self._points: list[Metric] = []  # that have not been sent yet
         self._next_request = -math.inf  # in the time of time.monotonic
 
@@ -61,11 +62,10 @@ class StageRun:
         Args:
             rows: each with ``step`` and any metrics; None for a metric that was not measured at this step.
         """
-
-        def send(client: "MlflowClient") -> None:
-            entries.log_metrics(client, self._run_id, [metric for row in rows for metric in entries.metrics(row)])
-
-        self._attempt("metrics", send)
+        if self._store is None:
+            return
+        points = [metric for row in rows for metric in entries.metrics(row)]
+        self._attempt("metrics", lambda client: entries.log_metrics(client, self.run_id, points))
 
     def log_point(self, row: Mapping[str, Any]) -> None:
         """Log metrics while a training runs.
@@ -93,26 +93,26 @@ class StageRun:
 
         def send(client: "MlflowClient") -> None:
             if path.is_dir():
-                client.log_artifacts(self._run_id, str(path), f"{folder}/{path.name}" if folder else path.name)
+                client.log_artifacts(self.run_id, str(path), f"{folder}/{path.name}" if folder else path.name)
             else:
-                client.log_artifact(self._run_id, str(path), folder or None)
+                client.log_artifact(self.run_id, str(path), folder or None)
 
         self._attempt(str(path), send)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log params, under dotted names where they are nested."""
-        self._attempt("params", lambda client: entries.log_params(client, self._run_id, params))
+        self._attempt("params", lambda client: entries.log_params(client, self.run_id, params))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags of the run."""
-        self._attempt("tags", lambda client: entries.log_tags(client, self._run_id, tags))
+        self._attempt("tags", lambda client: entries.log_tags(client, self.run_id, tags))
 
     def tag_outputs(self, *paths: Path) -> None:
         """Tag the run with the hashes of outputs, by which the run of a file can be found: ``output/<path>``."""
 
         def send(client: "MlflowClient") -> None:
             tags = {f"output/{path.as_posix()}": entries.content_hash(path) for path in paths}
-            entries.log_tags(client, self._run_id, tags)
+            entries.log_tags(client, self.run_id, tags)
 
         self._attempt("tags", send)
 
@@ -134,8 +134,8 @@ class StageRun:
 
         def send(client: "MlflowClient") -> None:
             known = digest or sha256(file)
-            client.log_inputs(self._run_id, [entries.dataset(name, file, context, known)])
-            entries.log_tags(client, self._run_id, {f"sha256.{name}": known})
+            client.log_inputs(self.run_id, [entries.dataset(name, file, context, known)])
+            entries.log_tags(client, self.run_id, {f"sha256.{name}": known})
 
         self._attempt(f"the data set {name}", send)
 
@@ -150,7 +150,14 @@ class StageRun:
         Yields:
             The nested run.
         """
-        nested = self._attempt(f"the run {name}", lambda client: self._begun(client, name, params)) or StageRun()
+        nested = StageRun(self._store, state_id=self._state_id)
+
+        def begin(client: "MlflowClient") -> None:
+            experiment_id = client.get_run(self.run_id).info.experiment_id
+            nested.begin(client, experiment_id, name, {"mlflow.parentRunId": self.run_id})
+
+        self._attempt(f"the run {name}", begin)
+        nested.log_params(params)
         status = "FAILED"
         try:
             yield nested
@@ -158,12 +165,17 @@ class StageRun:
         finally:
             nested.end(status)
 
-    def _begun(self, client: "MlflowClient", name: str, params: Mapping[str, Any]) -> "StageRun":
-        """Return a new run under this one."""
-        experiment_id = client.get_run(self._run_id).info.experiment_id
-        created = client.create_run(experiment_id, run_name=name, tags={"mlflow.parentRunId": self._run_id})
-        entries.log_params(client, created.info.run_id, params)
-        return StageRun(self._store, created.info.run_id, self._state_id)
+    def begin(self, client: "MlflowClient", experiment_id: str, name: str, tags: Mapping[str, str]) -> None:
+        """Make the run in the store, unless it is there.
+
+        Args:
+            client: of the store.
+            experiment_id: of the experiment that it belongs to.
+            name: of the run.
+            tags: of the run.
+        """
+        if not self.run_id:
+            self.run_id = client.create_run(experiment_id, self._start, dict(tags), run_name=name).info.run_id
 
     def end(self, status: str) -> None:
         """Send the points that are left, and end the run.
@@ -171,15 +183,19 @@ class StageRun:
         Args:
             status: ``FINISHED``, ``FAILED`` or ``KILLED``.
         """
+        now = _now()
         self._attempt("metrics", self._send_points)
-        self._attempt("the end of a run", lambda client: client.set_terminated(self._run_id, status))
+        self._attempt("the end of a run", lambda client: client.set_terminated(self.run_id, status, now))
 
     def _attempt(self, content: str, request: "Callable[[MlflowClient], Result]") -> "Result | None":
-        return self._store.attempt(content, request) if self._store else None
+        if self._store is None:
+            return None
+        # A run that the store has refused to make gets nothing; one that waits to be made gets its id before all else.
+        return self._store.attempt(content, lambda client: request(client) if self.run_id else None)
 
     def _send_points(self, client: "MlflowClient") -> bool:
         if self._points:
-            entries.log_metrics(client, self._run_id, self._points)
+            entries.log_metrics(client, self.run_id, self._points)
             self._points.clear()
         return True
 
@@ -207,12 +223,16 @@ def stage_run(stage: str, item: str | None, params: Mapping[str, Any]) -> Iterat
         yield StageRun()
         return
     store, experiment_id, state_id = open_store()
-    name = f"{stage}@{item}" if item else stage
-    tags = _tags(stage, item, state_id)
-    run_id = store.attempt("the beginning of a run", lambda client: _begin(client, experiment_id, name, tags, state_id))
-    run = StageRun(store, run_id, state_id) if run_id else StageRun()
+    run = StageRun(store, state_id=state_id)
+    name, tags = f"{stage}@{item}" if item else stage, _tags(stage, item, state_id)
+
+    def begin(client: "MlflowClient") -> None:
+        run.begin(client, experiment_id, name, tags)
+        client.update_run(state_id, status="RUNNING")
+
+    store.attempt("the beginning of a run", begin)
     run.log_params(params)
-    monitor = store.attempt("system metrics", lambda _: _monitor(store.uri, run_id)) if run_id else None
+    monitor = store.attempt("system metrics", lambda _: _monitor(store.uri, run.run_id)) if run.run_id else None
     status = "FAILED"
     try:
         yield run
@@ -221,19 +241,17 @@ def stage_run(stage: str, item: str | None, params: Mapping[str, Any]) -> Iterat
         status = "KILLED"
         raise
     finally:
-        store.answers = True
+        store.deliver()
         run.log_metrics({"peak_memory_mb": _peak_memory_mb()})
         run.end(status)
         run.state.end(status)
+        store.tell_what_waits()
         if monitor:
             store.attempt("system metrics", lambda _: monitor.finish())  # waits for a request of the monitor's thread
 
 
-def _begin(client: "MlflowClient", experiment_id: str, name: str, tags: Mapping[str, str], state_id: str) -> str:
-    """Return the id of a new run, that of a stage."""
-    run_id: str = client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id
-    client.update_run(state_id, status="RUNNING")
-    return run_id
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _monitor(uri: str, run_id: str) -> "SystemMetricsMonitor | None":

@@ -12,6 +12,7 @@ from pipeline_src.errors import UserError
 from pipeline_src.paths import PARAMS, SCRATCH
 from pipeline_src.tracking import state
 from pipeline_src.tracking.entries import key, log_params
+from pipeline_src.tracking.failures import failure
 from pipeline_src.tracking.state import State
 
 if TYPE_CHECKING:
@@ -26,10 +27,9 @@ EXPERIMENT = "super-resolution"
 LOCK_TIMEOUT = 300  # seconds; the first stage creates the store in several, and those that wait only look it up
 SQLITE = "sqlite:///"
 STATE = "pipeline_state"  # tag of the run of a state
+LISTED = 5  # of what has not been recorded
+WITHOUT = "the stage goes on without it"
 DATABASE_ATTEMPTS = 5  # to open a database, within 3 s; MLflow's 10 take 102 s
-# What MLflow says of a store that another version has made, and of a run that was deleted, also for good.
-OTHER_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+), but expected (\w+)\)")
-GONE = re.compile(r"Current state is deleted|Run with id=\S+ not found|Run '\S+' not found")
 DEFAULT_SETTINGS = {  # environment variables of MLflow, for those that the user has not set
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # because what fails is a sentence of ours
@@ -46,7 +46,7 @@ DEFAULT_SETTINGS = {  # environment variables of MLflow, for those that the user
 
 
 class Store:
-    """A client of MLflow, and what its store has failed at in this process.
+    """A client of MLflow, what its store has failed at in this process, and what waits for a server to answer again.
 
     Args:
         client: of the store.
@@ -56,34 +56,58 @@ class Store:
         self.uri: str = client.tracking_uri
         self._client = client
         self._warned_of: set[str] = set()
+        self._waiting: list[tuple[str, Callable[[MlflowClient], object]]] = []
+        self._missed = False  # whether the server has ever not answered
         self.answers = True  # until the server has not answered a request, which takes as long as its timeouts
 
     def attempt(self, content: str, request: "Callable[[MlflowClient], Result]") -> "Result | None":
-        """Return what ``request(client)`` returns, or None after a warning if MLflow fails.
+        """Return what ``request(client)`` returns, or None if MLflow fails; there is one warning for each reason.
 
-        A store that fails must not cost hours of training, so no request is made once the server has not answered one,
-        until somebody sets ``answers`` again. There is one warning for each reason.
+        A store that fails must not cost hours of training, so once the server has not answered a request, this one and
+        all that follow wait until :meth:`deliver` is called.
 
         Args:
             content: what MLflow should take, for the warning.
-            request: makes requests with the client.
+            request: makes requests with the client; it may be called again later.
         """
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
         if not self.answers:
+            self._waiting.append((content, request))
             return None
         stage_error = sys.exception()
         try:
             return request(self._client)
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            causes = _causes(error, stage_error)
-            self.answers = not _is_unanswered(causes)
-            reason = _reason(causes)
-            if reason not in self._warned_of:
-                self._warned_of.add(reason)
-                log.warning("MLflow did not take %s (%s); the stage goes on without it", content, reason)
+            failed = failure(error, _shown(self.uri), stage_error)
+            if failed.is_unanswered:
+                self.answers, self._missed = False, True
+                self._waiting.append((content, request))
+            if failed.reason not in self._warned_of:
+                self._warned_of.add(failed.reason)
+                goes_on = "the stage goes on, and asks again when it ends" if failed.is_unanswered else WITHOUT
+                log.warning("MLflow did not take %s (%s); %s", content, failed.reason, goes_on)
             return None
+
+    def deliver(self) -> None:
+        """Make the requests that wait, in their order, until one is not answered again."""
+        waiting, self._waiting = self._waiting, []
+        self.answers = True
+        for content, request in waiting:
+            self.attempt(content, request)  # which lets it wait again, and those after it
+
+    def tell_what_waits(self) -> None:
+        """Say whether a server that did not answer has got everything in the end."""
+        if self._waiting:
+            contents = list(dict.fromkeys(content for content, _ in self._waiting))
+            more = [f"{len(contents) - LISTED} more"] if len(contents) > LISTED else []
+            log.warning(
+                "the MLflow server still does not answer, and will never get %s of this stage",
+                ", ".join(contents[:LISTED] + more),
+            )
+        elif self._missed:
+            log.warning("the MLflow server answers again, and has got what had to wait")
 
 
 def open_store() -> tuple[Store, str, str]:
@@ -120,7 +144,7 @@ def open_store() -> tuple[Store, str, str]:
             f"another process has held {SCRATCH}/mlflow.lock for {LOCK_TIMEOUT} s; end it and retry"
         ) from None
     except (MlflowException, SQLAlchemyError, ImportError, ValueError) as error:
-        raise UserError(f"{refused(error)}; {_advice(_causes(error), uri)}") from None
+        raise UserError(f"{refused(error)}, or set SR_TRACKING=off to run without it") from None
 
 
 def address() -> str:
@@ -129,18 +153,14 @@ def address() -> str:
 
 
 def refused(error: Exception) -> str:
-    """Return that the store cannot be used, and why, as the beginning of a message."""
-    return f"{named()} cannot be used ({_reason(_causes(error))})"
+    """Return that the store cannot be used, why, and what to do, as the beginning of a message."""
+    failed = failure(error, _shown(address()))
+    return f"{named()} cannot be used ({failed.reason}); {failed.advice}"
 
 
 def named() -> str:
     """Return what the store is called in messages."""
     return f"the MLflow store {_shown(address())}"
-
-
-def is_of_no_run(error: Exception) -> bool:
-    """Return whether a store says that it has no such run, or has it no more."""
-    return bool(GONE.search(str(error)))
 
 
 def _is_server(uri: str) -> bool:
@@ -150,55 +170,6 @@ def _is_server(uri: str) -> bool:
 def _shown(uri: str) -> str:
     """Return the address of a store without its password."""
     return re.sub(r"(?<=://)([^/@]*):[^/@]*@", r"\1:***@", uri)
-
-
-def _reason(causes: list[BaseException]) -> str:
-    """Return why a request failed, in a few words; the same for every request that fails for this reason."""
-    if _is_unanswered(causes):
-        return f"the server does not answer: {getattr(causes[-1], 'strerror', None) or _first_line(causes[-1])}"
-    if found := OTHER_SCHEMA.search(str(causes[0])):
-        return f"its tables are of another version of MLflow: {found[1]}, not {found[2]}"
-    if GONE.search(str(causes[0])):
-        return "the run has been deleted"
-    return _first_line(causes[0])
-
-
-def _advice(causes: list[BaseException], uri: str) -> str:
-    if _is_unanswered(causes):
-        advice = "start the server, correct MLFLOW_TRACKING_URI"
-    elif OTHER_SCHEMA.search(str(causes[0])):
-        advice = f"copy it, then run `mlflow db upgrade {_shown(uri)}` with the newer MLflow of the two"
-    elif isinstance(causes[0], ImportError):
-        advice = "install that driver"
-    elif isinstance(causes[0], ValueError):
-        advice = "correct MLFLOW_TRACKING_URI"
-    else:
-        advice = "repair it"
-    return f"{advice}, or set SR_TRACKING=off to run without it"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _causes(error: BaseException, before: BaseException | None = None) -> list[BaseException]:
-    """Return an error, that which caused it, and so on to the first.
-
-    Args:
-        error: the last of them.
-        before: an error that was handled meanwhile, which Python takes for the cause of the first.
-    """
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause is not before:
-        chain.append(cause)
-    return chain
-
-
-def _is_unanswered(causes: list[BaseException]) -> bool:
-    """Whether no answer came to a request, or only one that MLflow retries (500, 503 …), as often as it retried."""
-    from requests import HTTPError, RequestException
-
-    return any(isinstance(cause, RequestException) and not isinstance(cause, HTTPError) for cause in causes)
 
 
 def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
@@ -218,17 +189,41 @@ def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
 
 
 def _create_experiment(client: "MlflowClient", uri: str, root: Path) -> str:
+    from mlflow.exceptions import MlflowException
+
     location = None if _is_server(uri) else (root / "mlartifacts").as_uri()  # a server decides itself
-    experiment_id: str = client.create_experiment(EXPERIMENT, location)
-    return experiment_id
+    try:
+        return str(client.create_experiment(EXPERIMENT, location))
+    except MlflowException:
+        if created := client.get_experiment_by_name(EXPERIMENT):  # meanwhile, by a stage on another machine
+            return str(created.experiment_id)
+        raise
 
 
 def _state_run(client: "MlflowClient", experiment_id: str) -> str:
-    """Return the id of the run that stands for the present commit and params.yaml; create it if it is missing."""
+    """Return the id of the run that stands for the present commit and params.yaml; create it if it is missing.
+
+    The lock of :func:`open_store` is that of one folder. Stages that begin on several machines at the same moment may
+    each create the run, and then all of them keep the first.
+    """
     present = state.current()
-    runs = client.search_runs([experiment_id], f"tags.{STATE} = '{present.identity}'", max_results=1)
-    if runs:
-        return str(runs[0].info.run_id)
+    if found := _first_run(client, experiment_id, present):
+        return found
+    created = _create_state_run(client, experiment_id, present)
+    first = _first_run(client, experiment_id, present) or created
+    if first != created:
+        client.set_terminated(created, "KILLED")  # not deleted, which a server does not permit every user
+    return first
+
+
+def _first_run(client: "MlflowClient", experiment_id: str, present: State) -> str:
+    """Return the id of the oldest run of a state, or nothing if there is none."""
+    of_state, oldest = f"tags.{STATE} = '{present.identity}'", ["attributes.start_time ASC", "attributes.run_id ASC"]
+    runs = client.search_runs([experiment_id], of_state, max_results=1, order_by=oldest)
+    return str(runs[0].info.run_id) if runs else ""
+
+
+def _create_state_run(client: "MlflowClient", experiment_id: str, present: State) -> str:
     earlier = client.search_runs(
         [experiment_id], f"tags.{STATE} LIKE '%'", order_by=["attributes.start_time DESC"], max_results=1
     )

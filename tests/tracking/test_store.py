@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
+from uuid import uuid4
 
 import forked
 import pytest
 from runs import runs_in, split, store_of
 
 from pipeline_src.errors import UserError
-from pipeline_src.tracking import EXPERIMENT, StageRun, stage_run, store
+from pipeline_src.tracking import EXPERIMENT, StageRun, runs, stage_run, store
 
 STAGE = """
 import sys
@@ -153,7 +154,8 @@ class Server:
         self.answers = Event()
         self.answers.set()
         times = {"start_time": 1, "end_time": 1, "status": "RUNNING", "lifecycle_stage": "active"}
-        info = {"run_id": "r", "run_uuid": "r", "experiment_id": "1", "artifact_uri": artifacts.as_uri(), **times}
+        run_id = uuid4().hex  # MLflow remembers in a process where the artifacts of a run are
+        info = {"run_id": run_id, "run_uuid": run_id, "experiment_id": "1", "artifact_uri": artifacts.as_uri(), **times}
         experiment = {"experiment_id": "1", "name": EXPERIMENT, "lifecycle_stage": "active"}
         answer = json.dumps({"experiment": experiment, "run": {"info": info, "data": {}}, "run_info": info}).encode()
         server = self
@@ -211,21 +213,50 @@ def test_nothing_is_asked_of_a_server_that_stopped_until_the_stage_ends(
         work(run)
         assert server.requests[before:] == ["log-batch"]
     assert server.requests[before:] == ["log-batch"] * 2, "one more at the end, and only one"
-    (warning,) = ours(caplog)
-    assert warning.startswith("MLflow did not take metrics (the server does not answer: ")
+    outage, lost = ours(caplog)
+    assert outage == (
+        "MLflow did not take metrics (the server does not answer: Remote end closed connection without response); "
+        "the stage goes on, and asks again when it ends"
+    )
+    assert lost == (
+        "the MLflow server still does not answer, and will never get metrics, params.yaml, tags, the run trial 1, "
+        "params, 1 more of this stage"
+    )
 
 
-def test_a_server_that_is_back_at_the_end_gets_the_points_that_are_left(
-    server: Server, caplog: pytest.LogCaptureFixture
+def test_a_server_that_is_back_at_the_end_gets_all_that_waited(
+    server: Server, folder_without_store: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with stage_run("train", "abpn_x3", {}) as run:
         server.answers.clear()
         work(run)
         server.answers.set()
         before = len(server.requests)
-    assert server.requests[before:].count("log-batch") == 2, "the memory, and the points that are left"
-    assert server.requests[before:].count("update") == 2, "the ends of the runs of the stage and of the state"
-    assert len(ours(caplog)) == 1
+    sent = server.requests[before:]
+    assert sent[:2] == ["log-batch"] * 2, "the points and the metric, in the order of their time"
+    assert sent.count("create") == 1, "the trial"
+    assert sent.count("update") == 3, "the ends of the runs of the trial, the stage and the state"
+    assert (folder_without_store / "artifacts" / "params.yaml").is_file()
+    assert ours(caplog)[1:] == ["the MLflow server answers again, and has got what had to wait"]
+
+
+def test_a_run_whose_beginning_was_not_answered_is_made_at_the_end(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store_opened = runs.open_store
+
+    def open_store_and_stop() -> object:
+        opened = store_opened()
+        server.answers.clear()
+        return opened
+
+    monkeypatch.setattr(runs, "open_store", open_store_and_stop)
+    with stage_run("train", "abpn_x3", {"seed": 1}) as run:
+        work(run)
+        server.answers.set()
+        before = len(server.requests)
+    assert server.requests[before:][:4] == ["create", "get", "update", "log-batch"], "the run, its state, its params"
+    assert len(ours(caplog)) == 2
 
 
 def test_why_a_server_does_not_answer_is_not_why_the_stage_failed(
@@ -239,8 +270,7 @@ def test_why_a_server_does_not_answer_is_not_why_the_stage_failed(
 
     with pytest.raises(UserError):
         fail()
-    (warning,) = ours(caplog)
-    assert "the server does not answer: Connection refused" in warning
+    assert "the server does not answer: Connection refused" in ours(caplog)[0]
 
 
 def test_mlflow_reports_nothing_home(folder: Path) -> None:
@@ -259,7 +289,7 @@ def test_mlflow_reports_nothing_home(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
-        ("postgresql://me:secret@127.0.0.1:1/db", "No module named 'psycopg2'); install that driver"),
+        ("mysql+pymysql://me:secret@127.0.0.1:1/db", "No module named 'pymysql'); install that driver"),
         ("http://[::1", "Invalid IPv6 URL); correct MLFLOW_TRACKING_URI"),
     ],
 )
