@@ -24,6 +24,7 @@ COMMANDS = {  # the module, and what it does in a few words
     "models": "list the nets that can be used here",
     "pick": "choose the best file of a run within a budget of milliseconds",
     "compare": "say what became better or worse between two states",
+    "runs": "list what MLflow keeps of states that no commit has, or delete it",
     "downscale": "make small images, by bicubic or such that an upscaler rebuilds the large ones",
     "evaluate": "measure PSNR and SSIM on a folder of images",
     "export": "write one file of a net for a runtime",
