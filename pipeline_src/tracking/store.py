@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -27,6 +28,7 @@ EXPERIMENT = "super-resolution"
 LOCK_TIMEOUT = 300  # seconds; the first stage creates the store in several, and those that wait only look it up
 SQLITE = "sqlite:///"
 STATE = "pipeline_state"  # tag of the run of a state
+SETTLED = 3  # seconds, in which a server answers those that create the run of the same state at the same moment
 LISTED = 5  # of what has not been recorded
 WITHOUT = "the stage goes on without it"
 DATABASE_ATTEMPTS = 5  # to open a database, within 3 s; MLflow's 10 take 102 s
@@ -210,6 +212,9 @@ def _state_run(client: "MlflowClient", experiment_id: str) -> str:
     if found := _first_run(client, experiment_id, present):
         return found
     created = _create_state_run(client, experiment_id, present)
+    if not _is_server(client.tracking_uri):
+        return created
+    time.sleep(SETTLED)
     first = _first_run(client, experiment_id, present) or created
     if first != created:
         client.set_terminated(created, "KILLED")  # not deleted, which a server does not permit every user

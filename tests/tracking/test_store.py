@@ -299,3 +299,9 @@ def test_an_address_that_nothing_here_can_open_is_a_user_error(
     said = failed_stage(folder_without_store, MLFLOW_TRACKING_URI=uri)
     assert said.startswith(f"error: the MLflow store {uri.replace('secret', '***')} cannot be used ({reason}")
     assert said.count("\n") == 1
+
+
+def test_an_experiment_that_another_machine_creates_meanwhile_is_used(folder: Path) -> None:
+    client, _ = runs_in(store_of(folder))
+    both = {store._create_experiment(client, store_of(folder), folder) for _ in range(2)}
+    assert both == {client.get_experiment_by_name(EXPERIMENT).experiment_id}
