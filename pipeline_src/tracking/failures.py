@@ -13,7 +13,7 @@ GONE = re.compile(r"Current state is deleted|Run with id=\S+ not found|Run '\S+'
 FOREIGN = re.compile(r"API request to endpoint \S+ (?:failed with error code (\d+)|was successful but)")
 UNKNOWN_HOST = "Invalid Host header"
 NO_CERTIFICATES = "TLS CA certificate bundle"  # in what requests says of a file of certificates that is not there
-UNAUTHORISED, FORBIDDEN = 401, 403
+UNAUTHORISED, FORBIDDEN, SERVER_ERROR = 401, 403, 500
 SIGN_IN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 
 
@@ -24,12 +24,19 @@ class Failure:
     Attributes:
         reason: in a few words; the same for every request that fails for this reason.
         advice: what to do, as the beginning of a sentence.
-        is_unanswered: whether no answer came, or only one that MLflow retries (500, 503 …), as often as it retried.
+        is_silence: whether no answer came, which takes as long as the timeouts of the request.
+        is_error: whether the server answered with an error of its own (500, 503 …), each time that MLflow asked.
     """
 
     reason: str
     advice: str
-    is_unanswered: bool = False
+    is_silence: bool = False
+    is_error: bool = False
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.is_silence or self.is_error
 
 
 def failure(error: BaseException, uri: str, before: BaseException | None = None) -> Failure:
@@ -41,8 +48,10 @@ def failure(error: BaseException, uri: str, before: BaseException | None = None)
         before: an error that was handled meanwhile, which Python takes for the cause of the first.
     """
     causes = _causes(error, before)
-    if _is_unanswered(causes):
-        return _unanswered(causes, uri)
+    if erroneous := _server_error(causes):
+        return Failure(f"the server answers with an error: {erroneous}", "look into its log", is_error=True)
+    if _is_silence(causes):
+        return _silence(causes, uri)
     return _refused(causes[0]) or _unusable(causes[0], uri)
 
 
@@ -51,7 +60,7 @@ def is_of_no_run(error: Exception) -> bool:
     return bool(GONE.search(str(error)))
 
 
-def _unanswered(causes: list[BaseException], uri: str) -> Failure:
+def _silence(causes: list[BaseException], uri: str) -> Failure:
     certificate = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if certificate:
         reason = f"its certificate is not trusted: {certificate.verify_message}"
@@ -59,16 +68,16 @@ def _unanswered(causes: list[BaseException], uri: str) -> Failure:
             "set MLFLOW_TRACKING_SERVER_CERT_PATH to the file of the certificate, or of the authority that signed it, "
             "and use a host name that it is valid for"
         )
-        return Failure(reason, advice, is_unanswered=True)
+        return Failure(reason, advice, is_silence=True)
     last = next((inner for inner in causes[-1].args if isinstance(inner, OSError)), causes[-1])  # of urllib3's errors
     text = getattr(last, "strerror", None) or _first_line(last)
     if tls := next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None):
         advice = "correct MLFLOW_TRACKING_URI (http:// for a server without TLS) or MLFLOW_TRACKING_SERVER_CERT_PATH"
-        return Failure(f"there is no TLS connection to the server: {tls.reason}", advice, is_unanswered=True)
+        return Failure(f"there is no TLS connection to the server: {tls.reason}", advice, is_silence=True)
     advice = "start the server, correct MLFLOW_TRACKING_URI"
     if isinstance(last, RemoteDisconnected) and uri.startswith("http://"):
         advice += " (https:// for a server with TLS)"
-    return Failure(f"the server does not answer: {text}", advice, is_unanswered=True)
+    return Failure(f"the server does not answer: {text}", advice, is_silence=True)
 
 
 def _refused(error: BaseException) -> Failure | None:
@@ -137,7 +146,17 @@ def _causes(error: BaseException, before: BaseException | None) -> list[BaseExce
     return chain
 
 
-def _is_unanswered(causes: list[BaseException]) -> bool:
+def _server_error(causes: list[BaseException]) -> str:
+    """Return which error of its own the server has answered with, or nothing."""
+    from requests.exceptions import HTTPError, RetryError
+
+    for cause in causes:
+        if isinstance(cause, HTTPError) and cause.response is not None and cause.response.status_code >= SERVER_ERROR:
+            return f"{cause.response.status_code} {cause.response.reason}"  # to a request for an artifact
+    return _first_line(causes[-1]) if any(isinstance(cause, RetryError) for cause in causes) else ""
+
+
+def _is_silence(causes: list[BaseException]) -> bool:
     from requests import HTTPError, RequestException
 
     return any(isinstance(cause, RequestException) and not isinstance(cause, HTTPError) for cause in causes)

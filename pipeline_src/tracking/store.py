@@ -30,7 +30,7 @@ SQLITE = "sqlite:///"
 STATE = "pipeline_state"  # tag of the run of a state
 SETTLED = 3  # seconds, in which a server answers those that create the run of the same state at the same moment
 LISTED = 5  # of what has not been recorded
-WITHOUT = "the stage goes on without it"
+WITHOUT, LATER = "the stage goes on without it", "the stage goes on, and asks again when it ends"
 DATABASE_ATTEMPTS = 5  # to open a database, within 3 s; MLflow's 10 take 102 s
 DEFAULT_SETTINGS = {  # environment variables of MLflow, for those that the user has not set
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -59,14 +59,15 @@ class Store:
         self._client = client
         self._warned_of: set[str] = set()
         self._waiting: list[tuple[str, Callable[[MlflowClient], object]]] = []
-        self._missed = False  # whether the server has ever not answered
-        self.answers = True  # until the server has not answered a request, which takes as long as its timeouts
+        self._has_waited = False  # whether anything has had to wait
+        self._ends = False  # whether the stage ends, so that nothing can be asked later
+        self.answers = True  # until the server has failed at a request
 
     def attempt(self, content: str, request: "Callable[[MlflowClient], Result]") -> "Result | None":
         """Return what ``request(client)`` returns, or None if MLflow fails; there is one warning for each reason.
 
-        A store that fails must not cost hours of training, so once the server has not answered a request, this one and
-        all that follow wait until :meth:`deliver` is called.
+        A store that fails must not cost hours of training, so once a server has not answered a request, or only with an
+        error of its own, this one and all that follow wait until :meth:`deliver` is called.
 
         Args:
             content: what MLflow should take, for the warning.
@@ -83,19 +84,20 @@ class Store:
             return request(self._client)
         except (MlflowException, SQLAlchemyError, OSError) as error:
             failed = failure(error, _shown(self.uri), stage_error)
-            if failed.is_unanswered:
-                self.answers, self._missed = False, True
+            if failed.may_pass:
                 self._waiting.append((content, request))
+                self._has_waited = True
+                self.answers = self._ends and not failed.is_silence
             if failed.reason not in self._warned_of:
                 self._warned_of.add(failed.reason)
-                goes_on = "the stage goes on, and asks again when it ends" if failed.is_unanswered else WITHOUT
+                goes_on = LATER if failed.may_pass and not self._ends else WITHOUT
                 log.warning("MLflow did not take %s (%s); %s", content, failed.reason, goes_on)
             return None
 
     def deliver(self) -> None:
-        """Make the requests that wait, in their order, until one is not answered again."""
+        """Make the requests that wait, in their order, until one is not answered again: the stage ends."""
         waiting, self._waiting = self._waiting, []
-        self.answers = True
+        self.answers = self._ends = True
         for content, request in waiting:
             self.attempt(content, request)  # which lets it wait again, and those after it
 
@@ -105,11 +107,11 @@ class Store:
             contents = list(dict.fromkeys(content for content, _ in self._waiting))
             more = [f"{len(contents) - LISTED} more"] if len(contents) > LISTED else []
             log.warning(
-                "the MLflow server still does not answer, and will never get %s of this stage",
+                "the MLflow server still does not take it, and will never have %s of this stage",
                 ", ".join(contents[:LISTED] + more),
             )
-        elif self._missed:
-            log.warning("the MLflow server answers again, and has got what had to wait")
+        elif self._has_waited:
+            log.warning("the MLflow server answers again, and has everything that had to wait")
 
 
 def open_store() -> tuple[Store, str, str]:

@@ -1,7 +1,7 @@
 """Stages that record on the tracking server of docs/scaling.md: many at once, while it is away, and refused by it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -136,14 +136,27 @@ def test_eight_trainings_at_once_record_everything(
         assert f"{folder}/curve.csv" in objects
 
 
-@pytest.mark.parametrize("away", ["server", "database"])
+@pytest.mark.parametrize(
+    ("away", "stop", "start", "reason"),
+    [
+        ("server", TrackingServer.stop, TrackingServer.start, "the server does not answer: "),
+        ("database", TrackingServer.stop_database, TrackingServer.start_database, "the server answers with an error: "),
+    ],
+)
 def test_what_a_stage_logs_while_the_server_is_away_is_there_in_the_end(
-    server: TrackingServer, as_client: None, tmp_path: Path, caplog: pytest.LogCaptureFixture, away: str
+    server: TrackingServer,
+    as_client: None,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    away: str,
+    stop: Callable[[TrackingServer], None],
+    start: Callable[[TrackingServer], None],
+    reason: str,
 ) -> None:
     (tmp_path / "weights.bin").write_bytes(b"weights")
     with stage_run("train", away, {"seed": 1}) as run:
         run.log_point({"step": 1, "train_loss": 1.0})
-        server.stop() if away == "server" else server.database("stop")
+        stop(server)
         run.log_metrics({"psnr_y": 30.0})
         for step in range(2, 6):
             run.log_point({"step": step, "train_loss": 1 / step})
@@ -152,10 +165,10 @@ def test_what_a_stage_logs_while_the_server_is_away_is_there_in_the_end(
         run.state.log_metrics({"abpn_x3/p50_ms": 3.0})
         with run.nested("trial 1", {"lr": 0.1}) as trial:
             trial.log_point({"step": 1, "psnr_y": 31.0})
-        server.start() if away == "server" else server.database("start")
+        start(server)
     outage, back = our_warnings(caplog)
-    assert outage.startswith("MLflow did not take metrics (the server does not answer: ")
-    assert back == "the MLflow server answers again, and has got what had to wait"
+    assert outage.startswith(f"MLflow did not take metrics ({reason}")
+    assert back == "the MLflow server answers again, and has everything that had to wait"
     client, runs = runs_in(server.uri)
     stage = named(runs, f"train@{away}")
     trial = named([run for run in runs if run.data.tags.get("mlflow.parentRunId") == stage.info.run_id], "trial 1")
@@ -167,6 +180,21 @@ def test_what_a_stage_logs_while_the_server_is_away_is_there_in_the_end(
     assert (trial.info.status, trial.data.params, trial.data.metrics["psnr_y"]) == ("FINISHED", {"lr": "0.1"}, 31.0)
     state = client.get_run(stage.data.tags["mlflow.parentRunId"])
     assert state.data.metrics == {"abpn_x3/p50_ms": 3.0}
+
+
+def test_a_file_that_the_storage_did_not_take_is_there_in_the_end(
+    server: TrackingServer, as_client: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with stage_run("train", "storage", {"seed": 1}) as run:
+        server.stop("storage")
+        run.log_outputs(Path("params.yaml"))
+        run.log_metrics({"psnr_y": 30.0})
+        server.start_storage()
+        server.run("bucket")  # this S3 server keeps everything in its memory
+    run = named(runs_in(server.uri)[1], "train@storage")
+    assert len(our_warnings(caplog)) == 2
+    assert list(server.objects()) == [f"{run.info.experiment_id}/{run.info.run_id}/artifacts/params.yaml"]
+    assert run.data.metrics["psnr_y"] == 30.0
 
 
 def refused(server: TrackingServer, folder: Path, **variables: str) -> str:

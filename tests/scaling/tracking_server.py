@@ -107,15 +107,19 @@ class TrackingServer:
         self._popen("storage", sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port))
         self._wait_for("storage", f"http://127.0.0.1:{port}/moto-api/")
 
-    def database(self, action: str) -> None:
-        """``start`` or ``stop`` PostgreSQL, which the block has set up."""
+    def start_database(self) -> None:
+        """Start PostgreSQL, which the block has set up."""
         text = self.commands("database")
-        start = text[text.index("pg_ctl") : text.index(". ./server.env")]
-        command = start if action == "start" else "pg_ctl --pgdata database --mode fast --wait stop"
-        path = text[: text.index("initdb")]
-        subprocess.run(
-            [*self._as_owner(), "bash", "-euc", path + command], env=environment(), check=True, capture_output=True
-        )
+        self._pg_ctl(text[text.index("pg_ctl") : text.index(". ./server.env")])
+
+    def stop_database(self) -> None:
+        """Stop PostgreSQL as an administrator does."""
+        self._pg_ctl("pg_ctl --pgdata database --mode fast --wait stop")
+
+    def _pg_ctl(self, command: str) -> None:
+        text = self.commands("database")
+        shell = [*self._as_owner(), "bash", "-euc", text[: text.index("initdb")] + command]
+        subprocess.run(shell, env=environment(), check=True, stdout=subprocess.DEVNULL)
 
     def client(self) -> dict[str, str]:
         """Return the variables of the block for clients."""

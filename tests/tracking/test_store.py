@@ -147,10 +147,12 @@ class Server:
         uri: its address.
         requests: the last part of the address of each request, such as ``log-batch``.
         answers: whether requests are answered; if not, the connection is closed.
+        fails_at: the last part of the address of requests that are answered with an error.
     """
 
     def __init__(self, artifacts: Path) -> None:
         self.requests: list[str] = []
+        self.fails_at = ""
         self.answers = Event()
         self.answers.set()
         times = {"start_time": 1, "end_time": 1, "status": "RUNNING", "lifecycle_stage": "active"}
@@ -165,7 +167,7 @@ class Server:
                 server.requests.append(self.path.partition("?")[0].rpartition("/")[2])
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 if server.answers.is_set():
-                    self.send_response(200)
+                    self.send_response(500 if server.requests[-1] == server.fails_at else 200)
                     self.send_header("Content-Length", str(len(answer)))
                     self.end_headers()
                     self.wfile.write(b"{}".ljust(len(answer)) if "search" in self.path else answer)
@@ -219,7 +221,7 @@ def test_nothing_is_asked_of_a_server_that_stopped_until_the_stage_ends(
         "the stage goes on, and asks again when it ends"
     )
     assert lost == (
-        "the MLflow server still does not answer, and will never get metrics, params.yaml, tags, the run trial 1, "
+        "the MLflow server still does not take it, and will never have metrics, params.yaml, tags, the run trial 1, "
         "params, 1 more of this stage"
     )
 
@@ -237,7 +239,7 @@ def test_a_server_that_is_back_at_the_end_gets_all_that_waited(
     assert sent.count("create") == 1, "the trial"
     assert sent.count("update") == 3, "the ends of the runs of the trial, the stage and the state"
     assert (folder_without_store / "artifacts" / "params.yaml").is_file()
-    assert ours(caplog)[1:] == ["the MLflow server answers again, and has got what had to wait"]
+    assert ours(caplog)[1:] == ["the MLflow server answers again, and has everything that had to wait"]
 
 
 def test_a_run_whose_beginning_was_not_answered_is_made_at_the_end(
@@ -257,6 +259,22 @@ def test_a_run_whose_beginning_was_not_answered_is_made_at_the_end(
         before = len(server.requests)
     assert server.requests[before:][:4] == ["create", "get", "update", "log-batch"], "the run, its state, its params"
     assert len(ours(caplog)) == 2
+
+
+def test_one_request_that_the_server_cannot_serve_does_not_cost_the_others(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.fails_at = "log-inputs"
+    with stage_run("train", "abpn_x3", {}) as run:
+        run.log_data("train.h5", Path("params.yaml"), "training")
+        work(run)
+        before = len(server.requests)
+    sent = server.requests[before:]
+    assert sent[:2] == ["log-inputs", "log-batch"]
+    assert sent.count("update") == 3, "the ends of the runs of the trial, the stage and the state"
+    error, lost = ours(caplog)
+    assert error.startswith("MLflow did not take the data set train.h5 (the server answers with an error: ")
+    assert lost == "the MLflow server still does not take it, and will never have the data set train.h5 of this stage"
 
 
 def test_why_a_server_does_not_answer_is_not_why_the_stage_failed(
