@@ -10,7 +10,7 @@ from http.client import RemoteDisconnected
 OTHER_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+), but expected (\w+)\)")
 GONE = re.compile(r"Current state is deleted|Run with id=\S+ not found|Run '\S+' not found")
 # What it says of an answer that no MLflow server gives, and a server of a request to a host name that it does not know.
-FOREIGN = re.compile(r"API request to endpoint \S+ (?:failed with error code (\d+)|was successful but)")
+FOREIGN = re.compile(r"API request to endpoint (?:\S+ failed with error code (\d+)|was successful but)")
 UNKNOWN_HOST = "Invalid Host header"
 NO_CERTIFICATES = "TLS CA certificate bundle"  # in what requests says of a file of certificates that is not there
 UNAUTHORISED, FORBIDDEN, SERVER_ERROR = 401, 403, 500

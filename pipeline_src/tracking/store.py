@@ -127,6 +127,7 @@ def open_store() -> tuple[Store, str, str]:
     configure_mlflow()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from requests import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
     root, uri = Path.cwd(), address()
@@ -147,7 +148,7 @@ def open_store() -> tuple[Store, str, str]:
         raise UserError(
             f"another process has held {SCRATCH}/mlflow.lock for {LOCK_TIMEOUT} s; end it and retry"
         ) from None
-    except (MlflowException, SQLAlchemyError, ImportError, ValueError) as error:
+    except (MlflowException, RequestException, SQLAlchemyError, ImportError, ValueError) as error:
         raise UserError(f"{refused(error)}, or set SR_TRACKING=off to run without it") from None
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from copies import Copy, copied
 from runs import named, runs_in, split
-from tracking_server import TrackingServer, environment, missing, tracking_server
+from tracking_server import TrackingServer, environment, free_port, missing, tracking_server
 
 from pipeline_src.cli.main import main
 from pipeline_src.tracking import EXPERIMENT, content_hash, stage_run
@@ -185,6 +185,11 @@ def test_what_a_stage_logs_while_the_server_is_away_is_there_in_the_end(
 def test_a_file_that_the_storage_did_not_take_is_there_in_the_end(
     server: TrackingServer, as_client: None, caplog: pytest.LogCaptureFixture
 ) -> None:
+    server.stop("storage")
+    said = refused(server, Path.cwd())
+    assert "cannot be used (the server answers with an error: 500 " in said
+    server.start_storage()
+    server.run("bucket")
     with stage_run("train", "storage", {"seed": 1}) as run:
         server.stop("storage")
         run.log_outputs(Path("params.yaml"))
@@ -237,10 +242,8 @@ def test_with_tls_a_certificate_is_asked_for(
 
     said = refused(server, tmp_path, MLFLOW_TRACKING_URI=server.tls_uri)
     assert "(its certificate is not trusted: self-signed certificate); set MLFLOW_TRACKING_SERVER_CERT_PATH to" in said
-    said = refused(
-        server, tmp_path, MLFLOW_TRACKING_URI=f"https://127.0.0.2:{port}", MLFLOW_TRACKING_SERVER_CERT_PATH=trusted
-    )
-    assert "cannot be used (" in said
+    said = refused(server, tmp_path, MLFLOW_TRACKING_URI=f"https://127.0.0.1:{free_port()}")
+    assert "(the server does not answer: Connection refused); start the server, correct MLFLOW_TRACKING_URI" in said
     said = refused(server, tmp_path, MLFLOW_TRACKING_URI=server.tls_uri, MLFLOW_TRACKING_SERVER_CERT_PATH="none.crt")
     assert "(there is no file of certificates none.crt); correct MLFLOW_TRACKING_SERVER_CERT_PATH" in said
     said = refused(server, tmp_path, MLFLOW_TRACKING_URI=f"http://localhost:{port}")

@@ -148,11 +148,13 @@ class Server:
         requests: the last part of the address of each request, such as ``log-batch``.
         answers: whether requests are answered; if not, the connection is closed.
         fails_at: the last part of the address of requests that are answered with an error.
+        page: what is answered in the place of MLflow's answers, if anything.
     """
 
     def __init__(self, artifacts: Path) -> None:
         self.requests: list[str] = []
         self.fails_at = ""
+        self.page = b""
         self.answers = Event()
         self.answers.set()
         times = {"start_time": 1, "end_time": 1, "status": "RUNNING", "lifecycle_stage": "active"}
@@ -170,7 +172,8 @@ class Server:
                     self.send_response(500 if server.requests[-1] == server.fails_at else 200)
                     self.send_header("Content-Length", str(len(answer)))
                     self.end_headers()
-                    self.wfile.write(b"{}".ljust(len(answer)) if "search" in self.path else answer)
+                    mlflows = b"{}" if "search" in self.path else answer
+                    self.wfile.write((server.page or mlflows).ljust(len(answer)))
 
             do_GET = do_PATCH = do_POST
 
@@ -183,13 +186,14 @@ class Server:
 
 @pytest.fixture
 def server(folder_without_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server that the stages of this process use, without system metrics, retries and long timeouts."""
+    """A server that the stages of this process use, without system metrics, retries, pauses and long timeouts."""
     server = Server(folder_without_store / "artifacts")
     Thread(target=server.http.serve_forever, daemon=True).start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    monkeypatch.setattr(store, "SETTLED", 0)
     yield server
     server.http.shutdown()
     server.http.server_close()
@@ -275,6 +279,13 @@ def test_one_request_that_the_server_cannot_serve_does_not_cost_the_others(
     error, lost = ours(caplog)
     assert error.startswith("MLflow did not take the data set train.h5 (the server answers with an error: ")
     assert lost == "the MLflow server still does not take it, and will never have the data set train.h5 of this stage"
+
+
+def test_a_server_that_shows_a_page_is_not_mlflow(server: Server) -> None:
+    """As a proxy does that wants somebody to sign in."""
+    server.page = b"<html>Sign in</html>"
+    with pytest.raises(UserError, match=r"\(what answers there is not MLflow: no JSON\); correct MLFLOW_TRACKING_URI"):
+        stage_run("train", "abpn_x3", {}).__enter__()
 
 
 def test_why_a_server_does_not_answer_is_not_why_the_stage_failed(
