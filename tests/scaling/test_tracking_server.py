@@ -187,7 +187,7 @@ def test_a_file_that_the_storage_did_not_take_is_there_in_the_end(
 ) -> None:
     server.stop("storage")
     said = refused(server, Path.cwd())
-    assert "cannot be used (the server answers with an error: 500 " in said
+    assert f"the MLflow store {server.uri} cannot be used (the server " in said, "which waits for its storage, or fails"
     server.start_storage()
     server.run("bucket")
     with stage_run("train", "storage", {"seed": 1}) as run:
