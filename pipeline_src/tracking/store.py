@@ -127,7 +127,6 @@ def open_store() -> tuple[Store, str, str]:
     configure_mlflow()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
-    from requests import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
     root, uri = Path.cwd(), address()
@@ -143,12 +142,13 @@ def open_store() -> tuple[Store, str, str]:
         with FileLock(SCRATCH / "mlflow.lock", timeout=LOCK_TIMEOUT):
             client = MlflowClient(uri)
             experiment_id = _experiment(client, uri, root)
-            return Store(client), experiment_id, _state_run(client, experiment_id)
+            store = Store(client)
+            return store, experiment_id, _state_run(store, client, experiment_id)
     except Timeout:
         raise UserError(
             f"another process has held {SCRATCH}/mlflow.lock for {LOCK_TIMEOUT} s; end it and retry"
         ) from None
-    except (MlflowException, RequestException, SQLAlchemyError, ImportError, ValueError) as error:
+    except (MlflowException, SQLAlchemyError, ImportError, ValueError) as error:
         raise UserError(f"{refused(error)}, or set SR_TRACKING=off to run without it") from None
 
 
@@ -205,7 +205,7 @@ def _create_experiment(client: "MlflowClient", uri: str, root: Path) -> str:
         raise
 
 
-def _state_run(client: "MlflowClient", experiment_id: str) -> str:
+def _state_run(store: Store, client: "MlflowClient", experiment_id: str) -> str:
     """Return the id of the run that stands for the present commit and params.yaml; create it if it is missing.
 
     The lock of :func:`open_store` is that of one folder. Stages that begin on several machines at the same moment may
@@ -215,6 +215,8 @@ def _state_run(client: "MlflowClient", experiment_id: str) -> str:
     if found := _first_run(client, experiment_id, present):
         return found
     created = _create_state_run(client, experiment_id, present)
+    if PARAMS.is_file():  # a server whose storage does not answer keeps no stage from its work
+        store.attempt(str(PARAMS), lambda client: client.log_artifact(created, str(PARAMS)))
     if not _is_server(client.tracking_uri):
         return created
     time.sleep(SETTLED)
@@ -248,8 +250,6 @@ def _create_state_run(client: "MlflowClient", experiment_id: str, present: State
     name = state.run_name(present, changed)
     run_id: str = client.create_run(experiment_id, run_name=name, tags=tags).info.run_id
     log_params(client, run_id, present.params)
-    if PARAMS.is_file():
-        client.log_artifact(run_id, str(PARAMS))
     return run_id
 
 
