@@ -142,6 +142,7 @@ def test_eight_trainings_at_once_record_everything(
         ("server", TrackingServer.stop, TrackingServer.start, "the server does not answer: "),
         ("database", TrackingServer.stop_database, TrackingServer.start_database, "the server answers with an error: "),
     ],
+    ids=["server", "database"],
 )
 def test_what_a_stage_logs_while_the_server_is_away_is_there_in_the_end(
     server: TrackingServer,
