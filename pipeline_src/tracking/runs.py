@@ -206,7 +206,7 @@ def stage_run(stage: str, item: str | None, params: Mapping[str, Any]) -> Iterat
 
     The run ends as FINISHED, as FAILED if the block raises, or as KILLED on Ctrl-C; the exception is raised again.
     A store that fails after the run has begun causes a warning, and the stage goes on. At the end a server that did not
-    answer is asked once more, and gets the points that are left.
+    answer is asked once more, and gets all that had to wait.
 
     Args:
         stage: its name in ``dvc.yaml``.
@@ -232,7 +232,8 @@ def stage_run(stage: str, item: str | None, params: Mapping[str, Any]) -> Iterat
 
     store.attempt("the beginning of a run", begin)
     run.log_params(params)
-    monitor = store.attempt("system metrics", lambda _: _monitor(store.uri, run.run_id)) if run.run_id else None
+    begun = bool(run.run_id) and store.answers  # what waits for the end measures nothing
+    monitor = store.attempt("system metrics", lambda _: _monitor(store.uri, run.run_id)) if begun else None
     status = "FAILED"
     try:
         yield run
