@@ -56,7 +56,8 @@ docs: $(READY) ## the pages of docs/ and the API, to site/index.html
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 bench: $(READY) ## side-by-side speed measurements
-	for script in benchmarks/*.py; do python "$$script" || exit 1; done
+	for script in benchmarks/*.py; do \
+	  PYTHONPATH=workflow:tests:tests/pipeline:tests/reporting:tests/scaling python "$$script" || exit 1; done
 
 paper: $(READY) ## the published lengths, on sets that it downloads: days on a GPU
 	python -m pipeline_src preset add paper
