@@ -5,13 +5,14 @@ import json
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import psutil
 from dvc.dependency.param import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.lock import make_lock
+from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import Stage as DvcStage
 from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
@@ -23,6 +24,7 @@ from pipeline_src.errors import UserError
 LOCK = "dvc.lock"
 CONFLICT = b"<<<<<<<"
 ALONE = 1000  # threads of a stage beside which no other may run, more than any machine has
+ABSENT = object()  # in the place of a value: there is none
 RUNNING = Path(".dvc/tmp/rwlock")  # where DVC lists the stages that run
 LOCK_READS, LOCK_PAUSE = 20, 0.1  # of a lock that is being written: times, and seconds between them
 
@@ -114,11 +116,11 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
     devices |= {f"search@{name}": search.latency.device for name, search in params.search.items()}
     repo = _opened(root)
     resolved: dict[str, Stage] = {}
-    outs = {_relative(out.fs_path, root): stage.name for stage in repo.index.stages for out in stage.outs}
+    files, now = _Files(repo, root), _Contents()
     for stage in _in_order(repo):
-        inputs = sorted({path for dep in stage.deps for path in _files(repo, root, dep.fs_path, outs)})
+        inputs = sorted({path for dep in stage.deps for path in files.of(dep.fs_path)})
         own_outs = [_relative(out.fs_path, root) for out in stage.outs]
-        upstream = {outs[path] for path in inputs if path in outs}
+        upstream = {files.makers[path] for path in inputs if path in files.makers}
         resolved[stage.name] = Stage(
             name=stage.name,
             inputs=inputs,
@@ -129,7 +131,7 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
             nodes=trainings[stage.name].nodes if stage.name in trainings else 1,
             cuda=params.train.device == "cuda" and "gpu" in stage.meta,
             device="" if devices.get(stage.name) == config.HERE else devices.get(stage.name, ""),
-            changed=not compare or any(resolved[name].changed for name in upstream) or _changed(stage),
+            changed=not compare or any(resolved[name].changed for name in upstream) or not now.are_as_locked(stage),
         )
     return list(resolved.values())
 
@@ -262,28 +264,23 @@ def expected_entries(root: Path) -> dict[str, LockEntry]:
     """
     try:
         repo = Repo(str(root))
-        outs = [_relative(out.fs_path, root) for stage in repo.index.stages for out in stage.outs]
-        return {stage.name: _expected_entry(stage, root, outs) for stage in _in_order(repo)}
+        files, now = _Files(repo, root), _Contents()
+        return {stage.name: _expected_entry(stage, root, files, now) for stage in _in_order(repo)}
     except DvcException as error:
         reason = " ".join(str(error).split())
         raise UserError(f"DVC cannot resolve dvc.yaml ({reason}); correct it or params.yaml") from None
 
 
-def _expected_entry(stage: DvcStage, root: Path, outs: list[str]) -> LockEntry:
+def _expected_entry(stage: DvcStage, root: Path, files: "_Files", now: "_Contents") -> LockEntry:
     params = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
     deps = {_relative(dep.fs_path, root): dep for dep in stage.deps if dep not in params}
-    code = {path: dep for path, dep in deps.items() if not any(_overlap(path, out) for out in outs)}
-    hashes = {path: dep.get_hash().value if dep.exists else "" for path, dep in code.items()}
+    code = {path: dep for path, dep in deps.items() if not files.are_made(path)}
     return LockEntry(
         cmd=stage.cmd,
-        deps=dict.fromkeys(deps) | hashes,
-        params={key: value for dep in params for key, value in dep.read_params().items()},
+        deps=dict.fromkeys(deps) | {path: now.hash(dep) for path, dep in code.items()},
+        params={key: value for dep in params for key, value in now.params(dep).items()},
         outs=dict.fromkeys(_relative(out.fs_path, root) for out in stage.outs),
     )
-
-
-def _overlap(path: str, out: str) -> bool:
-    return Path(path).is_relative_to(out) or Path(out).is_relative_to(path)
 
 
 def _in_order(repo: Repo) -> list[DvcStage]:
@@ -292,19 +289,91 @@ def _in_order(repo: Repo) -> list[DvcStage]:
     return list(dfs_postorder_nodes(repo.index.graph))  # edges of DVC's graph point from a stage to what it needs
 
 
-def _files(repo: Repo, root: Path, path: str, outs: dict[str, str]) -> list[str]:
-    """Return the files of a dependency: itself, or for a folder the outs under it, or its files if it holds code."""
-    dep = _relative(path, root)
-    under = [out for out in outs if out == dep or Path(out).is_relative_to(dep)]
-    if under:
-        return under
-    if Path(path).is_dir():
-        return [_relative(file, root) for file in repo.dvcignore.find(repo.fs, path)]
-    return [dep]
+class _Files:
+    """The files that dependencies stand for.
+
+    Thousands of stages have the same code, and the outs of thousands of stages lie under one folder, so both are looked
+    up and not searched for.
+
+    Args:
+        repo: with its stages.
+        root: of the repository.
+    """
+
+    def __init__(self, repo: Repo, root: Path) -> None:
+        self.makers = {_relative(out.fs_path, root): stage.name for stage in repo.index.stages for out in stage.outs}
+        self._repo, self._root = repo, root
+        self._under: dict[str, list[str]] = {}  # outs by themselves and by each folder above them
+        self._code: dict[str, list[str]] = {}
+        for out in self.makers:
+            for path in (out, *_above(out)):
+                self._under.setdefault(path, []).append(out)
+
+    def of(self, path: str) -> list[str]:
+        """Return the files of a dependency: the outs under it, or if it holds code its files, or itself."""
+        dep = _relative(path, self._root)
+        if dep in self._under:
+            return self._under[dep]
+        if dep not in self._code:
+            inside = self._repo.dvcignore.find(self._repo.fs, path) if Path(path).is_dir() else [path]
+            self._code[dep] = [_relative(file, self._root) for file in inside]
+        return self._code[dep]
+
+    def are_made(self, dep: str) -> bool:
+        """Return whether a dependency is an out of a stage, lies in one, or holds one."""
+        return dep in self._under or any(path in self.makers for path in _above(dep))
 
 
-def _changed(stage: DvcStage) -> bool:
-    return stage.changed_stage() or any(edge.status() for edge in [*stage.deps, *stage.outs])
+class _Contents:
+    """What files hold now, and whether that is what the lock says, as DVC compares them, but each file only once.
+
+    DVC reads params.yaml and the code anew for each stage that depends on it, which takes half an hour for a thousand
+    systems.
+    """
+
+    def __init__(self) -> None:
+        self._hashes: dict[str, str] = {}
+        self._params: dict[str, Any] = {}  # what a file holds, by its path
+        self._same: dict[tuple[type[Output], str, str | None], bool] = {}  # by path and hash in the lock
+
+    def hash(self, dep: Output) -> str:
+        """Return the hash of a file or folder, "" if there is none."""
+        path = str(dep.fs_path)
+        if path not in self._hashes:
+            self._hashes[path] = dep.get_hash().value if dep.exists else ""
+        return self._hashes[path]
+
+    def params(self, dep: ParamsDependency) -> dict[str, Any]:
+        """Return the params of a stage in one file, without those that the file lacks."""
+        path = str(dep.fs_path)
+        if path not in self._params:
+            self._params[path] = load_yaml(path) if dep.exists else {}
+        values = {key: _at(self._params[path], key) for key in dep.params}
+        return {key: value for key, value in values.items() if value is not ABSENT}
+
+    def are_as_locked(self, stage: DvcStage) -> bool:
+        """Return whether the command, the dependencies and the outs of a stage are those of its last run."""
+        return not stage.changed_stage() and all(self._is_as_locked(edge) for edge in [*stage.deps, *stage.outs])
+
+    def _is_as_locked(self, edge: Output) -> bool:
+        if isinstance(edge, ParamsDependency):
+            now, locked = self.params(edge), edge.hash_info.value or {}
+            return all(key in now and key in locked and now[key] == locked[key] for key in edge.params)
+        key = type(edge), str(edge.fs_path), edge.hash_info.value
+        if key not in self._same:
+            self._same[key] = not edge.status()
+        return self._same[key]
+
+
+def _at(tree: Any, key: str) -> Any:
+    """Return the value of ``a.b.c`` in nested mappings; ABSENT where there is none."""
+    for part in key.split("."):
+        tree = tree.get(part, ABSENT) if isinstance(tree, dict) else ABSENT
+    return tree
+
+
+def _above(path: str) -> list[str]:
+    return [str(folder) for folder in PurePosixPath(path).parents]
 
 
 def _relative(path: str, root: Path) -> str:

@@ -1,0 +1,275 @@
+"""How the commands of the pipeline grow with the number of systems, when nothing is to do: 20 sets, and 12, 100, … systems.
+
+    python benchmarks/many_systems.py                 12 and 100 systems: a quarter of an hour
+    python benchmarks/many_systems.py 12 100 1000 --folder /tmp/many --skip "dvc repro"
+
+Four systems are really run in a copy of the committed repository, with trainings of four steps and images of 96 pixels. Every
+other system is made: it has the results of one of the four under its own name, with figures of quality and time that
+are scaled by its number. DVC itself hashes the results and the code of every stage; only the writing of dvc.lock is one
+write, where `dvc commit` would write it once per stage. With --folder the copies stay, and the next call uses them.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+TRAINED = {"steps": 4, "batch": 2, "patch": 16, "lr": 1.0e-4, "warmup": 0}
+SETS = 20
+PRUNED = "abpn_x3_pruned"
+REALLY_RUN: dict[str, dict[str, Any]] = {
+    "abpn_x3": {"model": "abpn", "scales": [3], "net": {"channels": 4, "depth": 1}},
+    "abpn_x4": {"model": "abpn", "scales": [4], "net": {"channels": 4, "depth": 1}},
+    PRUNED: {"model": "abpn", "scales": [3], "net": {"channels": 8, "depth": 2}},
+    "edsr_x2": {"model": "edsr", "scales": [2], "net": {"channels": 4, "blocks": 1}},
+}
+TEXTS = {".csv", ".json", ".md"}
+PHOTOGRAPHS = ["coffee.png", "chelsea.png", "astronaut.png", "rocket.jpg"]
+REPORT = "python -m pipeline_src.stages.report"
+COMMANDS = {  # nothing is to do for any of them
+    "reading and checking params.yaml": "python -c 'from pipeline_src import config; config.load()'",
+    "superres preset check": "python -m pipeline_src preset check",
+    "superres models": "python -m pipeline_src models",
+    "superres pick": "python -m pipeline_src pick --scale 3 --ms 100",
+    "snakemake -n report": "snakemake -n report",
+    "snakemake report": "snakemake report",
+    "dvc stage list": "dvc stage list --name-only",
+    "dvc status": "dvc status",
+    "dvc repro": "dvc repro",
+    "dvc repro of one stage": "dvc repro --single-item train@abpn_x3_0000",
+    "the report": f"SR_TRACKING=off {REPORT}",
+    "the report, with MLflow": REPORT,
+    "snakemake -n report, all new": "rm dvc.lock && snakemake -n report; status=$?; git checkout -q dvc.lock; exit $status",
+}
+
+
+def ran(command: str, folder: Path, limit: float | None = None) -> tuple[str, float, float]:
+    """Run a shell command; return what it prints, its seconds and the megabytes of its largest process."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SR_", "MLFLOW", "DVC"))}
+    kept |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "PYTHONPATH": str(folder)}
+    begin = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as printed:
+        process = subprocess.Popen(
+            command, shell=True, cwd=folder, env=kept, stdout=printed, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            status = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            process.wait()
+            return "", float("inf"), 0.0
+        seconds = time.perf_counter() - begin
+        printed.seek(0)
+        text = printed.read()
+    if status:
+        sys.exit(f"{command} in {folder} ended with {status}:\n{text[-4000:]}")
+    return text, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+def copied(folder: Path) -> None:
+    """Copy the committed repository, without its results."""
+    ran(f"git clone --quiet --no-hardlinks . {folder}", ROOT)
+    for name in ("results", "dvc.lock"):
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def params_of(folder: Path, systems: dict[str, dict[str, Any]], pruned: list[str]) -> None:
+    """Write params.yaml with these systems, of which some are pruned too, and 20 sets."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["sets"] = {
+        f"set_{number:02}": {
+            "role": "training" if number < 2 else "evaluation",
+            "folder": f"photographs/set_{number:02}",
+        }
+        for number in range(SETS)
+    }
+    params["build_h5"] |= {"scales": [2, 3, 4], "validation_every": 2}
+    params["train"] |= {"checkpoint_every": 2, "validate_every": 2, "validation_crop": 16}
+    params["quantize"] |= {"calibration_images": 1, "calibration_crop": 32, "sensitivity_images": 0}
+    params["benchmark"] |= {"runs": 30, "interval": 9.0, "max_seconds": 0.2, "crops": 1, "crop_size": 16}
+    params["operators"] |= {"size": [8, 12], "channels": 8, "max_seconds": 0.05}
+    params["systems"] = {
+        name: spec
+        | {"downscaler": {"model": "bicubic"}, "benchmark_size": [180, 320]}
+        | {"train": TRAINED | spec.get("train", {}), "qat": TRAINED}
+        for name, spec in systems.items()
+    }
+    params["prune"] = {
+        name: {"nets": {"l1_50": {"pruner": "l1", "sparsity": 0.5}}, "finetune": TRAINED} for name in pruned
+    }
+    params["search"] = {}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, default_flow_style=None, width=120))
+
+
+def really_run(folder: Path) -> None:
+    """Run the pipeline on the four systems."""
+    from PIL import Image
+
+    sys.path.insert(0, str(ROOT / "tests"))
+    from shared import photograph
+
+    copied(folder)
+    for number in range(SETS):
+        of_set = folder / "photographs" / f"set_{number:02}"
+        of_set.mkdir(parents=True)
+        for photograph_of_set in PHOTOGRAPHS[: 3 if number < 2 else 1]:
+            pixels = photograph(photograph_of_set)[10 * number :][60:156, 100:220]
+            Image.fromarray(pixels).save((of_set / photograph_of_set).with_suffix(".png"))
+    params_of(folder, REALLY_RUN, [PRUNED])
+    print(f"four systems, really run: {ran('snakemake --cores all report', folder)[1]:.0f} s", flush=True)
+
+
+def made(origin: Path, folder: Path, count: int) -> None:
+    """Copy the folder of the four systems, and make ``count`` systems of them."""
+    aside = folder.with_name(f"{folder.name}.making")
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.copytree(origin, aside, symlinks=True)
+    names = {
+        f"{like}_{number // len(REALLY_RUN):04}": like for number, like in zip(range(count), [*REALLY_RUN] * count)
+    }
+    specs = {
+        name: REALLY_RUN[like] | {"train": {"lr": round(1e-4 * (1 + number / 1000), 8)}}
+        for number, (name, like) in enumerate(names.items())
+    }
+    params_of(aside, specs, [name for name, like in names.items() if like == PRUNED])
+    for number, (name, like) in enumerate(names.items()):
+        for stage in ("nets", "train", "quantize", "export", "benchmark"):
+            renamed(aside / "results" / stage / like, aside / "results" / stage / name, like, name, 1 + number / count)
+    for like in REALLY_RUN:
+        for stage in ("nets", "train", "quantize", "export", "benchmark"):
+            shutil.rmtree(aside / "results" / stage / like)
+    seconds = ran(f"{sys.executable} {Path(__file__)} --hash {aside}", aside)[1]
+    ran("git add --all && git -c user.name=made -c user.email=made@localhost commit --quiet --message made", aside)
+    aside.rename(folder)
+    print(f"{count} systems, their results hashed by DVC: {seconds:.0f} s", flush=True)
+
+
+def renamed(source: Path, target: Path, like: str, name: str, factor: float) -> None:
+    """Copy the results of a system under another name; files without a name in them are linked."""
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        copy = target / file.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if file.name == "benchmark.csv":
+            copy.write_text(scaled(file.read_text().replace(like, name), factor))
+        elif file.suffix in TEXTS and like in (text := file.read_text()):
+            copy.write_text(text.replace(like, name))
+        else:
+            os.link(file, copy)
+    for empty in (path for path in source.rglob("*") if path.is_dir()):
+        (target / empty.relative_to(source)).mkdir(parents=True, exist_ok=True)
+
+
+def scaled(text: str, factor: float) -> str:
+    """Return a table of benchmarks with times and sizes ``factor`` times as large, and the quality that much better."""
+    import csv
+    import io
+
+    rows = list(csv.DictReader(io.StringIO(text)))
+    for row in rows:
+        for key in row:
+            if row[key] and (key.endswith("_ms") or key in ("mult_adds", "params", "file_bytes")):
+                number = float(row[key]) * factor
+                row[key] = str(number if key.endswith("_ms") else round(number))
+        if row["variant"] != "bicubic":
+            row["psnr_y"] = str(float(row["psnr_y"]) + factor)
+    written = io.StringIO()
+    table = csv.DictWriter(written, rows[0].keys(), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return written.getvalue()
+
+
+def hashed(folder: Path) -> None:
+    """Let DVC hash what every stage has read and written, put it into the cache, and write dvc.lock once."""
+    import functools
+
+    from dvc.dependency import param
+    from dvc.repo import Repo
+    from dvc.stage.serialize import to_lockfile
+
+    param.load_path = functools.cache(param.load_path)  # params.yaml once, and not once per stage
+    os.chdir(folder)
+    repo = Repo(str(folder))
+    with repo.lock:
+        stages = repo.index.stages
+        for stage in stages:
+            stage.save(allow_missing=False)
+            stage.commit(allow_missing=False)
+        locked = json.loads(json.dumps({name: entry for stage in stages for name, entry in to_lockfile(stage).items()}))
+    (folder / "dvc.lock").write_text(
+        yaml.dump({"schema": "2.0", "stages": locked}, Dumper=yaml.CSafeDumper, sort_keys=False)
+    )
+
+
+def measured(folder: Path, skipped: list[str], limit: float) -> dict[str, str | float]:
+    """Return the seconds of each command, by its name, and the megabytes of the page."""
+    figures: dict[str, str | float] = {}
+    for name, command in COMMANDS.items():
+        if name in skipped:
+            continue
+        printed, seconds, _ = ran(command, folder, limit)
+        figures[name] = seconds
+        print(f"  {name:<34} {seconds:8.1f} s", flush=True)
+        if name == "dvc status" and seconds < limit and "up to date" not in printed:
+            sys.exit(f"dvc status finds changes:\n{printed[-2000:]}")
+        if name == "snakemake -n report" and seconds < limit and "Nothing to be done" not in printed:
+            sys.exit(f"snakemake finds something to do:\n{printed[-2000:]}")
+    figures["the page (MB)"] = (folder / "results/report/index.html").stat().st_size / 1e6
+    return figures
+
+
+def table(figures: dict[int, dict[str, str | float]]) -> str:
+    """Return the figures as a Markdown table, with how many times as large the last is as the one before."""
+    counts = list(figures)
+    lines = [
+        "| | " + " | ".join(f"{count:,}" for count in counts) + " | growth |",
+        "|---|" + "---:|" * (len(counts) + 1),
+    ]
+    for name in figures[counts[-1]]:
+        values = [figures[count].get(name, float("nan")) for count in counts]
+        growth = f"{values[-1] / values[-2]:.1f}" if len(counts) > 1 else ""
+        lines.append(f"| {name} | " + " | ".join(f"{value:.1f}" for value in values) + f" | {growth} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("counts", nargs="*", type=int, default=[12, 100], help="of systems (12 100)")
+    parser.add_argument("--folder", type=Path, help="where the copies are made and stay; else a temporary folder")
+    parser.add_argument("--skip", action="append", default=[], choices=[*COMMANDS], help="a command not to time")
+    parser.add_argument("--only", action="append", default=[], choices=[*COMMANDS], help="the commands to time")
+    parser.add_argument("--limit", type=float, default=3600, help="seconds after which a command is ended (3600)")
+    parser.add_argument("--hash", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.hash:
+        return hashed(args.hash)
+    skipped = args.skip + ([name for name in COMMANDS if name not in args.only] if args.only else [])
+    with contextlib.nullcontext(args.folder) if args.folder else tempfile.TemporaryDirectory() as scratch:
+        base = Path(scratch).resolve()
+        base.mkdir(parents=True, exist_ok=True)
+        if not (base / "four").exists():
+            really_run(base / "four.making")
+            (base / "four.making").rename(base / "four")
+        figures = {}
+        for count in args.counts:
+            if not (base / str(count)).exists():
+                made(base / "four", base / str(count), count)
+            print(f"{count} systems", flush=True)
+            figures[count] = measured(base / str(count), skipped, args.limit)
+        print(table(figures))
+
+
+if __name__ == "__main__":
+    main()
