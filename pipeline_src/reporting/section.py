@@ -10,6 +10,8 @@ import pandas as pd
 from pipeline_src.reporting.drawing import DARK, LIGHT, Theme, recolour
 from pipeline_src.reporting.tables import Column, line
 
+SETS_DRAWN = 8  # image sets that have a figure of each kind
+
 
 @dataclass(frozen=True)
 class Text:
@@ -102,10 +104,16 @@ class Figure:
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures of one kind; the first is visible, the others are folded away below their labels."""
+    """Figures of one kind; the first is visible, the others are folded away below their labels.
+
+    Attributes:
+        figures: from top to bottom.
+        note: what is left out; empty if nothing is.
+    """
 
     kind: ClassVar = "figures"
     figures: Sequence[Figure]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,7 +188,7 @@ def figure_per_set(
     draw: Callable[[pd.DataFrame, Path, Theme], Path],
     describe: Callable[[pd.DataFrame], str],
 ) -> Figures:
-    """Return a figure for each value of the column ``set``.
+    """Return a figure for each value of the column ``set``, of the first :data:`SETS_DRAWN` of them.
 
     Args:
         name: how the names of the figures begin; the set follows.
@@ -194,4 +202,7 @@ def figure_per_set(
             f"{name}_{label}", label, describe(rows_of_set), lambda path, theme: draw(rows_of_set, path, theme)
         )
 
-    return Figures([figure(str(label), rows_of_set) for label, rows_of_set in rows.groupby("set", sort=False)])
+    sets = list(rows.groupby("set", sort=False))
+    left_out = len(sets) - SETS_DRAWN
+    note = f"{left_out} more image sets are in the table of all measurements." if left_out > 0 else ""
+    return Figures([figure(str(label), rows_of_set) for label, rows_of_set in sets[:SETS_DRAWN]], note)

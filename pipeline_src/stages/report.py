@@ -21,7 +21,7 @@ def report() -> None:
         UserError: if a result that the report shows is missing or damaged.
     """
     params = config.load()
-    from pipeline_src.reporting import data, headline, overview, page, texts
+    from pipeline_src.reporting import data, headline, overview, page, selection, texts
     from pipeline_src.reporting.sections import SECTIONS
     from pipeline_src.reporting.summary import summary
 
@@ -29,13 +29,14 @@ def report() -> None:
     with tracking.stage_run("report", None, params.model_dump()) as run:
         measured = data.read(params, paths.PARAMS.read_bytes().decode())
         # every input is read here, before the first file is written
-        sections = [section for build in SECTIONS if (section := build(measured))]
-        texts.write(measured, out)
+        shown = selection.shown(measured)
+        sections = [section for build in SECTIONS if (section := build(shown))]
+        texts.write(shown, out)
         with whole_folder(out / "figures") as folder:
             for section in sections:
                 section.draw(folder)
-        overview.write(measured, out / "overview.png")
-        page.write(out / "index.html", measured, sections, out / "figures")
+        overview.write(shown, out / "overview.png")
+        page.write(out / "index.html", shown, sections, out / "figures")
         numbers = headline.metrics(measured.table)
         write_json(out / "metrics.json", numbers)
         run.log_metrics(headline.flatten(numbers))
