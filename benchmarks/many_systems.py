@@ -56,7 +56,7 @@ COMMANDS = {  # nothing is to do for any of them
     "dvc repro of one stage": "dvc repro --single-item train@abpn_x3_0000",
     "the report": f"SR_TRACKING=off {REPORT}",
     "the report, with MLflow": REPORT,
-    "snakemake -n report, all new": "mv dvc.lock aside && snakemake -n report; status=$?; mv aside dvc.lock; exit $status",
+    "snakemake -n report, all new": "mv dvc.lock old && snakemake -n report; status=$?; mv old dvc.lock; exit $status",
 }
 
 
@@ -180,7 +180,7 @@ def renamed(source: Path, target: Path, like: str, name: str, number: int) -> No
 
 
 def with_figures_of(number: int, text: str) -> str:
-    """Return a table of benchmarks with other figures: the slower, the better, but most nets not as good as they may."""
+    """Return a table of benchmarks with other figures: the slower, the better, but most not as good as may be."""
     rows = list(csv.DictReader(io.StringIO(text)))
     factor = 1 + number * 271 % 997 / 100
     for row in rows:
