@@ -7,7 +7,7 @@ Four systems are really run in a copy of the committed repository, with training
 Every other system is made: it has the results of one of the four under its own name, with other figures of quality,
 time and size, so that few are on the front. DVC itself hashes the results and the code of every stage, as `dvc commit`
 does; only params.yaml is read once, and dvc.lock is written by a faster YAML writer. With --folder the copies stay, and
-the next call of the same commit uses them.
+the next call brings their code up to date.
 """
 
 import argparse
@@ -140,28 +140,37 @@ def really_run(folder: Path) -> None:
 
 
 def made(origin: Path, folder: Path, count: int) -> None:
-    """Copy the folder of the four systems, and make ``count`` systems of them."""
-    aside = folder.with_name(f"{folder.name}.making")
-    shutil.rmtree(aside, ignore_errors=True)
-    shutil.copytree(origin, aside, symlinks=True)
-    ran(f"rm -rf {aside}/pipeline_src {aside}/workflow && git archive HEAD {' '.join(CODE)} | tar x -C {aside}", ROOT)
+    """Make ``count`` systems in a copy of the folder of the four, or bring such a copy up to the present commit."""
+    commit, done = ran("git rev-parse HEAD", ROOT)[0], folder / ".dvc/made_of"
+    if not done.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(origin, folder, symlinks=True)
+        multiply(folder, count)
+    elif done.read_text() == commit:
+        return
+    ran("rm -rf pipeline_src workflow mlflow.db* mlartifacts", folder)
+    ran(f"git archive HEAD {' '.join(CODE)} | tar x -C {folder}", ROOT)
+    seconds = ran(f"{sys.executable} {Path(__file__)} --hash {folder}", folder)[1]
+    ran("git add --all && git -c user.name=made -c user.email=made@localhost commit --quiet --message made", folder)
+    done.write_text(commit)
+    print(f"{count} systems, their results hashed by DVC: {seconds:.0f} s", flush=True)
+
+
+def multiply(folder: Path, count: int) -> None:
+    """Put ``count`` systems in the place of the four, whose results they have under their own names."""
     likes = [[*REALLY_RUN][number % len(REALLY_RUN)] for number in range(count)]
     names = {f"{like}_{number // len(REALLY_RUN):04}": like for number, like in enumerate(likes)}
     specs = {
         name: REALLY_RUN[like] | {"train": {"lr": round(1e-4 * (1 + number / 1000), 8)}}
         for number, (name, like) in enumerate(names.items())
     }
-    params_of(aside, specs, [name for name, like in names.items() if like == PRUNED])
-    for number, (name, like) in enumerate(names.items()):
-        for stage in ("nets", "train", "quantize", "export", "benchmark"):
-            renamed(aside / "results" / stage / like, aside / "results" / stage / name, like, name, number)
-    for like in REALLY_RUN:
-        for stage in ("nets", "train", "quantize", "export", "benchmark"):
-            shutil.rmtree(aside / "results" / stage / like)
-    seconds = ran(f"{sys.executable} {Path(__file__)} --hash {aside}", aside)[1]
-    ran("git add --all && git -c user.name=made -c user.email=made@localhost commit --quiet --message made", aside)
-    aside.rename(folder)
-    print(f"{count} systems, their results hashed by DVC: {seconds:.0f} s", flush=True)
+    params_of(folder, specs, [name for name, like in names.items() if like == PRUNED])
+    for stage in ("nets", "train", "quantize", "export", "benchmark"):
+        results = folder / "results" / stage
+        for number, (name, like) in enumerate(names.items()):
+            renamed(results / like, results / name, like, name, number)
+        for like in REALLY_RUN:
+            shutil.rmtree(results / like)
 
 
 def renamed(source: Path, target: Path, like: str, name: str, number: int) -> None:
@@ -210,7 +219,7 @@ def hashed(folder: Path) -> None:
         stages = repo.index.stages
         for stage in stages:
             stage.save(allow_missing=False)
-            stage.commit(allow_missing=False)
+            stage.commit(allow_missing=False, relink=False)
         locked = json.loads(json.dumps({name: entry for stage in stages for name, entry in to_lockfile(stage).items()}))
     (folder / "dvc.lock").write_text(
         yaml.dump({"schema": "2.0", "stages": locked}, Dumper=yaml.CSafeDumper, sort_keys=False)
@@ -266,14 +275,11 @@ def main() -> None:
         if not (base / "four").exists():
             really_run(base / "four.making")
             (base / "four.making").rename(base / "four")
-        commit = ran("git rev-parse --short HEAD", ROOT)[0].strip()
         figures = {}
         for count in args.counts:
-            folder = base / f"{count}-{commit}"
-            if not folder.exists():
-                made(base / "four", folder, count)
+            made(base / "four", base / str(count), count)
             print(f"{count} systems", flush=True)
-            figures[count] = measured(folder, skipped, args.limit)
+            figures[count] = measured(base / str(count), skipped, args.limit)
         print(table(figures))
 
 
