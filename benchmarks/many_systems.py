@@ -118,6 +118,7 @@ def params_of(folder: Path, systems: dict[str, dict[str, Any]], pruned: list[str
         name: {"nets": {"l1_50": {"pruner": "l1", "sparsity": 0.5}}, "finetune": TRAINED} for name in pruned
     }
     params["search"] = {}
+    params = json.loads(json.dumps(params))  # without values that are shared, for which YAML has anchors
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, default_flow_style=None, width=120))
 
 
