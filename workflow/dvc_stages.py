@@ -49,6 +49,7 @@ class Stage:
     Attributes:
         name: as in DVC, such as ``train@abpn_x3``.
         inputs: files and folders that it depends on.
+        made: those of them that other stages make.
         params: keys of params.yaml that it depends on.
         files: outs that are files.
         folders: outs that are folders.
@@ -62,6 +63,7 @@ class Stage:
 
     name: str
     inputs: list[str]
+    made: list[str]
     params: list[str]
     files: list[str]
     folders: list[str]
@@ -120,10 +122,12 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
     for stage in _in_order(repo):
         inputs = sorted({path for dep in stage.deps for path in files.of(dep.fs_path)})
         own_outs = [_relative(out.fs_path, root) for out in stage.outs]
-        upstream = {files.makers[path] for path in inputs if path in files.makers}
+        made = [path for path in inputs if path in files.makers]
+        upstream = {files.makers[path] for path in made}
         resolved[stage.name] = Stage(
             name=stage.name,
             inputs=inputs,
+            made=made,
             params=[key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params],
             files=[out for out in own_outs if Path(out).suffix],
             folders=[out for out in own_outs if not Path(out).suffix],
@@ -334,7 +338,6 @@ class _Contents:
     def __init__(self) -> None:
         self._hashes: dict[str, str] = {}
         self._params: dict[str, Any] = {}  # what a file holds, by its path
-        self._same: dict[tuple[type[Output], str, str | None], bool] = {}  # by path and hash in the lock
 
     def hash(self, dep: Output) -> str:
         """Return the hash of a file or folder, "" if there is none."""
@@ -359,10 +362,9 @@ class _Contents:
         if isinstance(edge, ParamsDependency):
             now, locked = self.params(edge), edge.hash_info.value or {}
             return all(key in now and key in locked and now[key] == locked[key] for key in edge.params)
-        key = type(edge), str(edge.fs_path), edge.hash_info.value
-        if key not in self._same:
-            self._same[key] = not edge.status()
-        return self._same[key]
+        if not edge.hash_info or self.hash(edge) != edge.hash_info.value:
+            return False
+        return edge.IS_DEPENDENCY or not edge.use_cache or not edge.changed_cache()
 
 
 def _at(tree: Any, key: str) -> Any:
