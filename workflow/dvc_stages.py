@@ -1,22 +1,22 @@
-"""DVC's stages and lock, as Snakemake and checks need them: the one module that touches DVC's internal interface."""
+"""DVC's stages and lock, as Snakemake and checks need them: with dvc_files the modules that touch DVC's internals."""
 
 import itertools
 import json
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import psutil
 from dvc.dependency.param import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.lock import make_lock
-from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import Stage as DvcStage
 from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
 from dvc.utils.strictyaml import YAMLValidationError
+from dvc_files import Contents, Files, relative
 
 from pipeline_src import config, paths
 from pipeline_src.errors import UserError
@@ -24,7 +24,6 @@ from pipeline_src.errors import UserError
 LOCK = "dvc.lock"
 CONFLICT = b"<<<<<<<"
 ALONE = 1000  # threads of a stage beside which no other may run, more than any machine has
-ABSENT = object()  # in the place of a value: there is none
 RUNNING = Path(".dvc/tmp/rwlock")  # where DVC lists the stages that run
 LOCK_READS, LOCK_PAUSE = 20, 0.1  # of a lock that is being written: times, and seconds between them
 
@@ -118,10 +117,10 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
     devices |= {f"search@{name}": search.latency.device for name, search in params.search.items()}
     repo = _opened(root)
     resolved: dict[str, Stage] = {}
-    files, now = _Files(repo, root), _Contents()
+    files, now = Files(repo, root), Contents()
     for stage in _in_order(repo):
         inputs = sorted({path for dep in stage.deps for path in files.of(dep.fs_path)})
-        own_outs = [_relative(out.fs_path, root) for out in stage.outs]
+        own_outs = [relative(out.fs_path, root) for out in stage.outs]
         made = [path for path in inputs if path in files.makers]
         upstream = {files.makers[path] for path in made}
         resolved[stage.name] = Stage(
@@ -268,22 +267,22 @@ def expected_entries(root: Path) -> dict[str, LockEntry]:
     """
     try:
         repo = Repo(str(root))
-        files, now = _Files(repo, root), _Contents()
+        files, now = Files(repo, root), Contents()
         return {stage.name: _expected_entry(stage, root, files, now) for stage in _in_order(repo)}
     except DvcException as error:
         reason = " ".join(str(error).split())
         raise UserError(f"DVC cannot resolve dvc.yaml ({reason}); correct it or params.yaml") from None
 
 
-def _expected_entry(stage: DvcStage, root: Path, files: "_Files", now: "_Contents") -> LockEntry:
+def _expected_entry(stage: DvcStage, root: Path, files: Files, now: Contents) -> LockEntry:
     params = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
-    deps = {_relative(dep.fs_path, root): dep for dep in stage.deps if dep not in params}
+    deps = {relative(dep.fs_path, root): dep for dep in stage.deps if dep not in params}
     code = {path: dep for path, dep in deps.items() if not files.are_made(path)}
     return LockEntry(
         cmd=stage.cmd,
         deps=dict.fromkeys(deps) | {path: now.hash(dep) for path, dep in code.items()},
         params={key: value for dep in params for key, value in now.params(dep).items()},
-        outs=dict.fromkeys(_relative(out.fs_path, root) for out in stage.outs),
+        outs=dict.fromkeys(relative(out.fs_path, root) for out in stage.outs),
     )
 
 
@@ -291,92 +290,3 @@ def _in_order(repo: Repo) -> list[DvcStage]:
     from networkx import dfs_postorder_nodes
 
     return list(dfs_postorder_nodes(repo.index.graph))  # edges of DVC's graph point from a stage to what it needs
-
-
-class _Files:
-    """The files that dependencies stand for.
-
-    Thousands of stages have the same code, and the outs of thousands of stages lie under one folder, so both are looked
-    up and not searched for.
-
-    Args:
-        repo: with its stages.
-        root: of the repository.
-    """
-
-    def __init__(self, repo: Repo, root: Path) -> None:
-        self.makers = {_relative(out.fs_path, root): stage.name for stage in repo.index.stages for out in stage.outs}
-        self._repo, self._root = repo, root
-        self._under: dict[str, list[str]] = {}  # outs by themselves and by each folder above them
-        self._code: dict[str, list[str]] = {}
-        for out in self.makers:
-            for path in (out, *_above(out)):
-                self._under.setdefault(path, []).append(out)
-
-    def of(self, path: str) -> list[str]:
-        """Return the files of a dependency: the outs under it, or if it holds code its files, or itself."""
-        dep = _relative(path, self._root)
-        if dep in self._under:
-            return self._under[dep]
-        if dep not in self._code:
-            inside = self._repo.dvcignore.find(self._repo.fs, path) if Path(path).is_dir() else [path]
-            self._code[dep] = [_relative(file, self._root) for file in inside]
-        return self._code[dep]
-
-    def are_made(self, dep: str) -> bool:
-        """Return whether a dependency is an out of a stage, lies in one, or holds one."""
-        return dep in self._under or any(path in self.makers for path in _above(dep))
-
-
-class _Contents:
-    """What files hold now, and whether that is what the lock says, as DVC compares them, but each file only once.
-
-    DVC reads params.yaml and the code anew for each stage that depends on it, which takes half an hour for a thousand
-    systems.
-    """
-
-    def __init__(self) -> None:
-        self._hashes: dict[str, str] = {}
-        self._params: dict[str, Any] = {}  # what a file holds, by its path
-
-    def hash(self, dep: Output) -> str:
-        """Return the hash of a file or folder, "" if there is none."""
-        path = str(dep.fs_path)
-        if path not in self._hashes:
-            self._hashes[path] = dep.get_hash().value if dep.exists else ""
-        return self._hashes[path]
-
-    def params(self, dep: ParamsDependency) -> dict[str, Any]:
-        """Return the params of a stage in one file, without those that the file lacks."""
-        path = str(dep.fs_path)
-        if path not in self._params:
-            self._params[path] = load_yaml(path) if dep.exists else {}
-        values = {key: _at(self._params[path], key) for key in dep.params}
-        return {key: value for key, value in values.items() if value is not ABSENT}
-
-    def are_as_locked(self, stage: DvcStage) -> bool:
-        """Return whether the command, the dependencies and the outs of a stage are those of its last run."""
-        return not stage.changed_stage() and all(self._is_as_locked(edge) for edge in [*stage.deps, *stage.outs])
-
-    def _is_as_locked(self, edge: Output) -> bool:
-        if isinstance(edge, ParamsDependency):
-            now, locked = self.params(edge), edge.hash_info.value or {}
-            return all(key in now and key in locked and now[key] == locked[key] for key in edge.params)
-        if not edge.hash_info or self.hash(edge) != edge.hash_info.value:
-            return False
-        return edge.IS_DEPENDENCY or not edge.use_cache or not edge.changed_cache()
-
-
-def _at(tree: Any, key: str) -> Any:
-    """Return the value of ``a.b.c`` in nested mappings; ABSENT where there is none."""
-    for part in key.split("."):
-        tree = tree.get(part, ABSENT) if isinstance(tree, dict) else ABSENT
-    return tree
-
-
-def _above(path: str) -> list[str]:
-    return [str(folder) for folder in PurePosixPath(path).parents]
-
-
-def _relative(path: str, root: Path) -> str:
-    return Path(path).relative_to(root).as_posix()
