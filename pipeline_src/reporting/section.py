@@ -11,6 +11,7 @@ from pipeline_src.reporting.drawing import DARK, LIGHT, Theme, recolour
 from pipeline_src.reporting.tables import Column, line
 
 SETS_DRAWN = 8  # image sets that have a figure of each kind
+NETS_DRAWN = 150  # nets in all of them together: the figures of 40 nets on 8 sets would be 5 MB of the page
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def figure_per_set(
     draw: Callable[[pd.DataFrame, Path, Theme], Path],
     describe: Callable[[pd.DataFrame], str],
 ) -> Figures:
-    """Return a figure for each value of the column ``set``, of the first :data:`SETS_DRAWN` of them.
+    """Return a figure for each value of the column ``set``, or for the first of them where that would be too much.
 
     Args:
         name: how the names of the figures begin; the set follows.
@@ -203,6 +204,6 @@ def figure_per_set(
         )
 
     sets = list(rows.groupby("set", sort=False))
-    left_out = len(sets) - SETS_DRAWN
-    note = f"{left_out} more image sets are in the table of all measurements." if left_out > 0 else ""
-    return Figures([figure(str(label), rows_of_set) for label, rows_of_set in sets[:SETS_DRAWN]], note)
+    drawn = min(SETS_DRAWN, max(1, NETS_DRAWN // rows["system"].nunique()))
+    note = f"Drawn are the first {drawn} of {len(sets)} image sets." if drawn < len(sets) else ""
+    return Figures([figure(str(label), rows_of_set) for label, rows_of_set in sets[:drawn]], note)

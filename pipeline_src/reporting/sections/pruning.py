@@ -26,7 +26,7 @@ COLUMNS = (
     Column("times_faster", "Times faster", "{:.2f}"),
 )
 
-DRAWN = 12  # systems, a panel each
+DRAWN = 6  # systems, a panel each
 
 
 def build(data: ReportData) -> Section | None:
