@@ -13,7 +13,6 @@ the next call brings their code up to date.
 import argparse
 import contextlib
 import csv
-import functools
 import io
 import json
 import math
@@ -209,17 +208,20 @@ def with_figures_of(number: int, text: str) -> str:
 
 def hashed(folder: Path) -> None:
     """Let DVC hash what every stage has read and written, put it into the cache, and write dvc.lock once."""
-    from dvc.dependency import param
+    sys.path.insert(0, str(folder / "workflow"))
+    from dvc.dependency.param import ParamsDependency
     from dvc.repo import Repo
     from dvc.stage.serialize import to_lockfile
+    from dvc_files import Contents
 
-    param.load_path = functools.cache(param.load_path)  # params.yaml once, and not once per stage
+    now = Contents()
+    ParamsDependency.read_params = lambda dep, **_: now.params(dep)  # reads params.yaml once, and not once per stage
     os.chdir(folder)
     repo = Repo(str(folder))
     with repo.lock:
         stages = repo.index.stages
         for stage in stages:
-            stage.save(allow_missing=False)
+            stage.save(allow_missing=False, run_cache=False)
             stage.commit(allow_missing=False, relink=False)
         locked = json.loads(json.dumps({name: entry for stage in stages for name, entry in to_lockfile(stage).items()}))
     (folder / "dvc.lock").write_text(

@@ -58,23 +58,17 @@ def test_a_state_says_what_changed_since_the_one_before(folder: Path) -> None:
 
 def test_a_run_of_many_systems_keeps_each_as_one_param(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entries, "MANY", 5)
-    run_stage(
-        "seed: 1\nsystems: {a: {model: abpn, train: {lr: 0.002}}, b: {model: edsr, train: {lr: 0.1}}}\nprune: {}\n"
-    )
-    run_stage(
-        "seed: 1\nsystems: {a: {model: abpn, train: {lr: 0.002}}, b: {model: edsr, train: {lr: 0.2}}}\nsets: {s: 1}\n"
-    )
-    _, first = split(runs_in(store_of(folder))[1])[0]
-    assert first.data.params == {
-        "seed": "1",
-        "systems.a.model": "abpn",
-        "systems.a.train.lr": "0.002",
-        "systems.b.model": "edsr",
-        "systems.b.train.lr": "0.1",
-    }
-    second = split(runs_in(store_of(folder))[1])[0][0]
+    systems = "systems: {a: {model: abpn, train: {lr: 0.002}}, b: {model: edsr, train: {lr: %s}}}"
+    run_stage(f"seed: 1\n{systems % 0.1}\nprune: {{}}\n")
+    run_stage(f"seed: 1\n{systems % 0.2}\nsets: {{s: 1}}\n")
+    run_stage(f"seed: 1\n{systems % 0.3}\nsets: {{s: 1}}\n")
+    third, second, first = split(runs_in(store_of(folder))[1])[0]
+    assert first.data.params.keys() == {
+        "seed", "systems.a.model", "systems.a.train.lr", "systems.b.model", "systems.b.train.lr",
+    }  # fmt: skip
     assert second.data.params["systems.b"] == '{"model": "edsr", "train.lr": "0.2"}'
     assert second.data.tags["changed"] == "systems.b.train.lr: 0.1 → 0.2; sets.s: – → 1"
+    assert third.data.tags["changed"] == "systems.b.train.lr: 0.2 → 0.3"
 
 
 def test_packed_params_are_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
