@@ -19,6 +19,7 @@ import math
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,10 @@ REALLY_RUN: dict[str, dict[str, Any]] = {
 CODE = ["Snakefile", "dvc.yaml", "pipeline_src", "profiles", "workflow"]
 TEXTS = {".csv", ".json", ".md"}
 PHOTOGRAPHS = ["coffee.png", "chelsea.png", "astronaut.png", "rocket.jpg"]
-REPORT = "python -m pipeline_src.stages.report"
+REPORT = (
+    "cp -a results/report kept && {}python -m pipeline_src.stages.report; status=$?; "
+    "rm -rf new_report; mv results/report new_report; mv kept results/report; exit $status"
+)
 COMMANDS = {  # nothing is to do for any of them
     "reading and checking params.yaml": "python -c 'from pipeline_src import config; config.load()'",
     "superres preset check": "python -m pipeline_src preset check",
@@ -53,38 +57,43 @@ COMMANDS = {  # nothing is to do for any of them
     "dvc status": "dvc status",
     "dvc repro": "dvc repro",
     "dvc repro of one stage": "dvc repro --single-item train@abpn_x3_0000",
-    "the report": f"SR_TRACKING=off {REPORT}",
-    "the report, with MLflow": REPORT,
+    "dvc repro of one stage, and running it": "dvc repro --force --single-item fetch@set_02",
+    "the report": REPORT.format("SR_TRACKING=off "),
+    "the report, and MLflow's run of the state": REPORT.format(""),
     "snakemake -n report, all new": "mv dvc.lock old && snakemake -n report; status=$?; mv old dvc.lock; exit $status",
 }
 
+NOTHING = "Nothing to be done"
+EXPECTED = {"snakemake -n report": NOTHING, "snakemake report": NOTHING, "dvc status": "up to date"}
+
 
 def ran(command: str, folder: Path, limit: float | None = None) -> tuple[str, float, float]:
-    """Run a shell command; return what it prints, its seconds and the megabytes of its largest process."""
+    """Run a shell command; return what it prints, and the seconds that it takes on the clock and of the CPU."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SR_", "MLFLOW", "DVC"))}
     kept |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "PYTHONPATH": str(folder)}
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), cpu_of_children()
     with tempfile.TemporaryFile("w+") as printed:
         process = subprocess.Popen(
-            ["bash", "-c", command],
-            cwd=folder,
-            env=kept,
-            stdout=printed,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            ["bash", "-c", command], cwd=folder, env=kept, stdout=printed, stderr=printed, start_new_session=True
         )
         try:
             status = process.wait(limit)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait()
-            return "", float("inf"), 0.0
+            return "", math.inf, math.inf
         seconds = time.perf_counter() - begin
         printed.seek(0)
         text = printed.read()
     if status:
         sys.exit(f"{command} in {folder} ended with {status}:\n{text[-4000:]}")
-    return text, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return text, seconds, cpu_of_children() - cpu
+
+
+def cpu_of_children() -> float:
+    """Return the seconds of the CPU that all commands so far have taken."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def copied(folder: Path) -> None:
@@ -136,7 +145,9 @@ def really_run(folder: Path) -> None:
             pixels = photograph(photograph_of_set)[10 * number :][60:156, 100:220]
             Image.fromarray(pixels).save((of_set / photograph_of_set).with_suffix(".png"))
     params_of(folder, REALLY_RUN, [PRUNED])
-    print(f"four systems, really run: {ran('snakemake --cores all report', folder)[1]:.0f} s", flush=True)
+    print(
+        f"four systems, really run: {ran('SR_TRACKING=off snakemake --cores all report', folder)[1]:.0f} s", flush=True
+    )
 
 
 def made(origin: Path, folder: Path, count: int) -> None:
@@ -229,35 +240,33 @@ def hashed(folder: Path) -> None:
     )
 
 
-def measured(folder: Path, skipped: list[str], limit: float) -> dict[str, str | float]:
-    """Return the seconds of each command, by its name, and the megabytes of the page."""
-    figures: dict[str, str | float] = {}
+def measured(folder: Path, skipped: list[str], limit: float) -> dict[str, tuple[float, float]]:
+    """Return the seconds of each command on the clock and of the CPU, by its name; and the megabytes of the page."""
+    figures: dict[str, tuple[float, float]] = {}
     for name, command in COMMANDS.items():
         if name in skipped:
             continue
-        printed, seconds, _ = ran(command, folder, limit)
-        figures[name] = seconds
-        print(f"  {name:<34} {seconds:8.1f} s", flush=True)
-        if name == "dvc status" and seconds < limit and "up to date" not in printed:
-            sys.exit(f"dvc status finds changes:\n{printed[-2000:]}")
-        if name == "snakemake -n report" and seconds < limit and "Nothing to be done" not in printed:
-            sys.exit(f"snakemake finds something to do:\n{printed[-2000:]}")
-    figures["the page (MB)"] = (folder / "results/report/index.html").stat().st_size / 1e6
+        printed, *figures[name] = ran(command, folder, limit)
+        seconds, cpu = figures[name]
+        print(f"  {name:<34} {seconds:8.1f} s, {cpu:8.1f} s of the CPU", flush=True)
+        if seconds < limit and (wanted := EXPECTED.get(name, "")) not in printed:
+            sys.exit(f"{command} does not say {wanted!r}:\n{printed[-2000:]}")
+    if (page := folder / "new_report/index.html").exists():
+        figures["the page (MB)"] = (page.stat().st_size / 1e6,) * 2
     return figures
 
 
-def table(figures: dict[int, dict[str, str | float]]) -> str:
-    """Return the figures as a Markdown table, with how many times as large the last is as the one before."""
+def table(figures: dict[int, dict[str, tuple[float, float]]]) -> str:
+    """Return the figures as a Markdown table, with how many times as much of the CPU the last number of systems takes."""
     counts = list(figures)
-    lines = [
-        "| | " + " | ".join(f"{count:,}" for count in counts) + " | growth |",
-        "|---|" + "---:|" * (len(counts) + 1),
-    ]
-    for name in figures[counts[-1]]:
-        values = [figures[count].get(name, float("nan")) for count in counts]
-        growth = f"{values[-1] / values[-2]:.1f}" if len(counts) > 1 else ""
-        lines.append(f"| {name} | " + " | ".join(f"{value:.1f}" for value in values) + f" | {growth} |")
-    return "\n".join(lines)
+    titles = ["s on the clock (s of the CPU)", *(f"{count:,} systems" for count in counts), "growth of the last"]
+    lines = [" | ".join(titles), "|".join(["---", *["---:"] * (len(counts) + 1)])]
+    for name in dict.fromkeys(name for of_count in figures.values() for name in of_count):
+        found = [figures[count].get(name, (math.nan, math.nan)) for count in counts]
+        growth = f"{found[-1][1] / found[-2][1]:.1f}" if len(counts) > 1 else ""
+        cells = [f"{clock:.1f}" if clock == cpu else f"{clock:.0f} ({cpu:.1f})" for clock, cpu in found]
+        lines.append(" | ".join([name, *cells, growth]))
+    return "\n".join(f"| {line} |" for line in lines)
 
 
 def main() -> None:
