@@ -257,9 +257,9 @@ def measured(folder: Path, skipped: list[str], limit: float) -> dict[str, tuple[
 
 
 def table(figures: dict[int, dict[str, tuple[float, float]]]) -> str:
-    """Return the figures as a Markdown table, with how many times as much of the CPU the last number of systems takes."""
+    """Return the figures as a Markdown table, and how many times as much of the CPU the last systems take."""
     counts = list(figures)
-    titles = ["s on the clock (s of the CPU)", *(f"{count:,} systems" for count in counts), "growth of the last"]
+    titles = ["seconds (of the CPU)", *(f"{count:,} systems" for count in counts), "growth of the last"]
     lines = [" | ".join(titles), "|".join(["---", *["---:"] * (len(counts) + 1)])]
     for name in dict.fromkeys(name for of_count in figures.values() for name in of_count):
         found = [figures[count].get(name, (math.nan, math.nan)) for count in counts]
