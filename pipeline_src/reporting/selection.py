@@ -5,6 +5,7 @@ All else that the report writes, such as ``table.csv``, is of all systems.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain, zip_longest
 
 import pandas as pd
 
@@ -42,11 +43,13 @@ def by_front(data: ReportData) -> list[str]:
     against the size of the file, then those of single image sets. So a choice within a budget is mostly the same as one
     among all files.
     """
-    nets = list(dict.fromkeys(net for front in _fronts(data.table) for net in _spread(front)))
-    return list(dict.fromkeys([*(net.partition("/")[0] for net in nets), *data.systems]))
+    in_turn = [chain.from_iterable(zip_longest(*map(_spread, fronts))) for fronts in _fronts(data.table)]
+    systems = [net.partition("/")[0] for net in chain.from_iterable(in_turn) if net]
+    return list(dict.fromkeys([*systems, *data.systems]))
 
 
-def _fronts(table: pd.DataFrame) -> Iterator[list[str]]:
+def _fronts(table: pd.DataFrame) -> Iterator[list[list[str]]]:
+    """Yield the nets on the fronts of one kind, of which none comes before the others."""
     timed = settled(table[~table["runtime"].isin(["", "torch"]) & (table["disagrees"] == "")])
     file = ["device", "scale", "variant", "runtime", "system"]
     figures = {"psnr_y": "mean", "ms_per_mp": "first", "size_kib": "first"}
@@ -59,8 +62,7 @@ def _fronts(table: pd.DataFrame) -> Iterator[list[str]]:
         (by_size, one_kind),
         (timed, ["device", "scale", "set"]),
     ):
-        for _, group in rows.groupby(key, sort=False):
-            yield pareto_front(group)["system"].tolist()
+        yield [pareto_front(group)["system"].tolist() for _, group in rows.groupby(key, sort=False)]
 
 
 def _spread(front: list[str]) -> list[str]:

@@ -74,6 +74,14 @@ def test_the_best_and_the_fastest_file_of_all_are_shown(few: ReportData, measure
         assert wanted in files
 
 
+def test_no_scale_comes_before_the_others(measured: ReportData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection, "SYSTEMS", 20)
+    other = measured.table["system"].isin(NETS[1::2])
+    table = measured.table.assign(scale=measured.table["scale"].where(~other, 4))
+    shown = selection.shown(ReportData(measured.params, table))
+    assert len({*shown.systems} & {*NETS[1::2]}) == 10
+
+
 def test_answers_count_all_systems(few: ReportData) -> None:
     (questions,) = verdict.build(few).blocks
     assert "60 networks" in questions.questions[0].answers[0].text

@@ -16,6 +16,7 @@ from pipeline_src.tables import Kind, read_table
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MANY = 20  # labels; more would lie over each other if they were slanted
 DRAWN = 40  # nets; the bars of more could not be told apart
 WORST = 3  # layers shown per system and scale
 COLUMNS = (NAMED["system"], NAMED["scale"], Column("layer", "Layer"), Column("lost_db", "Lost in int8 (dB)", "{:.3f}"))
@@ -136,8 +137,9 @@ def draw_panel(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> None:
 
 
 def _label_ticks(axes: "Axes", ticks: dict[float, str]) -> None:
-    """Label the x axis; labels too long to stand side by side are slanted."""
+    """Label the x axis; labels too long to stand side by side are slanted, and upright if they are many."""
     axes.set_xticks(list(ticks), list(ticks.values()))
     if sum(map(len, ticks.values())) > WIDEST:
+        rotation, side = (20, "right") if len(ticks) <= MANY else (90, "center")
         for label in axes.get_xticklabels():
-            label.set(rotation=20, horizontalalignment="right")
+            label.set(rotation=rotation, horizontalalignment=side)
