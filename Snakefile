@@ -17,7 +17,7 @@ from dvc_stages import groups, stages
 from pipeline_src.errors import UserError
 
 # A plan is millions of objects that live until its end; to look for cycles among them takes a third of the time.
-gc.set_threshold(200_000, 20, 100)
+gc.disable()
 
 # the dvc and python of the environment that runs Snakemake, also where it has not been activated
 shell.prefix(f"export SR_LAUNCHER=snakemake PATH={quote(str(Path(sys.executable).parent))}:$PATH; ")
@@ -47,6 +47,7 @@ for resource in {f"device_{stage.device}" for stage in STAGES if stage.device an
 
 
 onstart: # of a run, not of a plan
+    gc.enable()
     one_run.refuse_a_second()
     one_run.wait_for_others()
 
