@@ -113,7 +113,7 @@ class StageRun:
                 for name, file in files.items():
                     (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(file, Path(folder) / name)
-                client.log_artifacts(self._run_id, folder)
+                client.log_artifacts(self.run_id, folder)
 
         self._attempt("files", send)
 
