@@ -1,5 +1,6 @@
 # One rule per stage of dvc.yaml, named as DVC names it (train@abpn_x3), and one per foreach (train).
 # Snakemake schedules; each job asks DVC, which decides by content, runs, caches and writes dvc.lock.
+import gc
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,9 @@ import unlock
 from dvc_stages import groups, stages
 
 from pipeline_src.errors import UserError
+
+# A plan is millions of objects that live until its end; to look for cycles among them takes a third of the time.
+gc.disable()
 
 # the dvc and python of the environment that runs Snakemake, also where it has not been activated
 shell.prefix(f"export SR_LAUNCHER=snakemake PATH={quote(str(Path(sys.executable).parent))}:$PATH; ")
@@ -43,6 +47,7 @@ for resource in {f"device_{stage.device}" for stage in STAGES if stage.device an
 
 
 onstart: # of a run, not of a plan
+    gc.enable()
     one_run.refuse_a_second()
     one_run.wait_for_others()
 
@@ -61,7 +66,7 @@ for stage in STAGES:
     rule:
         name: stage.name
         default_target: stage.name == "report"
-        input: [*stage.inputs, *filter(Path.exists, [STAMPS[stage.name]])] if stage.changed else ancient(stage.inputs)
+        input: [*stage.made, *filter(Path.exists, [STAMPS[stage.name]])] if stage.changed else ancient(stage.made)
         output: stage.files, directory(stage.folders)
         params:
             stage=stage.name,

@@ -1,4 +1,4 @@
-"""DVC's stages and lock, as Snakemake and checks need them: the one module that touches DVC's internal interface."""
+"""DVC's stages and lock, as Snakemake and checks need them: with dvc_files the modules that touch DVC's internals."""
 
 import itertools
 import json
@@ -16,6 +16,7 @@ from dvc.repo import Repo
 from dvc.stage import Stage as DvcStage
 from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
 from dvc.utils.strictyaml import YAMLValidationError
+from dvc_files import Contents, Files, relative
 
 from pipeline_src import config, paths
 from pipeline_src.errors import UserError
@@ -47,6 +48,7 @@ class Stage:
     Attributes:
         name: as in DVC, such as ``train@abpn_x3``.
         inputs: files and folders that it depends on.
+        made: those of them that other stages make.
         params: keys of params.yaml that it depends on.
         files: outs that are files.
         folders: outs that are folders.
@@ -60,6 +62,7 @@ class Stage:
 
     name: str
     inputs: list[str]
+    made: list[str]
     params: list[str]
     files: list[str]
     folders: list[str]
@@ -114,14 +117,16 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
     devices |= {f"search@{name}": search.latency.device for name, search in params.search.items()}
     repo = _opened(root)
     resolved: dict[str, Stage] = {}
-    outs = {_relative(out.fs_path, root): stage.name for stage in repo.index.stages for out in stage.outs}
+    files, now = Files(repo, root), Contents()
     for stage in _in_order(repo):
-        inputs = sorted({path for dep in stage.deps for path in _files(repo, root, dep.fs_path, outs)})
-        own_outs = [_relative(out.fs_path, root) for out in stage.outs]
-        upstream = {outs[path] for path in inputs if path in outs}
+        inputs = sorted({path for dep in stage.deps for path in files.of(dep.fs_path)})
+        own_outs = [relative(out.fs_path, root) for out in stage.outs]
+        made = [path for path in inputs if path in files.makers]
+        upstream = {files.makers[path] for path in made}
         resolved[stage.name] = Stage(
             name=stage.name,
             inputs=inputs,
+            made=made,
             params=[key for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params],
             files=[out for out in own_outs if Path(out).suffix],
             folders=[out for out in own_outs if not Path(out).suffix],
@@ -129,7 +134,7 @@ def stages(root: Path, compare: bool = True) -> list[Stage]:
             nodes=trainings[stage.name].nodes if stage.name in trainings else 1,
             cuda=params.train.device == "cuda" and "gpu" in stage.meta,
             device="" if devices.get(stage.name) == config.HERE else devices.get(stage.name, ""),
-            changed=not compare or any(resolved[name].changed for name in upstream) or _changed(stage),
+            changed=not compare or any(resolved[name].changed for name in upstream) or not now.are_as_locked(stage),
         )
     return list(resolved.values())
 
@@ -262,50 +267,26 @@ def expected_entries(root: Path) -> dict[str, LockEntry]:
     """
     try:
         repo = Repo(str(root))
-        outs = [_relative(out.fs_path, root) for stage in repo.index.stages for out in stage.outs]
-        return {stage.name: _expected_entry(stage, root, outs) for stage in _in_order(repo)}
+        files, now = Files(repo, root), Contents()
+        return {stage.name: _expected_entry(stage, root, files, now) for stage in _in_order(repo)}
     except DvcException as error:
         reason = " ".join(str(error).split())
         raise UserError(f"DVC cannot resolve dvc.yaml ({reason}); correct it or params.yaml") from None
 
 
-def _expected_entry(stage: DvcStage, root: Path, outs: list[str]) -> LockEntry:
+def _expected_entry(stage: DvcStage, root: Path, files: Files, now: Contents) -> LockEntry:
     params = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
-    deps = {_relative(dep.fs_path, root): dep for dep in stage.deps if dep not in params}
-    code = {path: dep for path, dep in deps.items() if not any(_overlap(path, out) for out in outs)}
-    hashes = {path: dep.get_hash().value if dep.exists else "" for path, dep in code.items()}
+    deps = {relative(dep.fs_path, root): dep for dep in stage.deps if dep not in params}
+    code = {path: dep for path, dep in deps.items() if not files.are_made(path)}
     return LockEntry(
         cmd=stage.cmd,
-        deps=dict.fromkeys(deps) | hashes,
-        params={key: value for dep in params for key, value in dep.read_params().items()},
-        outs=dict.fromkeys(_relative(out.fs_path, root) for out in stage.outs),
+        deps=dict.fromkeys(deps) | {path: now.hash(dep) for path, dep in code.items()},
+        params={key: value for dep in params for key, value in now.params(dep).items()},
+        outs=dict.fromkeys(relative(out.fs_path, root) for out in stage.outs),
     )
-
-
-def _overlap(path: str, out: str) -> bool:
-    return Path(path).is_relative_to(out) or Path(out).is_relative_to(path)
 
 
 def _in_order(repo: Repo) -> list[DvcStage]:
     from networkx import dfs_postorder_nodes
 
     return list(dfs_postorder_nodes(repo.index.graph))  # edges of DVC's graph point from a stage to what it needs
-
-
-def _files(repo: Repo, root: Path, path: str, outs: dict[str, str]) -> list[str]:
-    """Return the files of a dependency: itself, or for a folder the outs under it, or its files if it holds code."""
-    dep = _relative(path, root)
-    under = [out for out in outs if out == dep or Path(out).is_relative_to(dep)]
-    if under:
-        return under
-    if Path(path).is_dir():
-        return [_relative(file, root) for file in repo.dvcignore.find(repo.fs, path)]
-    return [dep]
-
-
-def _changed(stage: DvcStage) -> bool:
-    return stage.changed_stage() or any(edge.status() for edge in [*stage.deps, *stage.outs])
-
-
-def _relative(path: str, root: Path) -> str:
-    return Path(path).relative_to(root).as_posix()

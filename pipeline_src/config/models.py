@@ -1,6 +1,7 @@
 """Arguments that a net or a downscaler can be given in ``params.yaml``, read from the source of its ``build``."""
 
 import ast
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,13 @@ def _build_arguments(folder: Path, model: str) -> dict[str, str] | None:
     if model == LAYERS or not model.isidentifier() or not source.is_file():
         known = sorted({path.parent.name for path in folder.glob("[a-z]*/__init__.py")} - {LAYERS})
         raise ValueError(f"there is no model {model!r} in pipeline_src/{folder.name}; there are {', '.join(known)}")
-    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+    return _arguments_in(source.read_text(encoding="utf-8"))
+
+
+@functools.lru_cache(maxsize=64)
+def _arguments_in(source: str) -> dict[str, str] | None:
+    """Read the arguments of each model once, however many systems are of it; the result is not to be changed."""
+    for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef) and node.name == "build":
             arguments = [a for a in node.args.args + node.args.kwonlyargs if a.arg != "scales"]
             return {a.arg: ast.unparse(a.annotation) if isinstance(a.annotation, ast.Name) else "" for a in arguments}

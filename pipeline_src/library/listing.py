@@ -11,6 +11,7 @@ SOURCES = {"bundled": "bundled with superres", "run": "made by the run in this f
 HEAD = ("model", "scale", "variant", "PSNR Y", "over bicubic", "on", "weights", "p50", "LR timed")
 LEFT = (0, 2, 5)  # columns that are aligned to the left
 NONE = "–"
+MOST_NAMES = 20  # nets that a line names
 
 
 def table(entries: Sequence[Entry]) -> str:
@@ -103,14 +104,19 @@ def _default(entries: Sequence[Entry]) -> list[str]:
 def _rebuilding(entries: Sequence[Entry]) -> list[str]:
     """Return the line that says which nets are for the images of their own downscalers."""
     names = [entry.name for entry in entries if entry.downscaler]
-    return [f"for images of `superres downscale --model NAME` alone: {', '.join(names)}"] if names else []
+    return [f"for images of `superres downscale --model NAME` alone: {_listed(names)}"] if names else []
 
 
 def _licences(entries: Sequence[Entry]) -> list[str]:
     licences: dict[str, list[str]] = {}
     for entry in entries:
         licences.setdefault(entry.licence, []).append(entry.name)
-    return [f"licence of {', '.join(names)}: {licence}" for licence, names in licences.items()]
+    return [f"licence of {_listed(names)}: {licence}" for licence, names in licences.items()]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + f" and {more} more" * (more > 0)
 
 
 def _aligned(rows: Sequence[tuple[str, ...]], left: Sequence[int] = LEFT) -> list[str]:

@@ -17,11 +17,18 @@ class ReportData:
         params: the parsed params.yaml.
         table: every measured row, as :func:`tables.read` returns it.
         params_text: params.yaml as it stands, comments included.
+        of: the data of all systems, if these are of some of them.
     """
 
     params: Params
     table: pd.DataFrame
     params_text: str = ""
+    of: "ReportData | None" = None
+
+    @property
+    def whole(self) -> "ReportData":
+        """The data of all systems."""
+        return self.of or self
 
     @property
     def systems(self) -> list[str]:

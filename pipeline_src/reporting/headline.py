@@ -17,7 +17,7 @@ def metrics(table: pd.DataFrame) -> dict[str, Any]:
     smaller variant.
     """
     numbers: dict[str, Any] = {}
-    for _, row in deployed(table).iterrows():
+    for row in deployed(table).to_dict("records"):
         of_scale = numbers.setdefault(row["system"], {}).setdefault(f"x{row['scale']:.0f}", {})
         of_set = of_scale.setdefault(row["set"], {"psnr_y_bicubic": round(row["psnr_y"] - row["gain_db"], 4)})
         of_set[f"psnr_y_{row['variant']}"] = round(row["psnr_y"], 4)

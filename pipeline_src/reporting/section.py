@@ -10,6 +10,9 @@ import pandas as pd
 from pipeline_src.reporting.drawing import DARK, LIGHT, Theme, recolour
 from pipeline_src.reporting.tables import Column, line
 
+SETS_DRAWN = 8  # image sets that have a figure of each kind
+NETS_DRAWN = 150  # nets in all of them together: the figures of 40 nets on 8 sets would be 5 MB of the page
+
 
 @dataclass(frozen=True)
 class Text:
@@ -102,10 +105,16 @@ class Figure:
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures of one kind; the first is visible, the others are folded away below their labels."""
+    """Figures of one kind; the first is visible, the others are folded away below their labels.
+
+    Attributes:
+        figures: from top to bottom.
+        note: what is left out; empty if nothing is.
+    """
 
     kind: ClassVar = "figures"
     figures: Sequence[Figure]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,7 +189,7 @@ def figure_per_set(
     draw: Callable[[pd.DataFrame, Path, Theme], Path],
     describe: Callable[[pd.DataFrame], str],
 ) -> Figures:
-    """Return a figure for each value of the column ``set``.
+    """Return a figure for each value of the column ``set``, or for the first of them where that would be too much.
 
     Args:
         name: how the names of the figures begin; the set follows.
@@ -194,4 +203,7 @@ def figure_per_set(
             f"{name}_{label}", label, describe(rows_of_set), lambda path, theme: draw(rows_of_set, path, theme)
         )
 
-    return Figures([figure(str(label), rows_of_set) for label, rows_of_set in rows.groupby("set", sort=False)])
+    sets = list(rows.groupby("set", sort=False))
+    drawn = min(SETS_DRAWN, max(1, NETS_DRAWN // rows["system"].nunique()))
+    note = f"Drawn are the first {drawn} of {len(sets)} image sets." if drawn < len(sets) else ""
+    return Figures([figure(str(label), rows_of_set) for label, rows_of_set in sets[:drawn]], note)

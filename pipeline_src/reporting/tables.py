@@ -1,5 +1,6 @@
 """Measurements as one table: reading the benchmarks, the columns, and how a cell is shown."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,8 +128,7 @@ def read(folder: Path, systems: list[str], sets: list[str], devices: Sequence[st
     rows["size_kib"] = rows["file_bytes"] / 1024
     megapixels = rows["lr_height"] * rows["lr_width"] * rows["scale"] ** 2 / 1e6
     rows["ms_per_mp"] = rows["p50_ms"] / megapixels
-    rows["provenance"] = [_provenance(row) for _, row in rows.iterrows()]
-    rows["lr_size"] = [_size(row) for _, row in rows.iterrows()]
+    rows["provenance"], rows["lr_size"] = _provenance(rows), _sizes(rows)
     rows["p50_note"] = precisions(rows)
     rows["ms_per_mp_note"] = precisions(rows, per=megapixels)
     rows["p90_note"] = [note if note.startswith("(") else "" for note in rows["p50_note"]]
@@ -236,24 +236,30 @@ def rank(column: pd.Series, order: Mapping[str, Sequence[str]]) -> pd.Series:
     return column if names is None else column.map({name: index for index, name in enumerate(names)})
 
 
-def _provenance(row: pd.Series) -> str:
-    origin = str(row["weights"]).removeprefix("pipeline_src/pretrained/").replace(".safetensors", "")
-    return f"{origin}, {row['dtype']}" if origin else ""
+def _provenance(rows: pd.DataFrame) -> "pd.Series[str]":
+    origin = rows["weights"].astype(str).str.removeprefix("pipeline_src/pretrained/")
+    origin = origin.str.replace(".safetensors", "", regex=False)
+    return (origin + ", " + rows["dtype"].astype(str)).where(origin != "", "")
 
 
-def _size(row: pd.Series) -> str:
-    return f"{row['lr_width']:.0f}×{row['lr_height']:.0f}" if pd.notna(row["p50_ms"]) else ""
+def _sizes(rows: pd.DataFrame) -> list[str]:
+    cells = zip(rows["lr_width"], rows["lr_height"], rows["p50_ms"].notna(), strict=True)
+    return [f"{width:.0f}×{height:.0f}" if timed else "" for width, height, timed in cells]
 
 
 def _faster(rows: pd.DataFrame) -> "pd.Series[str]":
+    files = exported(settled(rows))
+    key = ["device", "system", "variant", "scale", "set"]
+    of_net: dict[Any, list[Any]] = defaultdict(list)  # plain tuples: a table per group would take minutes for many nets
+    for file in files[[*key, "runtime", "psnr_y", "p50_ms", "p50_low_ms", "p50_high_ms", "disagrees"]].itertuples():
+        of_net[file[1 : 1 + len(key)]].append(file)
     faster_file: dict[Any, str] = {}
-    for _, group in exported(settled(rows)).groupby(["device", "system", "variant", "scale", "set"]):
-        for index, row in group.iterrows():
-            as_good = (group["psnr_y"] >= row["psnr_y"] - WORSE) & (group["disagrees"] == "")
-            faster = group[as_good & is_faster(group, row)]
-            if not faster.empty:
-                best = faster.loc[faster["p50_ms"].idxmin()]
-                faster_file[index] = f"{RUNTIMES.get(best['runtime'], best['runtime'])} {best['p50_ms']:.1f}"
+    for group in of_net.values():
+        for file in group:
+            as_good = [other for other in group if other.psnr_y >= file.psnr_y - WORSE and other.disagrees == ""]
+            if faster := [other for other in as_good if is_faster(other, file)]:
+                best = min(faster, key=lambda other: float(other.p50_ms))
+                faster_file[file.Index] = f"{RUNTIMES.get(best.runtime, best.runtime)} {best.p50_ms:.1f}"
     return pd.Series([faster_file.get(index, "") for index in rows.index], rows.index)
 
 

@@ -36,8 +36,11 @@ LATEX = str.maketrans({
 
 
 def write(data: ReportData, folder: Path) -> None:
-    """Write ``table.csv`` with every row and plain numbers, and ``table.md`` and ``table.tex`` with the text tables."""
-    write_table(folder / "table.csv", _all_rows(data.table, _machines(data)))
+    """Write ``table.csv`` with every row and plain numbers, and ``table.md`` and ``table.tex`` with the text tables.
+
+    The text tables are of the systems that the page shows.
+    """
+    write_table(folder / "table.csv", _all_rows(data.whole.table, _machines(data.whole)))
     for suffix, text in {"md": markdown(data), "tex": latex(data)}.items():
         with whole_file(folder / f"table.{suffix}") as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")

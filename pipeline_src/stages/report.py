@@ -21,7 +21,7 @@ def report() -> None:
         UserError: if a result that the report shows is missing or damaged.
     """
     params = config.load()
-    from pipeline_src.reporting import data, headline, overview, page, texts
+    from pipeline_src.reporting import data, headline, overview, page, selection, texts
     from pipeline_src.reporting.sections import SECTIONS
     from pipeline_src.reporting.summary import summary
 
@@ -29,16 +29,17 @@ def report() -> None:
     with tracking.stage_run("report", None, params.model_dump()) as run:
         measured = data.read(params, paths.PARAMS.read_bytes().decode())
         # every input is read here, before the first file is written
-        sections = [section for build in SECTIONS if (section := build(measured))]
-        texts.write(measured, out)
+        shown = selection.shown(measured)
+        sections = [section for build in SECTIONS if (section := build(shown))]
+        texts.write(shown, out)
         with whole_folder(out / "figures") as folder:
             for section in sections:
                 section.draw(folder)
-        overview.write(measured, out / "overview.png")
-        page.write(out / "index.html", measured, sections, out / "figures")
+        overview.write(shown, out / "overview.png")
+        page.write(out / "index.html", shown, sections, out / "figures")
         numbers = headline.metrics(measured.table)
         write_json(out / "metrics.json", numbers)
-        run.log_metrics(headline.flatten(numbers))
+        run.log_metrics(headline.flatten(headline.metrics(shown.table)))
         _track(run.state, measured)
     print(*summary(out, params), sep="\n")
 
@@ -55,14 +56,11 @@ def _track(state: tracking.StageRun, measured: "ReportData") -> None:
     for name, spec in measured.params.sets.items():
         if paths.manifest(spec.role, name).exists():
             state.log_data(name, paths.manifest(spec.role, name), spec.role)
-    for file in REPORT:
-        state.log_artifact(paths.results("report") / file)
-    for net in measured.nets:
-        for name in paths.COMPARED:
-            state.log_artifact(paths.results("benchmark", net) / name, f"benchmark/{net}")
-    for device in (name for name, device in measured.params.devices.items() if not device.is_here):
-        for name in paths.COMPARED_OF_DEVICE:
-            state.log_artifact(paths.measured(device) / name, f"benchmark/{paths.FOLDER_OF_DEVICES}/{device}")
+    devices = [name for name, device in measured.params.devices.items() if not device.is_here]
+    measurements = [paths.results("benchmark", net) / name for net in measured.nets for name in paths.COMPARED]
+    measurements += [paths.measured(device) / name for device in devices for name in paths.COMPARED_OF_DEVICE]
+    files = {file.relative_to(paths.RESULTS).as_posix(): file for file in measurements}
+    state.log_files(files | {name: paths.results("report") / name for name in REPORT})
 
 
 if __name__ == "__main__":

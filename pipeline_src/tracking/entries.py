@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric
 
 BATCH_LIMITS = {"metrics": 1000, "params": 100, "tags": 100}  # entries per request that MLflow accepts
+MANY = 2000  # params of a run; of more, a store takes long to log and to find them, and its pages longer to show them
+LONGEST = 6000  # characters of a param that MLflow accepts
 DIGEST_LENGTH = 36  # characters of a data set's digest that MLflow accepts
 
 
@@ -38,6 +40,43 @@ def flattened(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from flattened(inner, f"{prefix}.{name}" if prefix else str(name))
     else:
         yield prefix, str(value)
+
+
+def packed(params: Mapping[str, str]) -> dict[str, str]:
+    """Return params as a run keeps them: one by one, or if they are :data:`MANY` those of each system as one JSON text.
+
+    Args:
+        params: texts by dotted names. All under ``systems.abpn_x3`` are one of many; an entry that is too long for that
+            stays as it is.
+    """
+    if len(params) <= MANY:
+        return dict(params)
+    entries: dict[str, dict[str, str]] = {}
+    for name, value in params.items():
+        *entry, inner = name.split(".", 2) if name.count(".") > 1 else (name, "")
+        entries.setdefault(".".join(entry), {})[inner] = value
+    kept: dict[str, str] = {}
+    for name, values in entries.items():
+        text = json.dumps(values)
+        if [*values] == [""]:
+            kept[name] = values[""]
+        elif len(text) <= LONGEST:
+            kept[name] = text
+        else:
+            kept |= {f"{name}.{inner}": value for inner, value in values.items()}
+    return kept
+
+
+def unpacked(params: Mapping[str, str]) -> dict[str, str]:
+    """Return the params of which :func:`packed` made what a run keeps."""
+    found: dict[str, str] = {}
+    for name, value in params.items():
+        try:
+            inner = json.loads(value) if value.startswith("{") else None
+        except ValueError:
+            inner = None
+        found |= {f"{name}.{key}": text for key, text in inner.items()} if isinstance(inner, dict) else {name: value}
+    return found
 
 
 def metrics(row: Mapping[str, Any]) -> "list[Metric]":
@@ -76,10 +115,11 @@ def log_metrics(client: "MlflowClient", run_id: str, entries: "list[Metric]") ->
 
 
 def log_params(client: "MlflowClient", run_id: str, params: Mapping[str, Any]) -> None:
-    """Log any number of params, under dotted names where they are nested."""
+    """Log any number of params, under dotted names where they are nested, :func:`packed` if they are many."""
     from mlflow.entities import Param
 
-    _log(client, run_id, "params", [Param(key(name), value) for name, value in flattened(params)])
+    kept = packed(dict(flattened(params)))
+    _log(client, run_id, "params", [Param(key(name), value) for name, value in kept.items()])
 
 
 def log_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> None:

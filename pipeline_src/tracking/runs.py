@@ -3,8 +3,10 @@
 import math
 import os
 import resource
+import shutil
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -98,6 +100,22 @@ class StageRun:
                 client.log_artifact(self.run_id, str(path), folder or None)
 
         self._attempt(str(path), send)
+
+    def log_files(self, files: Mapping[str, Path]) -> None:
+        """Copy any number of files into the run, together: a store that is asked for each takes a minute for thousands.
+
+        Args:
+            files: by their names among the artifacts, which may have folders.
+        """
+
+        def send(client: "MlflowClient") -> None:
+            with tempfile.TemporaryDirectory() as folder:
+                for name, file in files.items():
+                    (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(file, Path(folder) / name)
+                client.log_artifacts(self.run_id, folder)
+
+        self._attempt("files", send)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log params, under dotted names where they are nested."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pipeline_src.errors import UserError
 from pipeline_src.paths import PARAMS, SCRATCH
 from pipeline_src.tracking import state
-from pipeline_src.tracking.entries import key, log_params
+from pipeline_src.tracking.entries import key, log_params, unpacked
 from pipeline_src.tracking.failures import failure
 from pipeline_src.tracking.state import State
 
@@ -256,7 +256,7 @@ def _create_state_run(client: "MlflowClient", experiment_id: str, present: State
 def _recorded(run: "Run", present: State) -> State:
     """Return the state that a run stands for; its keys are spelled as those of ``present``."""
     spelling = {key(name): name for name in present.params}
-    params = {spelling.get(name, name): value for name, value in run.data.params.items()}
+    params = {spelling.get(name, name): value for name, value in unpacked(run.data.params).items()}
     return State(run.data.tags.get("git_commit", ""), run.data.tags.get("params_sha256", ""), params)
 
 

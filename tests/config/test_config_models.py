@@ -7,6 +7,14 @@ import pytest
 from pipeline_src.config import models
 
 
+def test_each_model_is_read_once_however_many_systems_are_of_it() -> None:
+    models.model_arguments("abpn")
+    before = models._arguments_in.cache_info().misses
+    for _ in range(60):
+        models.model_arguments("abpn")
+    assert models._arguments_in.cache_info().misses == before
+
+
 def test_arguments_are_those_of_build() -> None:
     assert models.model_arguments("abpn") == {
         "channels": "int",

@@ -222,6 +222,19 @@ def test_data_sets_and_files_are_known_by_their_hashes(folder: Path) -> None:
     assert [file.path for file in found] == ["abpn_x3/l1_50/net.tflite"]
 
 
+def test_many_files_are_copied_into_the_run_together(folder: Path) -> None:
+    files = {f"benchmark/net_{number}/benchmark.csv": folder / f"{number}.csv" for number in range(3)}
+    for name, file in files.items():
+        file.write_text(name)
+    with stage_run("report", None, {}) as run:
+        run.log_files(files | {"index.html": folder / "0.csv"})
+    client, runs = runs_in(store_of(folder))
+    run_id = named(runs, "report").info.run_id
+    assert [file.path for file in client.list_artifacts(run_id)] == ["benchmark", "index.html"]
+    copied = client.download_artifacts(run_id, "benchmark", str(folder))
+    assert {file.read_text() for file in Path(copied).rglob("*.csv")} == {*files}
+
+
 def test_a_store_that_breaks_causes_one_warning_and_a_file_that_is_missing_another(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

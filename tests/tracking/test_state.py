@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from runs import named, runs_in, split, store_of
 
-from pipeline_src.tracking import stage_run
+from pipeline_src.tracking import entries, stage_run
 from pipeline_src.tracking.state import LISTED_CHANGES, State, changes, listed, run_name
 
 
@@ -54,6 +54,32 @@ def test_a_state_says_what_changed_since_the_one_before(folder: Path) -> None:
     assert second.data.metrics == {"abpn_x3/psnr_y_qat": 30.5}
     assert second.data.tags["device"] == "a CPU"
     assert [file.path for file in client.list_artifacts(second.info.run_id)] == ["params.yaml", "report"]
+
+
+def test_a_run_of_many_systems_keeps_each_as_one_param(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "MANY", 5)
+    systems = "systems: {a: {model: abpn, train: {lr: 0.002}}, b: {model: edsr, train: {lr: %s}}}"
+    run_stage(f"seed: 1\n{systems % 0.1}\nprune: {{}}\n")
+    run_stage(f"seed: 1\n{systems % 0.2}\nsets: {{s: 1}}\n")
+    run_stage(f"seed: 1\n{systems % 0.3}\nsets: {{s: 1}}\n")
+    third, second, first = split(runs_in(store_of(folder))[1])[0]
+    assert first.data.params.keys() == {
+        "seed", "systems.a.model", "systems.a.train.lr", "systems.b.model", "systems.b.train.lr",
+    }  # fmt: skip
+    assert second.data.params["systems.b"] == '{"model": "edsr", "train.lr": "0.2"}'
+    assert second.data.tags["changed"] == "systems.b.train.lr: 0.1 → 0.2; sets.s: – → 1"
+    assert third.data.tags["changed"] == "systems.b.train.lr: 0.2 → 0.3"
+
+
+def test_packed_params_are_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = {"seed": "1", "train.lr": "2", "systems.a.net.channels": "4", "systems.a.model": "a {", "sets.x": "{"}
+    assert entries.packed(params) == params
+    monkeypatch.setattr(entries, "MANY", 2)
+    assert len(entries.packed(params)) == 4
+    assert entries.unpacked(entries.packed(params)) == params
+    long = params | {"systems.b.note": "n" * entries.LONGEST, "systems.b.model": "b"}
+    assert entries.packed(long)["systems.b.model"] == "b"
+    assert entries.unpacked(entries.packed(long)) == long
 
 
 def test_a_name_that_mlflow_refuses_is_no_change(folder: Path) -> None:

@@ -48,7 +48,7 @@ def costs(file: File, base: pd.Series, new: pd.Series, tolerances: Tolerances) -
 def _latency(file: File, base: pd.Series, new: pd.Series, tolerance: float, elsewhere: str) -> Change:
     unsettled = [name for name, row in (("base", base), ("new", new)) if pd.notna(row["p50_ms"]) and not row["settled"]]
     reason = elsewhere or (f"not settled in {' and '.join(unsettled)}" if unsettled else "")
-    apart = is_faster(pd.DataFrame([new]), base).item() or is_faster(pd.DataFrame([base]), new).item()
+    apart = is_faster(new, base) or is_faster(base, new)
     ends = {
         f"{name}_{end}": float(row[f"p50_{end}_ms"])
         for name, row in (("base", base), ("new", new))

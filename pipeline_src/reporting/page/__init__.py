@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline_src.files import whole_file
+from pipeline_src.reporting import selection
 from pipeline_src.reporting.data import ReportData
 from pipeline_src.reporting.drawing import DARK, LIGHT
 from pipeline_src.reporting.page.embedding import content_hash, data_uri, json_for_scripts, vega
@@ -50,6 +51,7 @@ def write(path: Path, data: ReportData, sections: Sequence[Section], figures: Pa
             scripts=[Markup(text) for text in scripts],  # noqa: S704
             sections=sections,
             pictures=figures,
+            note=selection.note(data),
         )
     )
     with whole_file(path) as temporary:

@@ -49,15 +49,15 @@ def measured_files(data: ReportData) -> Iterator[dict[str, Any]]:
     ``psnr`` and ``gain`` (in dB, over bicubic) are by image set, and ``""`` stands for the mean over all of them. The
     page computes no mean, so that it ranks files by the very numbers of ``superres pick``.
     """
+    learned = data.learned_downscaling
     for device in data.devices:
+        of_net = {str(net): _records(rows) for net, rows in data.on(device).groupby("system", sort=False)}
         for net in data.nets:
-            if net.partition("/")[0] not in data.learned_downscaling:
-                yield from _files_of(net, device, data)
+            if net.partition("/")[0] not in learned and net in of_net:
+                yield from _files_of(net, device, [*of_net["bicubic"], *of_net[net]], data)
 
 
-def _files_of(net: str, device: str, data: ReportData) -> Iterator[dict[str, Any]]:
-    table = data.on(device)
-    rows = _records(table[(table["system"] == net) | (table["variant"] == "bicubic")])
+def _files_of(net: str, device: str, rows: list[dict[str, Any]], data: ReportData) -> Iterator[dict[str, Any]]:
     choices = {"": data.sets} | {name: [name] for name in data.sets}
     for scale in sorted({row["scale"] for row in rows if row["system"] == net}):
         found: dict[tuple[str, str], dict[str, Candidate]] = {}

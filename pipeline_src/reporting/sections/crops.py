@@ -18,6 +18,7 @@ from pipeline_src.reporting.tables import VARIANTS
 from pipeline_src.reporting.timing import settled
 
 LIMIT = 6 << 20  # bytes of images that the page holds at most, so that it stays quick to open
+LIMIT_OF_MANY = 4 << 20  # the same where the page cannot show all systems, so that it is below 15 MB
 INT8 = ("qat", "ptq")  # fp32 is compared with the first of these that a system has
 
 
@@ -47,7 +48,7 @@ def build(data: ReportData) -> Section | None:
     if not crops:
         return None
     layers = [list(_layers(crop)) for crop in crops]
-    kept = _within(LIMIT, layers, nets_by_front(data))
+    kept = _within(LIMIT if data.whole is data else LIMIT_OF_MANY, layers, nets_by_front(data))
     names = {layer.net for of_crop in layers for layer in of_crop if layer.net}
     intro = (
         "Parts of the evaluation photographs: the first of each set and scale in the order of their names, none "

@@ -21,7 +21,8 @@ COLUMNS = (
 
 
 def build(data: ReportData) -> Section | None:
-    """Return the section, or None if there is one device only."""
+    """Return the section, on all systems, or None if there is one device only."""
+    data = data.whole
     if len(data.devices) < 2:
         return None
     lead = f"The same files on {len(data.devices)} devices: {', '.join(data.devices)}."

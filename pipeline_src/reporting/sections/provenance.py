@@ -29,7 +29,7 @@ class Machine:
 
 def build(data: ReportData) -> Section:
     """Return the section."""
-    machines = read_machines(paths.results("benchmark"), data.nets)
+    machines = read_machines(paths.results("benchmark"), data.whole.nets)
     values = {
         "machines": machines,
         "mixed": mixed(machines),

@@ -26,6 +26,8 @@ COLUMNS = (
     Column("times_faster", "Times faster", "{:.2f}"),
 )
 
+DRAWN = 6  # systems, a panel each
+
 
 def build(data: ReportData) -> Section | None:
     """Return the section, or None if no system was pruned."""
@@ -39,8 +41,12 @@ def build(data: ReportData) -> Section | None:
         "weights themselves, as the publication does. Importance is the default. Pruning single weights only sets "
         "them to zero, so it makes a net neither smaller nor faster."
     )
+    systems = list(dict.fromkeys(rows["unpruned"]))
+    drawn = rows[rows["unpruned"].isin(systems[:DRAWN])]
+    if len(systems) > DRAWN:
+        intro += f" Drawn are the first {DRAWN} of {len(systems)} systems."
     lead = "What networks lose and gain when filters are taken out of them."
-    blocks: list[Block] = [Text(intro), _table("Pruned nets", rows), figure_per_set("pruning", rows, draw, describe)]
+    blocks: list[Block] = [Text(intro), _table("Pruned nets", rows), figure_per_set("pruning", drawn, draw, describe)]
     return Section("pruning", "Pruned nets", "Pruned", blocks, lead=lead, folded=True)
 
 

@@ -28,7 +28,8 @@ class _Asked:
 
 
 def build(data: ReportData) -> Section:
-    """Return the section; a question that nothing was measured for is left out."""
+    """Return the section, on all systems; a question that nothing was measured for is left out."""
+    data = data.whole
     asked = [
         _Asked(
             "Is it better than no network?",

@@ -16,6 +16,8 @@ from pipeline_src.tables import Kind, read_table
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MANY = 20  # labels; more would lie over each other if they were slanted
+DRAWN = 40  # nets; the bars of more could not be told apart
 WORST = 3  # layers shown per system and scale
 COLUMNS = (NAMED["system"], NAMED["scale"], Column("layer", "Layer"), Column("lost_db", "Lost in int8 (dB)", "{:.3f}"))
 SENSITIVITY: dict[str, Kind] = {"scale": int, "layer": str, "lost_db": float}
@@ -29,9 +31,11 @@ def build(data: ReportData) -> Section:
         "Bars are the gain over bicubic. fp32 is the network as it was trained. PTQ rounds it to 8 bits with a few "
         "photographs as its only guide; QAT trains it on, with the rounding in place."
     )
+    drawn = data.table[data.table["system"].isin(["bicubic", *data.nets[:DRAWN]])]
+    left_out = f" Drawn are the first {DRAWN} of {len(data.nets)} networks." if len(data.nets) > DRAWN else ""
     blocks: list[Block] = [
-        Text(intro),
-        figure_per_set("waterfall", data.table, draw, describe),
+        Text(intro + left_out),
+        figure_per_set("waterfall", drawn, draw, describe),
     ]
     sensitive = most_sensitive(paths.results("quantize"), data.systems)
     if not sensitive.empty:
@@ -133,8 +137,9 @@ def draw_panel(axes: "Axes", rows: pd.DataFrame, theme: Theme) -> None:
 
 
 def _label_ticks(axes: "Axes", ticks: dict[float, str]) -> None:
-    """Label the x axis; labels too long to stand side by side are slanted."""
+    """Label the x axis; labels too long to stand side by side are slanted, and upright if they are many."""
     axes.set_xticks(list(ticks), list(ticks.values()))
     if sum(map(len, ticks.values())) > WIDEST:
+        rotation, side = (20, "right") if len(ticks) <= MANY else (90, "center")
         for label in axes.get_xticklabels():
-            label.set(rotation=20, horizontalalignment="right")
+            label.set(rotation=rotation, horizontalalignment=side)
