@@ -1,0 +1,32 @@
+# One rule per stage where jobs share no file system (--config storage=remote): see remote_storage.py.
+# Snakemake sees the entries of dvc.lock alone; what the stages read and write goes through the DVC remote.
+
+for stage in STAGES:
+    job = JOBS[stage.name]
+
+    if job.entry:
+
+        rule:
+            name: stage.name
+            default_target: stage.name == remote_storage.LAST
+            localrule: stage.name == remote_storage.LAST
+            input: ancient(job.entries)
+            output: job.entry
+            params:
+                stage=stage.name,
+                pulled=[quote(path) for path in job.pulled],
+            threads: RESERVED[stage.name].threads
+            priority: stage.meta.get("priority", 0)
+            resources: **remote_storage.resources(stage, HERE)
+            log: f".cache/logs/{stage.name}.log"
+            message: "{params.stage}"
+            shell:
+                "PYTHONPATH=. python workflow/remote_storage.py {params.stage} {output:q} --pull {params.pulled}"
+                " --entries {input:q} > {log:q} 2>&1"
+
+    else: # dvc.lock has its entry already
+
+        rule:
+            name: stage.name
+            default_target: stage.name == remote_storage.LAST
+            input: local("dvc.lock")
