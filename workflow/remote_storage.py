@@ -2,8 +2,9 @@
 
 What Snakemake passes from job to job is the entry that DVC has written into dvc.lock, a small file. It is named by what
 the stage is run with (its command, code and params, and those of the stages that it depends on), so an entry that is
-there is of this state, whoever has made it and when. The report runs in the folder of Snakemake itself: it gets the
-entries of all stages, so that the dvc.lock there is complete, and git has some of its files.
+there is of this state, whoever has made it and when. Two kinds of stages run in the folder of Snakemake itself. The
+report, because git has some of its files: it gets the entries of all stages, so that the dvc.lock there is complete.
+And ``measure``, because the way to a device begins there.
 
     python workflow/remote_storage.py STAGE ENTRY [--pull PATH …] [--entries FILE …]
 """
@@ -26,7 +27,7 @@ from pipeline_src.files import whole_file
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(".cache/entries")
-LAST = "report"  # the stage that runs where Snakemake does
+LAST = "report"
 MANUAL = "docs/scaling.md"
 
 
@@ -81,6 +82,11 @@ def resources(stage: Stage, here: bool) -> dict[str, Any]:
         return stage.job.resources
     gpus = {"gpu": stage.meta["gpu"], "gpu_manufacturer": "nvidia"} if stage.cuda else {}
     return {"mem_mb": stage.meta["mem_mb"]} | gpus
+
+
+def runs_here(stage: str) -> bool:
+    """Return whether a stage runs in the folder of Snakemake, and on no other machine."""
+    return stage == LAST or stage.startswith("measure@")
 
 
 def jobs(stages: list[Stage], expected: dict[str, LockEntry], locked: dict[str, LockEntry]) -> dict[str, Job]:

@@ -9,7 +9,7 @@ for stage in STAGES:
         rule:
             name: stage.name
             default_target: stage.name == remote_storage.LAST
-            localrule: stage.name == remote_storage.LAST
+            localrule: remote_storage.runs_here(stage.name)
             input: ancient(job.entries)
             output: job.entry
             params:

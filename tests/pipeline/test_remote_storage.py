@@ -105,6 +105,11 @@ def test_a_pod_asks_for_a_gpu_if_the_stage_cannot_do_without_one() -> None:
     assert remote_storage.resources(train, here=True) == {"mem_mb": 700, "gpu": 1}
 
 
+def test_the_report_and_measurements_of_devices_run_where_snakemake_does() -> None:
+    names = ["fetch@set", "search@a", "measure@pi", "report"]
+    assert [name for name in names if remote_storage.runs_here(name)] == ["measure@pi", "report"]
+
+
 def test_a_folder_without_git_is_one_for_dvc(tmp_path: Path) -> None:
     (tmp_path / ".dvc").mkdir()
     remote_storage.prepare(tmp_path, main=False)
