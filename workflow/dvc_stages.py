@@ -152,8 +152,8 @@ def _opened(root: Path) -> Repo:
         UserError: if DVC cannot read one of its files.
     """
     for attempt in itertools.count():
-        repo = Repo(str(root))
         try:
+            repo = Repo(str(root))
             repo.index.stages  # noqa: B018  # read here
             break
         except ConfigError as error:

@@ -1,13 +1,15 @@
 """What Snakemake is told of stages that share no file system."""
 
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import remote_storage
-from dvc_stages import LockEntry, Stage, lock_entries, lock_text, merge_into_lock
+from dvc_stages import LockEntry, Stage, lock_entries, lock_text, merge_into_lock, stages
 from remote_storage import Job
+from shared import ROOT
 
 from pipeline_src.errors import UserError
 
@@ -152,6 +154,14 @@ def test_a_lock_that_has_the_entries_is_not_written_again(tmp_path: Path) -> Non
     (tmp_path / "dvc.lock").write_text(LOCK + "# kept\n")
     merge_into_lock(tmp_path, [lock_text(tmp_path, "b")])
     assert (tmp_path / "dvc.lock").read_text().endswith("# kept\n")
+
+
+def test_settings_that_dvc_cannot_read_are_told(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[cor")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    with pytest.raises(UserError, match=r"DVC cannot read its settings \(.*\); correct \.dvc/config, or \.dvc/config"):
+        stages(tmp_path)
 
 
 def test_what_another_machine_would_lack_is_told(tmp_path: Path) -> None:
