@@ -15,6 +15,7 @@ for stage in STAGES:
             params:
                 stage=stage.name,
                 pulled=[quote(path) for path in job.pulled],
+                into="&>" if remote_storage.runs_here(stage.name) else "|& tee", # the log of a pod is what it prints
             threads: RESERVED[stage.name].threads
             priority: stage.meta.get("priority", 0)
             resources: **remote_storage.resources(stage, HERE)
@@ -22,7 +23,7 @@ for stage in STAGES:
             message: "{params.stage}"
             shell:
                 "PYTHONPATH=. python workflow/remote_storage.py {params.stage} {output:q} --pull {params.pulled}"
-                " --entries {input:q} > {log:q} 2>&1"
+                " --entries {input:q} {params.into} {log:q}"
 
     else: # dvc.lock has its entry already
 
