@@ -6,13 +6,14 @@ import time
 from pathlib import Path
 from shlex import quote
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+sys.path[:0] = [str(Path(workflow.basedir) / "workflow"), workflow.basedir]
 import gpus
 import memory
 import one_run
+import remote_storage
 import slurm
 import unlock
-from dvc_stages import groups, stages
+from dvc_stages import expected_entries, groups, lock_entries, stages
 
 from pipeline_src.errors import UserError
 
@@ -23,8 +24,12 @@ gc.disable()
 shell.prefix(f"export SR_LAUNCHER=snakemake PATH={quote(str(Path(sys.executable).parent))}:$PATH; ")
 
 SLURM = config.get("cluster") == "slurm"  # by the profile
+REMOTE = config.get("storage") == "remote"  # there is no file system that all jobs share: docs/scaling.md
 try:
-    STAGES = stages(Path.cwd(), compare=workflow.is_main_process)
+    if REMOTE:
+        remote_storage.prepare(Path.cwd(), workflow.is_main_process)
+    STAGES = stages(Path.cwd(), compare=workflow.is_main_process and not REMOTE)
+    JOBS = remote_storage.jobs(STAGES, expected_entries(Path.cwd()), lock_entries(Path.cwd())) if REMOTE else {}
     RESERVED = {stage.name: slurm.job(stage, config) if SLURM else stage.job for stage in STAGES}
 except UserError as error:
     sys.exit(f"error: {error}")
@@ -54,14 +59,14 @@ onstart: # of a run, not of a plan
 
 # A stage that DVC would run depends on a file of this moment: Snakemake goes by time stamps, which neither a deleted result
 # in the middle nor an older copy of params.yaml has, and takes a newer file of the same content for unchanged.
-STAMPS = {stage.name: Path(".cache/changed") / stage.name for stage in STAGES if stage.changed}
+STAMPS = {stage.name: Path(".cache/changed") / stage.name for stage in STAGES if stage.changed and not REMOTE}
 for stamp in STAMPS.values():
     if workflow.is_main_process:
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.write_text(str(time.time_ns()))
 
 
-for stage in STAGES:
+for stage in [] if REMOTE else STAGES:
 
     rule:
         name: stage.name
@@ -85,8 +90,13 @@ for stage in STAGES:
             " > {log} 2>&1"
 
 
+if REMOTE:
+
+    include: "workflow/remote_storage.smk"
+
+
 for name, members in groups(STAGES).items():
 
     rule:
         name: name
-        input: [path for stage in members for path in stage.files + stage.folders]
+        input: [path for stage in members for path in (JOBS[stage.name].output if REMOTE else stage.files + stage.folders)]

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from dvc.config import ConfigError
 from dvc.dependency.param import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.lock import make_lock
 from dvc.repo import Repo
 from dvc.stage import Stage as DvcStage
-from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
+from dvc.utils.serialize import YAMLFileCorruptedError, dumps_yaml, load_yaml, parse_yaml
 from dvc.utils.strictyaml import YAMLValidationError
 from dvc_files import Contents, Files, relative
 
 from pipeline_src import config, paths
 from pipeline_src.errors import UserError
+from pipeline_src.files import whole_file
 
 LOCK = "dvc.lock"
 CONFLICT = b"<<<<<<<"
@@ -155,10 +157,15 @@ def _opened(root: Path) -> Repo:
         UserError: if DVC cannot read one of its files.
     """
     for attempt in itertools.count():
-        repo = Repo(str(root))
         try:
+            repo = Repo(str(root))
             repo.index.stages  # noqa: B018  # read here
             break
+        except ConfigError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"DVC cannot read its settings ({reason}); correct .dvc/config, or .dvc/config.local"
+            ) from None
         except (YAMLFileCorruptedError, YAMLValidationError) as error:
             if Path(error.path).name != LOCK or attempt > LOCK_READS:
                 advice = f"take it from git again (git checkout {error.path})"
@@ -255,6 +262,33 @@ def _lock_entry(stage: dict[str, Any]) -> LockEntry:
         params={key: value for keys in params.values() for key, value in keys.items()},
         outs={out["path"]: out["md5"] for out in stage.get("outs", [])},
     )
+
+
+def lock_text(root: Path, stage: str) -> str:
+    """Return the entry of a stage as ``dvc.lock`` has it, in YAML under the name of the stage."""
+    text: str = dumps_yaml({stage: load_yaml(str(root / LOCK))["stages"][stage]})
+    return text
+
+
+def merge_into_lock(root: Path, texts: list[str]) -> None:
+    """Put entries, as :func:`lock_text` returns them, into ``dvc.lock`` in the place of those that it has.
+
+    DVC's own lock is held meanwhile, because a stage that ends writes the file too.
+    """
+    entries = {name: entry for text in texts for name, entry in parse_yaml(text, "an entry").items()}
+    held = root / ".dvc/tmp/lock"
+    held.parent.mkdir(exist_ok=True)
+    with make_lock(str(held), tmp_dir=str(held.parent), wait=True):
+        whole = load_yaml(str(root / LOCK)) if (root / LOCK).exists() else {"schema": "2.0", "stages": {}}
+        stages = whole["stages"] | entries
+        if stages != whole["stages"]:
+            with whole_file(root / LOCK) as written:
+                written.write_text(dumps_yaml(whole | {"stages": dict(sorted(stages.items()))}), encoding="utf-8")
+
+
+def remote_name(root: Path) -> str:
+    """Return the default remote of ``.dvc/config``, which git has; "" if it names none."""
+    return str(Repo(str(root)).config.read("repo").get("core", {}).get("remote", ""))
 
 
 def expected_entries(root: Path) -> dict[str, LockEntry]:

@@ -28,21 +28,32 @@ def check(root: Path) -> None:
         UserError: if the lock does not fit; names the first stage that differs, in the order in which stages run.
     """
     locked, expected = lock_entries(root), expected_entries(root)
-    made = {
-        path: (stage, content) for stage in expected if stage in locked for path, content in locked[stage].outs.items()
-    }
+    made = made_by(expected, locked)
     for stage, entry in expected.items():
         if stage not in locked:
             raise UserError(f"dvc.lock does not fit the code: it has no stage {stage}; {RUN}")
-        if difference := _difference(entry, locked[stage], made):
-            raise UserError(f"dvc.lock does not fit the code: stage {stage} {difference}; {RUN}")
+        if found := difference(entry, locked[stage], made):
+            raise UserError(f"dvc.lock does not fit the code: stage {stage} {found}; {RUN}")
     if stale := [stage for stage in locked if stage not in expected]:
         remedy = "take its entry out of dvc.lock and commit that"
         raise UserError(f"dvc.lock does not fit the code: dvc.yaml has no stage {stale[0]}; {remedy}")
 
 
-def _difference(expected: LockEntry, locked: LockEntry, made: dict[str, tuple[str, str | None]]) -> str:
-    """Return how a stage was run otherwise than it would be now; empty if there is no difference."""
+def made_by(expected: dict[str, LockEntry], locked: dict[str, LockEntry]) -> dict[str, tuple[str, str | None]]:
+    """Return the stage that has made each out, and the hash of it, by its path."""
+    return {
+        path: (stage, content) for stage in expected if stage in locked for path, content in locked[stage].outs.items()
+    }
+
+
+def difference(expected: LockEntry, locked: LockEntry, made: dict[str, tuple[str, str | None]]) -> str:
+    """Return how a stage was run otherwise than it would be now; empty if there is no difference.
+
+    Args:
+        expected: its entry as it would be.
+        locked: its entry in dvc.lock.
+        made: what :func:`made_by` returns.
+    """
     if locked.cmd != expected.cmd:
         return f"was run by another command, `{locked.cmd}`"
     for path, content in locked.deps.items():

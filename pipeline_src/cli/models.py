@@ -5,7 +5,7 @@
     superres models --json       the same for programs
 
 PSNR Y is by the protocol (docs/protocol.md), beside it by how many dB it is above bicubic. p50 is the median latency of
-the fastest file that a run has measured, for the LR image beside it.
+the fastest file that a run has measured, for the LR image beside it, on the machine that is named.
 """
 
 import argparse

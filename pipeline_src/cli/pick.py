@@ -1,4 +1,4 @@
-"""Pick the best file of a run within a budget of milliseconds, on this machine or on another device.
+"""Pick the best file of a run within a budget of milliseconds, on the machine that ran the benchmark or on a device.
 
     superres pick --scale 3 --ms 25
     superres pick --scale 3 --ms 25 --device pi
@@ -57,17 +57,21 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _report(choice: "Choice", size: tuple[int, int], device: str, file: "Path") -> list[str]:
-    from pipeline_src.library.picking import machine
+    from pipeline_src.config import HERE
+    from pipeline_src.library import machines
 
     best, (height, width) = choice.best, size
+    machine = machines.read(best.net, device)
     estimated = "" if best.timed == size else f", in proportion from {best.timed[1]}×{best.timed[0]}"
     lines = [
         f"{best.name}: {best.psnr_y:.2f} dB, {best.gain:+.2f} dB over bicubic",
         f"  {best.ms:.1f} ms for {width}×{height} to {width * best.scale}×{height * best.scale}{estimated}; "
-        f"median of {best.runs} calls on {machine(best.net, device)}",
+        f"median of {best.runs} calls on {machine}",
         f"  {best.kib:.0f} KiB, {best.memory_mb:.0f} MB peak memory",
         f"  {file}",
     ]
+    if device == HERE and not machine.is_like_this_one:
+        lines.append(f"  that is {machines.not_this_one([best.net])}")
     if not best.compared:
         lines.append(f"  whether {device} computes the same net is not known: its image was not compared")
     for title, other in (("faster", choice.faster), ("better", choice.better)):

@@ -52,6 +52,8 @@ class Entry:
         exported: folder of its exported files; None if there is none.
         downscaler: weights of the learned downscaler that makes its LR images; None where there is none.
         measurements: what was measured of it.
+        measured_on: the machine that it was measured on; "" where that is not known.
+        measured_elsewhere: whether this machine has another CPU than that.
         validation: by how many dB each variant is above bicubic on the validation images, over all scales.
         provenance: where the weights come from, in a few words.
         licence: of the weights.
@@ -68,6 +70,8 @@ class Entry:
     exported: Path | None = None
     downscaler: Path | None = None
     measurements: tuple[Measurement, ...] = ()
+    measured_on: str = ""
+    measured_elsewhere: bool = False
     validation: Mapping[str, float] = field(default_factory=dict)
     provenance: str = ""
     licence: str = ""

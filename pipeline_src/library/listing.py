@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pipeline_src.library import bundled
+from pipeline_src.library import bundled, machines
 from pipeline_src.library.entries import BICUBIC, DEGRADED, HELD_OUT, Entry, Measurement
 
 SOURCES = {"bundled": "bundled with superres", "run": "made by the run in this folder (results/)"}
@@ -21,7 +21,7 @@ def table(entries: Sequence[Entry]) -> str:
         chosen = [entry for entry in entries if entry.source == source]
         if chosen:
             rows = [row for entry in chosen for row in _rows(entry)]
-            default = [*(_default(chosen) if source == "bundled" else []), *_rebuilding(chosen)]
+            default = [*(_default(chosen) if source == "bundled" else _machines(chosen)), *_rebuilding(chosen)]
             parts.append("\n".join([f"{title}:", *_aligned([HEAD, *rows]), "", *default, *_licences(chosen)]))
     return "\n\n".join(parts)
 
@@ -38,6 +38,7 @@ def description(entry: Entry) -> str:
         "variants": " ".join(("fp32", *entry.quantized)),
         "files": " ".join(files) or NONE,
         "downscaler": f"{entry.lr} ({entry.downscaler})" if entry.downscaler else entry.lr,
+        "measured on": _machine(entry.measured_on, [entry.name] if entry.measured_elsewhere else []) or NONE,
         "provenance": entry.provenance,
         "licence": entry.licence,
     }
@@ -99,6 +100,23 @@ def _default(entries: Sequence[Entry]) -> list[str]:
         names = [f"{bundled.best(scale, entries, lr).name} (×{scale})" for scale in bundled.scales(entries, lr)]
         lines += [f"{option}: {', '.join(names)}"] if names else []
     return lines
+
+
+def _machines(entries: Sequence[Entry]) -> list[str]:
+    """Return the lines that say which machine the latencies are of."""
+    found: dict[tuple[str, bool], list[str]] = {}
+    for entry in entries:
+        if entry.measured_on:
+            found.setdefault((entry.measured_on, entry.measured_elsewhere), []).append(entry.name)
+    return [
+        f"p50 of {', '.join(names)}: on {_machine(machine, names if elsewhere else [])}"
+        for (machine, elsewhere), names in found.items()
+    ]
+
+
+def _machine(machine: str, not_here: Sequence[str]) -> str:
+    """Return a machine, and for nets that were not measured on one like this how to do so."""
+    return f"{machine}, {machines.not_this_one(not_here)}" if not_here else machine
 
 
 def _rebuilding(entries: Sequence[Entry]) -> list[str]:

@@ -10,7 +10,6 @@ from pipeline_src.deployment.formats import FORMATS
 from pipeline_src.devices.rows import read as read_device
 from pipeline_src.devices.rows import with_quality
 from pipeline_src.errors import UserError
-from pipeline_src.files import read_json
 from pipeline_src.library import run
 from pipeline_src.library.entries import BICUBIC, Entry
 from pipeline_src.tables import Row, read_rows
@@ -61,20 +60,6 @@ def file_of(candidate: Candidate) -> Path:
     """
     suffix = FORMATS[candidate.format].SUFFIX
     return run.exported_file(candidate.net, candidate.variant, suffix, candidate.scale)
-
-
-def machine(net: str, device: str = HERE) -> str:
-    """Return the CPU and the threads that a net of this run was measured with on a device.
-
-    Raises:
-        UserError: if what the benchmark has written of it is missing or damaged.
-    """
-    stage, item = ("benchmark", net.partition("/")[0]) if device == HERE else ("measure", device)
-    folder = paths.results("benchmark", net) if device == HERE else paths.measured(device)
-    said = read_json(folder / paths.MACHINE, dict[str, object], paths.remedy(stage, item))
-    features = str(said.get("cpu_features", "")).split()
-    int8 = "VNNI" if any("vnni" in feature for feature in features) else "no VNNI"
-    return f"{said.get('cpu', 'unknown CPU')} ({int8}), {said.get('threads', '?')} threads"
 
 
 def _table(entry: Entry) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline_src import paths
 from pipeline_src.errors import UserError
 from pipeline_src.files import read_json
+from pipeline_src.library import machines
 from pipeline_src.library.entries import Entry, Measurement
 from pipeline_src.library.headers import is_supernet, licence, lr_of, provenance, read_header
 from pipeline_src.tables import Kind, Row, read_rows
@@ -50,6 +51,7 @@ def _entry(system: str, name: str, weights: Path) -> Entry:
     header, downscaler = read_header(weights), paths.downscaler_weights(system)
     exported = paths.results("export", name)
     states = {variant: paths.quantized(name, variant) for variant in INT8}
+    machine = machines.read(name) if (paths.results("benchmark", name) / paths.MACHINE).is_file() else None
     return Entry(
         name=name,
         source="run",
@@ -62,6 +64,8 @@ def _entry(system: str, name: str, weights: Path) -> Entry:
         exported=exported if exported.is_dir() else None,
         downscaler=downscaler if downscaler.is_file() else None,
         measurements=tuple(_measurements(paths.results("benchmark", name) / "benchmark.csv", system)),
+        measured_on=str(machine or ""),
+        measured_elsewhere=machine is not None and not machine.is_like_this_one,
         validation=_validation(system, name),
         provenance=provenance(header),
         licence=licence(header),

@@ -134,7 +134,9 @@ def test_the_command_prints_the_file_and_ships_it(
     assert printed[1] == (
         "  2.2 ms for 160×90 to 480×270, in proportion from 320×180; median of 30 calls on CPU (no VNNI), 2 threads"
     )
-    assert printed[4:6] == ["faster: fast ×3 fp32 onnx: 1.0 ms, 30.60 dB (-1.80)", "better: none"]
+    elsewhere = "another CPU than that of this machine; to measure here: dvc repro --force --single-item benchmark@slow"
+    assert printed[4] == f"  that is {elsewhere}"
+    assert printed[5:7] == ["faster: fast ×3 fp32 onnx: 1.0 ms, 30.60 dB (-1.80)", "better: none"]
     names = {"fp32_x3.onnx", "fp32_x3.onnx.json", "fp32_x3_example.py"}
     assert {file.name for file in (tmp_path / "app").iterdir()} == names
     assert "onnxruntime" in (tmp_path / "app/fp32_x3_example.py").read_text()

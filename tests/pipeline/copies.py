@@ -11,7 +11,9 @@ from typing import Any
 
 import forked
 import forwarding
+import pytest
 import yaml
+from filelock import FileLock
 from PIL import Image
 from shared import ROOT, photograph
 
@@ -121,6 +123,19 @@ def copied(folder: Path, tiny: bool = True) -> Copy:
     copy.ran("git", "init", "--quiet")
     copy.commit()
     return copy
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Copy:
+    """A copy of the repository with tiny params after ``dvc repro``; what a test changes it copies first."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "first_run"
+    done = folder.with_suffix(".done")
+    with FileLock(folder.with_suffix(".lock")):
+        if not done.exists():
+            copied(folder).ran("dvc", "repro", SR_TRACKING="off")
+            done.touch()
+    return Copy(folder)
 
 
 def copied_again(origin: Copy, folder: Path) -> Copy:

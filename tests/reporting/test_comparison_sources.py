@@ -65,6 +65,16 @@ def test_results_from_a_remote(inside: Path, tmp_path: Path) -> None:
     assert len(measurements.read("v1").files) == 6
 
 
+def test_a_remote_that_cannot_be_read_is_told_with_the_reason(inside: Path) -> None:
+    shutil.rmtree(inside / ".dvc/cache")
+    (inside / ".dvc/config.local").write_text(
+        "[core]\n    remote = there\n['remote \"there\"']\n    url = gs://bucket/results\n"
+    )
+    reason = "gs is supported, but requires 'dvc-gs' to be installed"
+    with pytest.raises(UserError, match=rf"neither in DVC's cache here nor in a remote \({reason}\); run `dvc fetch`"):
+        measurements.read("v1")
+
+
 def test_a_cache_that_lacks_one_file_is_told(inside: Path) -> None:
     for file in (inside / ".dvc/cache").rglob("*"):
         if file.is_file() and file.read_bytes().startswith(b"variant,runtime"):

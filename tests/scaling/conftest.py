@@ -3,6 +3,9 @@
 import os
 
 import pytest
+from copies import first_run
+
+__all__ = ["first_run"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -120,10 +120,10 @@ def _copy_of_commit(revision: str, commit: str, into: Path) -> None:
             copy = into / file.relative_to(BENCHMARK)
             copy.parent.mkdir(parents=True, exist_ok=True)
             repository.get_file(file.as_posix(), str(copy))
-    except (DvcException, DataIndexDirError, OSError) as error:
+    except (DvcException, DataIndexDirError, ImportError, OSError) as error:  # ImportError: no plugin for the remote
         if isinstance(error, OSError) and error.errno in FULL:
             raise
-        reason = "" if isinstance(error, DataIndexDirError) else f" ({_first_line(error)})"
+        reason = _reason(error.__cause__ if isinstance(error, DataIndexDirError) else error)
         raise UserError(
             f"the results of {revision} are neither in DVC's cache here nor in a remote{reason}; "
             f"run `dvc fetch` where a remote has them, or `make report` in a checkout of {revision}"
@@ -132,8 +132,11 @@ def _copy_of_commit(revision: str, commit: str, into: Path) -> None:
         raise UserError(f"{revision} has no {BENCHMARK}; choose a revision whose dvc.lock names them")
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+def _reason(error: BaseException | None) -> str:
+    """Return why DVC could not read a cache or a remote, in brackets; "" if it could, and the file is not there."""
+    if error is None or isinstance(error, FileNotFoundError):
+        return ""
+    return f" ({next(iter(str(error).splitlines()), type(error).__name__)})"
 
 
 def _copy_of_run(run_id: str, into: Path) -> None:
