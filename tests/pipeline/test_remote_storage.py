@@ -18,15 +18,16 @@ CHAIN = {"fetch": [], "train@a": ["results/fetch"], "train@b": ["results/fetch"]
 
 def stage(name: str, inputs: list[str]) -> Stage:
     return Stage(
-        name,
-        ["code.py", *inputs],
-        [],
-        [],
-        [f"results/{name}"],
-        {"threads": 1, "mem_mb": 700, "gpu": 1},
-        1,
-        False,
-        "",
+        name=name,
+        inputs=["code.py", *inputs],
+        made=inputs,
+        params=[],
+        files=[],
+        folders=[f"results/{name}"],
+        meta={"threads": 1, "mem_mb": 700, "gpu": 1},
+        nodes=1,
+        cuda=False,
+        device="",
         changed=True,
     )
 
