@@ -193,8 +193,11 @@ def test_a_run_that_was_killed_goes_on_and_two_at_once_are_refused(by_dvc: Copy)
     finally:
         holder.kill()
         holder.wait()
-    stage = "(exec -a dvc sleep 3) >&- & echo $!"  # which goes on
-    left = subprocess.check_output(["bash", "-c", stage], text=True)
+    (folder / ".cache/began").touch()
+    # goes on until Snakemake has taken its lock, and a little longer
+    waits = "until [ .cache/snakemake.lock -nt .cache/began ]; do sleep 0.1; done; sleep 2"
+    started = ["bash", "-c", f"(exec -a dvc bash -c '{waits}') >&- & echo $!"]
+    left = subprocess.check_output(started, cwd=folder, text=True)
     used = {"read": {}, "write": {"elsewhere": {"pid": int(left), "cmd": "dvc repro"}}}
     (folder / ".dvc/tmp/rwlock").write_text(json.dumps(used))
     said = by_dvc.ran("snakemake", "--cores", "8", "report", SR_TRACKING="off")
