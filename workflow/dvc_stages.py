@@ -18,6 +18,7 @@ from dvc.stage import Stage as DvcStage
 from dvc.utils.serialize import YAMLFileCorruptedError, dumps_yaml, load_yaml, parse_yaml
 from dvc.utils.strictyaml import YAMLValidationError
 from dvc_files import Contents, Files, relative
+from unlock import RUNNING, locked
 
 from pipeline_src import config, paths
 from pipeline_src.errors import UserError
@@ -26,7 +27,6 @@ from pipeline_src.files import whole_file
 LOCK = "dvc.lock"
 CONFLICT = b"<<<<<<<"
 ALONE = 1000  # threads of a stage beside which no other may run, more than any machine has
-RUNNING = Path(".dvc/tmp/rwlock")  # where DVC lists the stages that run
 LOCK_READS, LOCK_PAUSE = 20, 0.1  # of a lock that is being written: times, and seconds between them
 
 
@@ -223,7 +223,7 @@ def remove_damaged_list(root: Path) -> None:
     listed = root / RUNNING
     if not listed.exists():
         return
-    with make_lock(str(listed.with_name("rwlock.lock")), tmp_dir=str(listed.parent), wait=True):
+    with locked(listed):
         try:
             json.loads(listed.read_bytes())
         except ValueError:  # neither text nor JSON

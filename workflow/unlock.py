@@ -9,12 +9,13 @@ have files in common at the same time, so before a stage begins, none that has i
 
 import json
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from shlex import quote
 
 from dvc.lock import make_lock
 
-RUNNING = Path(".dvc/tmp/rwlock")
+RUNNING = Path(".dvc/tmp/rwlock")  # where DVC lists the stages that run
 
 
 def command(outs: list[str]) -> str:
@@ -22,12 +23,17 @@ def command(outs: list[str]) -> str:
     return f"python {quote(__file__)} {' '.join(map(quote, outs))} && "
 
 
+def locked(listed: Path) -> AbstractContextManager[object]:
+    """Return the lock that DVC holds while it writes the list."""
+    return make_lock(str(listed.with_name("rwlock.lock")), tmp_dir=str(listed.parent), wait=True)
+
+
 def unlock(root: Path, outs: list[str]) -> None:
     """Remove every entry of a file or folder that a stage writes, that lies in one, or that one lies in."""
     listed, own = root / RUNNING, [root / out for out in outs]
     if not listed.exists():
         return
-    with make_lock(str(listed.with_name("rwlock.lock")), tmp_dir=str(listed.parent), wait=True):
+    with locked(listed):
         running = json.loads(listed.read_text(encoding="utf-8"))
         kept = {
             kind: {path: users for path, users in entries.items() if not any(_overlap(Path(path), out) for out in own)}

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import kubernetes_api
@@ -22,15 +21,9 @@ TOOL = shutil.which("buildah") or shutil.which("podman")
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Store]:
-    for package in ("moto.server", "dvc_s3", "snakemake_storage_plugin_s3", "snakemake_executor_plugin_kubernetes"):
-        pytest.importorskip(package, reason=f"{package} is not installed: make scaling")
-    with s3_server.started(tmp_path_factory.mktemp("s3") / "log") as store:
-        yield store
-
-
-@pytest.fixture(scope="module")
 def launcher(s3: s3_server.Store, tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    for package in ("snakemake_storage_plugin_s3", "snakemake_executor_plugin_kubernetes"):
+        pytest.importorskip(package, reason=f"{package} is not installed: make scaling")
     copy = copied(tmp_path_factory.mktemp("launcher") / "copy")
     copy.ran("dvc", "remote", "add", "--default", "storage", f"s3://{s3_server.BUCKET}/superres")
     copy.commit()

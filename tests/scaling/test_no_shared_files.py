@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,9 @@ SAME_ANYWHERE = ["fetch@photos", "fetch@judged", "build_h5", "train@abpn_x3"]
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Store]:
-    for package in ("moto.server", "dvc_s3", "snakemake_storage_plugin_s3"):
-        pytest.importorskip(package, reason=f"{package} is not installed: make scaling")
-    with s3_server.started(tmp_path_factory.mktemp("s3") / "log") as store:
-        yield store
-
-
-@pytest.fixture(scope="module")
 def launcher(s3: s3_server.Store, tmp_path_factory: pytest.TempPathFactory) -> Copy:
     """The repository with a remote, without results."""
+    pytest.importorskip("snakemake_storage_plugin_s3", reason="its plugin is not installed: make scaling")
     copy = copied(tmp_path_factory.mktemp("launcher") / "copy")
     copy.ran("dvc", "remote", "add", "--default", "storage", f"s3://{s3_server.BUCKET}/superres")
     copy.ran("dvc", "remote", "modify", "storage", "endpointurl", s3.url)

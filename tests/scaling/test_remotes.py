@@ -92,14 +92,6 @@ def ssh_remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Store]:
-    pytest.importorskip("moto.server", reason="moto is not installed: make scaling")
-    pytest.importorskip("dvc_s3", reason="dvc-s3 is not installed: make scaling")
-    with s3_server.started(tmp_path_factory.mktemp("s3") / "log") as store:
-        yield store
-
-
-@pytest.fixture(scope="module")
 def s3_remote(s3: s3_server.Store) -> Remote:
     names = {"team-bucket": s3_server.BUCKET, "https://s3.example": s3.url}
     return Remote(documented("S3 and stores that speak its protocol", **names), s3_server.KEYS)
